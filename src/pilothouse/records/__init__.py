@@ -1,6 +1,7 @@
 """The nouns that every part shares. Frozen data and small pure functions; standard library only."""
 
 from .clock import Clock, SystemClock, iso, utc
+from .content import Stored, decode_message, encode_message
 from .errors import (
     BadRequest,
     Broken,
@@ -32,6 +33,7 @@ from .span import (
     Status,
     ToolDefinition,
 )
+from .trace_order import Placed, steps
 from .usage import Usage, UsageScope
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "Overloaded",
     "Part",
     "PilothouseError",
+    "Placed",
     "RawEvent",
     "RawLink",
     "RawLog",
@@ -59,6 +62,7 @@ __all__ = [
     "Reading",
     "Refused",
     "Status",
+    "Stored",
     "SystemClock",
     "TooLarge",
     "ToolDefinition",
@@ -66,6 +70,8 @@ __all__ = [
     "Unverified",
     "Usage",
     "UsageScope",
+    "decode_message",
+    "encode_message",
     "is_hex",
     "iso",
     "message",
@@ -74,6 +80,7 @@ __all__ = [
     "new_secret",
     "part_as_dict",
     "part_from_dict",
+    "steps",
     "text_message",
     "utc",
 ]
