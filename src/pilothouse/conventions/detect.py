@@ -1,0 +1,70 @@
+"""Which dialect a span speaks: the emitter's scope decides, then its attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from pilothouse.records import RawSpan
+
+from .dialects import logfire_pydantic_ai, openinference, openllmetry, otel_genai, plain
+from .draft import Draft
+
+Reader = Callable[[RawSpan, Draft], None]
+
+READERS: Final[dict[str, Reader]] = {
+    module.NAME: module.read for module in (logfire_pydantic_ai, openinference, openllmetry, otel_genai, plain)
+}
+"""Every dialect by name."""
+
+_SCOPES: Final = (
+    ("openinference.", openinference.NAME),
+    ("@arizeai/openinference", openinference.NAME),
+    ("pydantic-ai", logfire_pydantic_ai.NAME),
+    ("logfire", logfire_pydantic_ai.NAME),
+)
+"""Scope name prefixes that decide alone."""
+
+_MARKS: Final = (
+    (("openinference.span.kind",), openinference.NAME),
+    (("logfire.span_type", "logfire.msg_template"), logfire_pydantic_ai.NAME),
+    (("traceloop.span.kind", "llm.request.type", "traceloop.entity.name"), openllmetry.NAME),
+    (("gen_ai.prompt.0.content", "gen_ai.prompt.0.role", "gen_ai.completion.0.role"), openllmetry.NAME),
+    (
+        (
+            "gen_ai.operation.name",
+            "gen_ai.request.model",
+            "gen_ai.response.model",
+            "gen_ai.provider.name",
+            "gen_ai.system",
+            "gen_ai.tool.name",
+            "gen_ai.agent.name",
+            "mcp.method.name",
+        ),
+        otel_genai.NAME,
+    ),
+)
+"""Attributes that decide where the scope does not, in order."""
+
+_SCOPES_MAX: Final = 4096
+_known_scopes: dict[str, str] = {}
+
+
+def dialect_of(span: RawSpan) -> str:
+    """The name of the dialect to read a span with."""
+    scope = span.emitter.scope_name
+    known = _known_scopes.get(scope)
+    if known is None:
+        if len(_known_scopes) >= _SCOPES_MAX:
+            _known_scopes.clear()
+        known = next((name for start, name in _SCOPES if scope.startswith(start)), "")
+        _known_scopes[scope] = known
+    return known or _by_attributes(span.attributes)
+
+
+def _by_attributes(attributes: Mapping[str, Any]) -> str:
+    for keys, name in _MARKS:
+        for key in keys:
+            if key in attributes:
+                return name
+    return plain.NAME

@@ -1,0 +1,143 @@
+"""Who and where: session, user, environment, version, feature and tags, which every dialect may borrow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pilothouse.records import RawSpan
+
+from . import values
+from .draft import Draft
+
+SESSION_KEYS: Final = (
+    "session.id",
+    "gen_ai.conversation.id",
+    "langfuse.session.id",
+    "traceloop.association.properties.session_id",
+    "traceloop.association.properties.sessionId",
+    "traceloop.association.properties.conversation_id",
+    "traceloop.association.properties.thread_id",
+    "lmnr.association.properties.session_id",
+    "langsmith.trace.session_id",
+    "langsmith.metadata.session_id",
+    "langsmith.metadata.thread_id",
+    "langsmith.metadata.conversation_id",
+    "ai.telemetry.metadata.sessionId",
+    "ai.telemetry.metadata.session_id",
+    "ai.telemetry.metadata.conversationId",
+    "ai.telemetry.metadata.threadId",
+    "gcp.vertex.agent.session_id",
+    "mlflow.trace.session",
+    "conversation.id",
+    "conversation_id",
+    "session_id",
+    "thread_id",
+    "thread.id.conversation",
+)
+"""``mcp.session.id`` is left out on purpose: it names a connection to a tool server, not a conversation."""
+
+USER_KEYS: Final = (
+    "user.id",
+    "enduser.id",
+    "langfuse.user.id",
+    "gen_ai.user",
+    "gen_ai.user.id",
+    "llm.user",
+    "traceloop.association.properties.user_id",
+    "traceloop.association.properties.userId",
+    "lmnr.association.properties.user_id",
+    "langsmith.metadata.user_id",
+    "ai.telemetry.metadata.userId",
+    "ai.telemetry.metadata.user_id",
+    "gcp.vertex.agent.user_id",
+    "mlflow.trace.user",
+    "user_id",
+)
+TAG_KEYS: Final = (
+    "tag.tags",
+    "langfuse.trace.tags",
+    "langsmith.span.tags",
+    "lmnr.association.properties.tags",
+    "ai.telemetry.metadata.tags",
+    "logfire.tags",
+    "tags",
+)
+ENVIRONMENT_KEYS: Final = (
+    "langfuse.environment",
+    "deployment.environment.name",
+    "deployment.environment",
+    "environment",
+)
+FEATURE_KEYS: Final = (
+    "pilothouse.feature",
+    "feature",
+    "feature.name",
+    "traceloop.association.properties.feature",
+    "ai.telemetry.metadata.feature",
+    "langsmith.metadata.feature",
+)
+VERSION_KEYS: Final = ("gen_ai.agent.version", "agent.version", "langfuse.version", "langfuse.release")
+
+_METADATA_SLOTS: Final = {
+    "session_id": "session_id",
+    "sessionId": "session_id",
+    "conversation_id": "session_id",
+    "conversationId": "session_id",
+    "thread_id": "session_id",
+    "threadId": "session_id",
+    "user_id": "user_id",
+    "userId": "user_id",
+    "feature": "feature",
+}
+_METADATA_KEYS: Final = ("metadata", "langfuse.trace.metadata")
+
+
+def fill_identity(span: RawSpan, draft: Draft) -> None:
+    """Fill what the dialect left empty, from the span's attributes, then from its resource."""
+    attributes = span.attributes
+    resource = span.emitter.resource
+    draft.session_id = draft.session_id or values.first_word(attributes, SESSION_KEYS)
+    draft.user_id = draft.user_id or values.first_word(attributes, USER_KEYS)
+    draft.feature = draft.feature or values.first_word(attributes, FEATURE_KEYS)
+    if not draft.tags:
+        for key in TAG_KEYS:
+            if key in attributes and (tags := values.words(attributes[key])):
+                draft.tags = tags
+                break
+    if not draft.session_id or not draft.user_id:
+        _fill_from_metadata(attributes, draft)
+    draft.environment = (
+        draft.environment
+        or values.first_word(attributes, ENVIRONMENT_KEYS)
+        or values.first_word(resource, ENVIRONMENT_KEYS)
+    )
+    draft.agent_version = (
+        draft.agent_version
+        or values.first_word(attributes, VERSION_KEYS)
+        or values.first_word(resource, VERSION_KEYS)
+        or values.word(resource.get("service.version"))
+    )
+    if resource:
+        draft.session_id = draft.session_id or values.first_word(resource, ("session.id",))
+        draft.user_id = draft.user_id or values.first_word(resource, ("user.id", "enduser.id"))
+        draft.feature = draft.feature or values.first_word(resource, ("pilothouse.feature", "feature"))
+    if draft.kind == "agent" and not draft.agent:
+        draft.agent = _service_name(resource)
+
+
+def _service_name(resource: Mapping[str, Any]) -> str:
+    name = values.word(resource.get("service.name"))
+    return "" if name.startswith("unknown_service") else name
+
+
+def _fill_from_metadata(attributes: Mapping[str, Any], draft: Draft) -> None:
+    """Session and user that a caller put into free metadata, as a JSON object."""
+    for key in _METADATA_KEYS:
+        value = attributes.get(key)
+        if value is None:
+            continue
+        for name, found in values.mapping(value).items():
+            slot = _METADATA_SLOTS.get(name)
+            if slot is not None and not getattr(draft, slot) and not isinstance(found, (dict, list)):
+                setattr(draft, slot, values.word(found))

@@ -1,0 +1,28 @@
+"""One raw span in, one reading out, whatever the attributes hold."""
+
+from __future__ import annotations
+
+from pilothouse.records import RawSpan, Reading
+
+from .detect import READERS, dialect_of
+from .draft import Draft
+from .failures import fill_failure
+from .identity import fill_identity
+
+
+def read(raw: RawSpan) -> Reading:
+    """Read a span with the rules of its dialect; never raises.
+
+    Malformed values fall back to raw text. What the rules cannot read stays in the raw attributes, which are not in
+    ``consumed``. A defect of ours leaves a reading of dialect ``plain`` with a note that names it.
+    """
+    dialect = dialect_of(raw)
+    draft = Draft(dialect)
+    try:
+        READERS[dialect](raw, draft)
+        fill_failure(raw, draft)
+        fill_identity(raw, draft)
+        return draft.reading()
+    except Exception as error:
+        # The span must be stored whatever its attributes hold: better unread than lost.
+        return Reading(dialect="plain", notes=(f"not read as {dialect}: {type(error).__name__}",))
