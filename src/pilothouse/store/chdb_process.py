@@ -8,6 +8,7 @@ standard input closes, so it never outlives its parent, not even after kill -9.
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import queue
 import socket
@@ -23,7 +24,8 @@ from .frames import read_frame, write_frame
 
 class _Server:
     def __init__(self, folder: Path, socket_path: Path, memory_bytes: int, sessions: int) -> None:
-        import chdb._chdb as native  # heavy: only here, never in the parent
+        # Heavy: only here, never in the parent. The native module has no type stubs.
+        native: Any = importlib.import_module("chdb._chdb")
         from chdb.session import Session
 
         # Without this a crash inside the engine hangs for 300 s in its own handler before the process dies.
@@ -40,7 +42,7 @@ class _Server:
         self._socket = socket.socket(socket.AF_UNIX)
         socket_path.unlink(missing_ok=True)
         self._socket.bind(str(socket_path))
-        os.chmod(socket_path, 0o600)
+        socket_path.chmod(0o600)
         self._socket.listen(64)
 
     @staticmethod

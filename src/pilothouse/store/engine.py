@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import orjson
 
@@ -108,8 +108,25 @@ def query(
 
 def lines(rows: Iterable[Sequence[Any]]) -> bytes:
     """Rows as ``JSONCompactEachRow``. Integers past 64 bits must be given as strings."""
-    dumps = orjson.dumps
-    return b"\n".join([dumps(row) for row in rows])
+    return b"\n".join([_line(row) for row in rows])
+
+
+def _line(row: Sequence[Any]) -> bytes:
+    try:
+        return orjson.dumps(row)
+    except TypeError:
+        # A lone surrogate, which is no Unicode text: kept as a question mark rather than costing the batch.
+        return orjson.dumps(_clean(row))
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {_clean(key): _clean(item) for key, item in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_clean(item) for item in cast("Sequence[Any]", value)]
+    return value
 
 
 def render_params(params: Params | None) -> dict[str, str]:
@@ -127,7 +144,7 @@ def _render(value: Any, *, top: bool) -> str:
         # Inside an array the quoted form is parsed after the text form: its own escapes are doubled.
         return escaped if top else "'" + value.translate(_QUOTED) + "'"
     if isinstance(value, list | tuple):
-        items: Sequence[Any] = value  # pyright: ignore[reportUnknownVariableType]  # elements are checked one by one
+        items = cast("Sequence[Any]", value)
         inner = "[" + ",".join(_render(item, top=False) for item in items) + "]"
         return inner.translate(_ESCAPES) if top else inner
     raise TypeError(f"no SQL parameter form for {type(value).__name__}")

@@ -1,0 +1,130 @@
+"""Masking: replace what must not be stored by what it was, e.g. ``[masked: email]``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from pilothouse.records import BadRequest, Message, Part
+
+from .patterns import GROUPS, PATTERNS, Pattern
+
+_SHORTEST = 8
+"""No rule matches a text shorter than this."""
+
+
+class Masker:
+    """Masks by a fixed set of rules; linear in the length of the text, safe to share between threads."""
+
+    def __init__(self, patterns: Sequence[Pattern] = ()) -> None:
+        self._patterns = tuple(patterns)
+        self._scan, self._finders = _compile(self._patterns)
+        self.hits: dict[str, int] = {}
+        """How often each rule masked something."""
+
+    def mask(self, text: str) -> str:
+        """The text with every hit replaced."""
+        if not self._patterns or len(text) < _SHORTEST:
+            return text
+        for index in self._scan(text) or ():
+            text = self._replace(index, text)
+        return text
+
+    def touches(self, texts: Sequence[str]) -> bool:
+        """True where some rule may match in one of the texts: one scan for many short texts."""
+        return bool(self._patterns) and bool(self._scan("\n\n".join(texts)))
+
+    def mask_data(self, value: Any) -> Any:
+        """The same for plain data: every string in it is masked, keys included."""
+        if isinstance(value, str):
+            return self.mask(value)
+        if isinstance(value, Mapping):
+            items = cast("Mapping[Any, Any]", value).items()
+            return {self.mask(key) if isinstance(key, str) else key: self.mask_data(item) for key, item in items}
+        if isinstance(value, list | tuple):
+            return [self.mask_data(item) for item in cast("Sequence[Any]", value)]
+        return value
+
+    def mask_message(self, item: Message) -> Message:
+        """A message with every part masked. It keeps its hash: the identity of what was said."""
+        if not self._patterns:
+            return item
+        return replace(item, parts=tuple(self._mask_part(part) for part in item.parts))
+
+    def _mask_part(self, part: Part) -> Part:
+        return replace(
+            part,
+            text=self.mask(part.text),
+            arguments=self.mask_data(part.arguments),
+            uri=part.uri if part.uri.startswith("data:") else self.mask(part.uri),
+            extra=self.mask_data(part.extra) if part.extra else part.extra,
+        )
+
+    def _replace(self, index: int, text: str) -> str:
+        pattern = self._patterns[index]
+
+        def put(match: Any) -> str:
+            found: str = match.group(0)
+            if pattern.check is not None and not pattern.check(found):
+                return found
+            self.hits[pattern.name] = self.hits.get(pattern.name, 0) + 1
+            return f"[masked: {pattern.name}]"
+
+        return self._finders[index](put, text)
+
+
+def masker(groups: Sequence[str], extra: Mapping[str, str] | None = None) -> Masker:
+    """A masker for rule groups (``secrets``, ``personal``) and further expressions by name.
+
+    Raises:
+        BadRequest: an unknown group, or an expression that RE2 does not take.
+    """
+    for group in groups:
+        if group not in GROUPS:
+            raise BadRequest("no such group of masking rules", got=group, allowed=list(GROUPS))
+    chosen = [pattern for pattern in PATTERNS if pattern.group in groups]
+    chosen += [Pattern(name=name, group="own", expression=text) for name, text in (extra or {}).items()]
+    return Masker(chosen)
+
+
+def _compile(patterns: Sequence[Pattern]) -> tuple[Any, list[Any]]:
+    try:
+        import re2  # pyright: ignore[reportMissingImports]  # absent where there is no wheel
+    except ImportError:
+        return _compile_plain(patterns)
+    # The package has no type stubs.
+    engine = cast("Any", re2)
+    options = engine.Options()
+    options.log_errors = False
+    options.max_mem = 64 << 20
+    together = engine.Set.SearchSet(options)
+    finders: list[Any] = []
+    for pattern in patterns:
+        try:
+            together.Add(pattern.expression)
+            finders.append(engine.compile(pattern.expression, options).sub)
+        except engine.error as error:
+            raise BadRequest(
+                f"the masking rule {pattern.name!r} is no RE2 expression: {error}", got=pattern.expression
+            ) from error
+    if patterns:
+        together.Compile()
+    return together.Match, finders
+
+
+def _compile_plain(patterns: Sequence[Pattern]) -> tuple[Any, list[Any]]:
+    compiled: list[re.Pattern[str]] = []
+    for pattern in patterns:
+        try:
+            compiled.append(re.compile(pattern.expression))
+        except re.error as error:
+            raise BadRequest(
+                f"the masking rule {pattern.name!r} is no expression: {error}", got=pattern.expression
+            ) from error
+
+    def scan(text: str) -> list[int]:
+        return [index for index, expression in enumerate(compiled) if expression.search(text)]
+
+    return scan, [expression.sub for expression in compiled]
