@@ -17,6 +17,7 @@ from .errors import (
     Unverified,
 )
 from .ids import is_hex, new_id, new_secret
+from .log import LogReading, Score
 from .message import Message, Part, message, message_as_dict, part_as_dict, part_from_dict, text_message
 from .span import (
     KINDS,
@@ -47,6 +48,7 @@ __all__ = [
     "Emitter",
     "Forbidden",
     "Kind",
+    "LogReading",
     "Message",
     "NotAllowed",
     "NotFound",
@@ -61,6 +63,7 @@ __all__ = [
     "RawSpan",
     "Reading",
     "Refused",
+    "Score",
     "Status",
     "Stored",
     "SystemClock",
