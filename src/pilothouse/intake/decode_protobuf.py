@@ -199,16 +199,11 @@ def _log(log: Any, emitter: Emitter) -> RawLog:
 
 
 def _attributes(pairs: Any) -> dict[str, Any]:
-    attributes: dict[str, Any] = {}
-    for pair in pairs:
-        value = pair.value
-        text = value.string_value
-        if text:  # Most attributes are strings; asking for the string first saves the oneof look-up.
-            attributes[pair.key] = text
-        else:
-            plain = _value(value)
-            if plain is not None:
-                attributes[pair.key] = plain
+    # Most attributes are strings; asking for the string first saves the oneof look-up.
+    attributes = {pair.key: pair.value.string_value or _value(pair.value) for pair in pairs}
+    if None in attributes.values():
+        # An attribute without a value counts as absent, also as the second of two with the same key.
+        return {pair.key: value for pair in pairs if (value := _value(pair.value)) is not None}
     return attributes
 
 
