@@ -66,7 +66,7 @@ class ChdbEngine:
 
     def insert(self, table: str, columns: Sequence[str], body: bytes) -> None:
         sql = (
-            f"INSERT INTO {table} ({', '.join(columns)}) FROM INFILE '{{file}}' "  # noqa: S608  # names are ours
+            f"INSERT INTO {table} ({', '.join(columns)}) FROM INFILE '{{file}}' "  # names are ours
             "SETTINGS max_threads = 2, max_insert_block_size = 1048576, input_format_parallel_parsing = 0, "
             "input_format_null_as_default = 0, max_partitions_per_insert_block = 0 FORMAT JSONCompactEachRow"
         )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
 from pilothouse.records import Emitter, RawLog
 
 from .engine import Params
-from .schema import TOKEN_BUCKETS
+from .schema import SPAN, TOKEN_BUCKETS
 from .trace_store import TraceStore
 
 _Item = TypeVar("_Item")
@@ -148,6 +148,29 @@ class IngestStore:
                     "version": version,
                 },
             )
+
+    def traces_between(self, project: str, since_ns: int, until_ns: int, size: int = 200) -> Iterator[list[str]]:
+        """The ids of all traces that started in a range of time, some at a time, in order of id."""
+        last = ""
+        while True:
+            table = self._store.query(
+                "SELECT trace_id FROM {db}.trace FINAL WHERE project_id = {project:String} AND trace_id > {last:String} "
+                "AND start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') "
+                "AND start_time < fromUnixTimestamp64Nano({until:Int64}, 'UTC') ORDER BY trace_id LIMIT {size:UInt32}",
+                {"project": project, "last": last, "since": since_ns, "until": until_ns, "size": size},
+            )
+            if not table.rows:
+                return
+            yield [row[0] for row in table.rows]
+            last = table.rows[-1][0]
+
+    def span_rows(self, project: str, trace_ids: Sequence[str]) -> Iterator[list[Any]]:
+        """The stored rows of every span of these traces, as they would be inserted again."""
+        yield from self._store.query(
+            f"SELECT {', '.join(SPAN.column_names)} FROM {{db}}.span FINAL "
+            "WHERE project_id = {project:String} AND trace_id IN {traces:Array(String)}",
+            {"project": project, "traces": list(trace_ids)},
+        ).rows
 
     def content_logs(self, project: str, trace_ids: Sequence[str]) -> Iterator[RawLog]:
         """The log records of these traces that carry messages of model calls, in order of time."""

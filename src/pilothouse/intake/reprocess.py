@@ -1,0 +1,200 @@
+"""Read history again: after a rule or a price changed, stored spans are normalised and priced anew.
+
+Every raw attribute is stored, so the dialects can read a span again as if it had just arrived. What was said (messages,
+long values) is kept as it is. The corrected rows are newer versions of the same rows: readers see one or the other.
+"""
+
+from __future__ import annotations
+
+import calendar
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from pilothouse import conventions, costs
+from pilothouse.guards import Masker
+from pilothouse.records import Emitter, RawSpan, Reading, steps
+from pilothouse.store import TraceStore
+from pilothouse.store.ingest_store import IngestStore
+from pilothouse.store.schema import SPAN, TRACE
+
+from .ingest import settle_trace
+from .moments import Moment, stored_milliseconds
+from .rows import SpanPlace, make_fact, money
+from .summary import trace_row
+from .trace_state import Fact, TraceState
+
+_PLACE = {name: place for place, name in enumerate(SPAN.column_names)}
+_NO_MASKS = Masker()
+"""What is stored was masked when it came."""
+
+# Columns that a rule or a price can change, and where the new value comes from.
+_FROM_FACT = ("kind", "name", "agent", "agent_version", "model", "dialect", "tool_name", "session_id", "user_id",
+              "environment", "feature", "usage_scope", "duplicate_of", "step", "notes", "cost_source", "finish_reason",
+              "response_id")  # fmt: skip
+_FROM_READING = (
+    "agent_id",
+    "operation",
+    "request_model",
+    "provider",
+    "error_type",
+    "tool_call_id",
+    "prompt_name",
+    "prompt_version",
+)
+
+
+def reprocess(
+    store: TraceStore, prices: costs.PriceBook, *, project: str, since_ns: int, until_ns: int, dry_run: bool
+) -> dict[str, Any]:
+    """Normalise and price the spans of every trace that started in the range again; return what changed.
+
+    Returns ``traces``, ``spans``, ``changed`` and, by column, how many rows changed; nothing is written in a dry run.
+    """
+    ingest_store = IngestStore(store)
+    started = time.monotonic()
+    changed_by: dict[str, int] = {}
+    spans = changed = traces = 0
+    before = after = Decimal(0)
+    for trace_ids in ingest_store.traces_between(project, since_ns, until_ns):
+        version = time.time_ns()
+        states: dict[str, TraceState] = {}
+        rows: dict[tuple[str, str], list[Any]] = {}
+        fresh: dict[tuple[str, str], tuple[Fact, Reading, costs.Cost]] = {}
+        for row in ingest_store.span_rows(project, trace_ids):
+            raw = stored_span(dict(zip(SPAN.column_names, row, strict=True)))
+            key = (raw.trace_id, raw.span_id)
+            rows[key] = row
+            reading = conventions.read(raw)
+            day = str(row[_PLACE["received_day"]])
+            duration = int(row[_PLACE["duration_ns"]])
+            cost = prices.price(
+                reading.usage,
+                model=reading.model,
+                provider=reading.provider,
+                at_ns=raw.start_ns,
+                given_usd=reading.cost_given_usd,
+            )
+            place = SpanPlace(project, raw.span_id, raw.parent_span_id, day)
+            clock = tuple(note for note in row[_PLACE["notes"]] if note.startswith("clock:"))
+            fact = make_fact(raw, reading, place, Moment(raw.start_ns, duration, clock), cost, _NO_MASKS)
+            _keep(fact, row)
+            state = states.setdefault(raw.trace_id, TraceState(project, raw.trace_id, day))
+            state.received_day = min(state.received_day, day)
+            state.facts[raw.span_id] = fact
+            fresh[key] = (fact, reading, cost)
+        new_rows: list[list[Any]] = []
+        for trace_id, state in states.items():
+            _settle(state)
+            for span_id, fact in state.facts.items():
+                old = rows[(trace_id, span_id)]
+                new, differs = _renewed(old, *fresh[(trace_id, span_id)])
+                spans += 1
+                for name in differs:
+                    changed_by[name] = changed_by.get(name, 0) + 1
+                before += Decimal(old[_PLACE["cost_usd"]] or 0) if old[_PLACE["usage_scope"]] != "aggregate" else 0
+                after += fact.cost_usd or 0 if fact.usage_scope != "aggregate" else 0
+                if differs:
+                    changed += 1
+                    new[_PLACE["version"]] = version
+                    new_rows.append(new)
+        traces += len(states)
+        if not dry_run and new_rows:
+            received = stored_milliseconds(version)
+            store.insert("span", SPAN.column_names, new_rows)
+            summaries = [trace_row(state, received=received, version=version) for state in states.values()]
+            store.insert("trace", TRACE.column_names, summaries)
+    return {
+        "traces": traces,
+        "spans": spans,
+        "changed": changed,
+        "changed_by_column": dict(sorted(changed_by.items())),
+        "cost_before_usd": str(before),
+        "cost_after_usd": str(after),
+        "dry_run": dry_run,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def stored_span(row: Mapping[str, Any]) -> RawSpan:
+    """The raw span that a stored row came from, without the content that is kept elsewhere.
+
+    ``row`` holds the columns of ``schema.SPAN``.
+    """
+    typed = set(row["typed_attributes"])
+    attributes = {key: _value(text) if key in typed else text for key, text in row["attributes"].items()}
+    start_ns = _nanoseconds(row["start_time"])
+    failed = row["status"] == "error"
+    return RawSpan(
+        trace_id=row["trace_id"],
+        span_id=row["span_id"],
+        parent_span_id=row["parent_span_id"],
+        name=row["name"],
+        otel_kind=row["otel_kind"],
+        start_ns=start_ns,
+        end_ns=start_ns + int(row["duration_ns"]),
+        status_code=2 if failed else 0,
+        status_message=row["error_message"] if failed else "",
+        trace_state=row["trace_state"],
+        attributes=attributes,
+        emitter=Emitter(resource=row["resource"], scope_name=row["scope_name"], scope_version=row["scope_version"]),
+    )
+
+
+def _keep(fact: Fact, row: list[Any]) -> None:
+    """What cannot be read again from attributes stays as it was read when the span came."""
+    for name in ("name", "status", "error_message", "tool_error", "input_text", "output_text", "service"):
+        setattr(fact, name, row[_PLACE[name]])
+    fact.step = int(row[_PLACE["step"]])
+
+
+def _settle(state: TraceState) -> None:
+    numbers = steps(state.facts.values())
+    decided = settle_trace(state)
+    for span_id, fact in state.facts.items():
+        decision = decided.get(span_id)
+        fact.step = numbers[span_id]
+        if decision is not None:
+            fact.usage_scope, fact.duplicate_of = decision.scope, decision.duplicate_of
+
+
+def _renewed(old: list[Any], fact: Fact, reading: Reading, cost: costs.Cost) -> tuple[list[Any], list[str]]:
+    new = list(old)
+    for name in _FROM_FACT:
+        value = getattr(fact, name)
+        new[_PLACE[name]] = list(value) if isinstance(value, tuple) else value
+    for name in _FROM_READING:
+        # A field whose source was content kept elsewhere cannot be read again: the old value is the better one.
+        new[_PLACE[name]] = getattr(reading, name)[:200] or old[_PLACE[name]]
+    first = _PLACE["input_uncached_tokens"]
+    new[first : first + len(fact.tokens)] = list(fact.tokens)
+    new[_PLACE["usage_rule"]] = reading.usage.rule[:200] if reading.usage else ""
+    new[_PLACE["usage_ambiguous"]] = int(fact.usage_ambiguous)
+    new[_PLACE["cost_usd"]] = money(cost.usd)
+    differs = [name for name, place in _PLACE.items() if not _same(new[place], old[place])]
+    return new, differs
+
+
+def _same(new: Any, old: Any) -> bool:
+    if new == old:
+        return True
+    try:
+        return new is not None and old is not None and Decimal(str(new)) == Decimal(str(old))
+    except ArithmeticError:
+        return False
+
+
+def _value(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+
+
+def _nanoseconds(text: str) -> int:
+    whole, _, fraction = text.partition(".")
+    seconds = calendar.timegm(time.strptime(whole, "%Y-%m-%d %H:%M:%S"))
+    return seconds * 1_000_000_000 + int((fraction or "0").ljust(9, "0")[:9])

@@ -1,0 +1,241 @@
+"""The ingest worker: a process that tails the journals of all receivers and puts them into the store.
+
+Started by the server, which talks to it on its standard input (one JSON command a line) and restarts it when it dies.
+It ends when standard input closes, so it never outlives the server. All its progress is in the checkpoint file, which
+is saved only after everything before it is on disk: killed at any moment, it goes on without loss and without doubles.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pilothouse.costs import PriceBook
+from pilothouse.guards import Masker
+from pilothouse.records import PilothouseError, SystemClock, Unreachable, iso
+from pilothouse.store import StoreError, TraceStore, open_store
+
+from .ingest import Ingest
+from .journal_reader import Entry, JournalReader
+from .masking import read_maskers
+from .reprocess import reprocess
+
+LOG = logging.getLogger("pilothouse.worker")
+
+STATUS_NAME = "worker.json"
+"""The file in the data folder that says how far the worker is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """How the worker batches."""
+
+    batch_bytes_max: int = 3 << 20
+    """Compressed bytes of requests taken in at once; agent spans shrink tenfold, so memory is some ten times that."""
+    batch_records_max: int = 400
+    """Requests taken in at once."""
+    idle_s: float = 0.02
+    """Pause before looking again where nothing had arrived."""
+    linger_s: float = 0.15
+    """Pause after a small batch: fewer, larger inserts, still visible well within a second."""
+    small_batch: int = 1_000
+    """Spans and log records below which a batch is small."""
+    keep_bytes: int = 256 << 20
+    """Consumed journal kept for whoever has to look into it; 0 where personal data is masked."""
+
+
+class Worker:
+    """Tails, ingests, remembers how far it is."""
+
+    def __init__(
+        self, data: Path, store: TraceStore, maskers: Mapping[str, Masker], prices: PriceBook, settings: WorkerSettings
+    ) -> None:
+        self._data = data
+        self._store = store
+        self._settings = settings
+        self._reader = JournalReader(data / "journal")
+        self._checkpoint = self._reader.load()
+        self._clock = SystemClock()
+        self._prices = prices
+        self._ingest = Ingest(store, self._clock, maskers, prices)
+        self._quarantined = 0
+        self._last_error = ""
+        self._last_error_ns = 0
+        self._lag_ms = 0.0
+        self._reported = 0.0
+        self._released = 0.0
+        self.commands: queue.Queue[dict[str, Any]] = queue.Queue()
+
+    def run(self) -> None:
+        """Work until the process ends."""
+        pause = self._settings.idle_s
+        while True:
+            with contextlib.suppress(queue.Empty):
+                self._obey(self.commands.get(timeout=pause))
+            batch = self._reader.read(
+                self._checkpoint,
+                bytes_max=self._settings.batch_bytes_max,
+                records_max=self._settings.batch_records_max,
+            )
+            taken = self._take(batch.entries) if batch.entries else 0
+            if batch.after != self._checkpoint:
+                self._checkpoint = batch.after
+                self._reader.save(self._checkpoint)
+            self._housekeep()
+            pause = (
+                0.0
+                if taken >= self._settings.small_batch
+                else self._settings.linger_s
+                if taken
+                else self._settings.idle_s
+            )
+
+    def _take(self, entries: list[Entry]) -> int:
+        records = [entry.record for entry in entries]
+        for attempt in range(1_000_000):
+            try:
+                tally = self._ingest.run(records)
+            except (Unreachable, StoreError, OSError) as error:
+                # The store is down or full: wait for it. The journal holds what arrives meanwhile, within its bound.
+                self._fail(error)
+                time.sleep(min(0.1 * 2**attempt, 5.0))
+                if isinstance(error, StoreError) and attempt >= 3:
+                    return self._one_by_one(entries)
+            except Exception as error:
+                self._fail(error)
+                return self._one_by_one(entries)
+            else:
+                self._lag_ms = (self._clock.now_ns() - records[0].received_ns) / 1e6
+                return tally.spans + tally.logs + tally.points + tally.repeated_spans
+        raise AssertionError("unreachable")
+
+    def _one_by_one(self, entries: list[Entry]) -> int:
+        """A batch failed for a reason that waiting does not cure: find the record it is, and set it aside."""
+        taken = 0
+        for entry in entries:
+            for attempt in range(1_000_000):
+                try:
+                    tally = self._ingest.run([entry.record])
+                    taken += tally.spans + tally.logs + tally.points
+                    break
+                except Unreachable as error:
+                    self._fail(error)
+                    time.sleep(min(0.1 * 2**attempt, 5.0))
+                except Exception as error:
+                    if attempt < 2:
+                        time.sleep(0.2)
+                        continue
+                    self._fail(error)
+                    self._quarantine(entry, error)
+                    break
+        return max(taken, 1)
+
+    def _quarantine(self, entry: Entry, error: Exception) -> None:
+        folder = self._data / "quarantine"
+        folder.mkdir(exist_ok=True)
+        name = f"{entry.record.received_ns}-{entry.position.segment}-{entry.position.offset}"
+        (folder / f"{name}.body").write_bytes(entry.record.body)
+        about = {
+            "project_id": entry.record.project_id,
+            "signal": entry.record.signal,
+            "content_type": entry.record.content_type,
+            "encoding": entry.record.encoding,
+            "error": f"{type(error).__name__}: {error}"[:2000],
+        }
+        (folder / f"{name}.json").write_text(json.dumps(about, indent=1))
+        self._quarantined += 1
+        LOG.error("a request could not be stored and was set aside as %s: %s", name, about["error"])
+
+    def _fail(self, error: Exception) -> None:
+        self._last_error = f"{type(error).__name__}: {error}"[:500]
+        self._last_error_ns = self._clock.now_ns()
+        LOG.warning("ingest failed: %s", self._last_error, exc_info=not isinstance(error, PilothouseError))
+        self._report()
+
+    def _housekeep(self) -> None:
+        now = time.monotonic()
+        if now - self._reported >= 0.5:
+            self._report()
+        if now - self._released >= 10:
+            self._released = now
+            self._reader.release(self._checkpoint, keep_bytes=self._settings.keep_bytes)
+
+    def _report(self) -> None:
+        self._reported = time.monotonic()
+        status = {
+            "pid": os.getpid(),
+            "time": iso(self._clock.now_ns()),
+            "pending_bytes": self._reader.pending(self._checkpoint),
+            "lag_ms": round(self._lag_ms, 1),
+            "quarantined": self._quarantined,
+            "journal_damages": self._reader.stats.damages,
+            "last_error": self._last_error,
+            "last_error_time": iso(self._last_error_ns),
+            **asdict(self._ingest.total),
+        }
+        temporary = self._data / f".{STATUS_NAME}.new"
+        # A full disk must not stop the worker: the report is a convenience.
+        with contextlib.suppress(OSError):
+            temporary.write_text(json.dumps(status))
+            temporary.replace(self._data / STATUS_NAME)
+
+    def _obey(self, command: dict[str, Any]) -> None:
+        answer: dict[str, Any] = {"id": command.get("id")}
+        try:
+            if command.get("do") != "reprocess":
+                raise ValueError(f"unknown command {command.get('do')!r}")
+            answer["result"] = reprocess(
+                self._store,
+                self._prices,
+                project=command["project"],
+                since_ns=command["since_ns"],
+                until_ns=command["until_ns"],
+                dry_run=command["dry_run"],
+            )
+            self._ingest.forget()
+        except Exception as error:
+            LOG.exception("a command failed")
+            answer["error"] = f"{type(error).__name__}: {error}"[:500]
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+def main() -> None:
+    """Run the worker until standard input closes."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--store", default="")
+    parser.add_argument("--database", default="pilothouse")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s", stream=sys.stderr)
+    # The first line on standard input: what the configuration says. Not an argument, since arguments are public.
+    config: dict[str, Any] = json.loads(sys.stdin.readline() or "{}")
+    store = open_store(options.store, options.data, owner=False, database=options.database)
+    settings = WorkerSettings(**config.get("worker", {}))
+    maskers = read_maskers(config.get("mask", {}))
+    worker = Worker(options.data, store, maskers, PriceBook(config.get("prices", ())), settings)
+    threading.Thread(target=_listen, args=(worker.commands,), daemon=True).start()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    worker.run()
+
+
+def _listen(commands: queue.Queue[dict[str, Any]]) -> None:
+    for line in sys.stdin:
+        commands.put(json.loads(line))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
