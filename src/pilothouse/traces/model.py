@@ -142,6 +142,14 @@ class TraceRow:
     output_text: str
     """The final answer, its first 1,000 characters (lists: 200)."""
     first_error: str
+    root_span_id: str = ""
+    """Empty while the root has not arrived."""
+    duplicates: int = 0
+    """Spans that are the same call seen by another instrumentation."""
+    orphans: int = 0
+    """Spans whose parent never arrived."""
+    usage_gap: int = 0
+    """Tokens the outermost aggregate reports beyond the sum of the leaves; 0 where they agree."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +218,8 @@ class Trace:
 
     row: TraceRow
     spans: tuple[Span, ...]
+    cut: int = 0
+    """Spans beyond the 100,000 that are read at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,6 +302,37 @@ class SpanDetail:
     events: tuple[EventView, ...]
     scores: tuple[ScoreView, ...]
     received_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptStep:
+    """One step of a transcript: what is new in it."""
+
+    span: Span
+    said: tuple[MessageView, ...]
+    """Input messages that no earlier step showed."""
+    output: tuple[MessageView, ...]
+    """Output messages that this step made; an agent's only where none of its model calls made them."""
+    input_value: str
+    """What was given where it is not a conversation; its head."""
+    input_chars: int
+    """How long it is as a whole."""
+    output_value: str
+    """What came back where it is not a conversation; its head."""
+    output_chars: int
+    """How long it is as a whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcript:
+    """A page of a trace's transcript: each message once, in order."""
+
+    trace_id: str
+    steps: tuple[TranscriptStep, ...]
+    next_step: int | None
+    """``after_step`` of the next page; None at the end."""
+    total: int
+    """Steps in the whole trace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,223 @@
+"""Filters on traces, as data, and the SQL they become. The only place that knows which column a field is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .schema import SPAN, TOKEN_BUCKETS
+from .views import BY_NAME
+
+Operator = Literal["=", "<", "<=", ">", ">="]
+
+TRACE_STATUS = next(column.sql for column in BY_NAME["traces"].columns if column.name == "status")
+"""ok, error or running, as the ``traces`` view says it."""
+TOTAL_TOKENS = " + ".join(f"{bucket}_tokens" for bucket in TOKEN_BUCKETS)
+
+_TEXT = {
+    "status": f"({TRACE_STATUS})",
+    "version": "agent_version",
+    "user": "user_id",
+    "session": "session_id",
+    "env": "environment",
+    "service": "service",
+    "feature": "feature",
+    "name": "root_name",
+}
+_LIST = {
+    "agent": "agents",
+    "model": "models",
+    "tool": "tools",
+    "tag": "tags",
+    "dialect": "dialects",
+    "signal": "signals",
+}
+_NUMBER = {
+    "duration_ms": "duration_ns / 1e6",
+    "cost": "toFloat64(cost_usd)",
+    "tokens": TOTAL_TOKENS,
+    "spans": "spans",
+    "errors": "errors",
+}
+
+TEXT_FIELDS = (*_TEXT, *_LIST, "provider", "error", "id")
+NUMBER_FIELDS = tuple(_NUMBER)
+FACET_FIELDS = (*_TEXT, *_LIST)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """One term of a filter. A trace fits where it fits any of ``values`` (or none of them, where ``negated``)."""
+
+    field: str
+    """One of ``TEXT_FIELDS`` or ``NUMBER_FIELDS``, ``attr.KEY``, or ``text`` for words in messages."""
+    op: Operator = "="
+    values: tuple[str, ...]
+    """Texts may hold ``*`` (alone: anything at all; an empty text: nothing). Numbers are decimal."""
+    negated: bool = False
+    term: str = ""
+    """As the user wrote it."""
+
+
+@dataclass(slots=True)
+class Where:
+    """A growing condition: SQL joined with AND, and its parameters."""
+
+    parts: list[str] = field(default_factory=list[str])
+    params: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def add(self, sql: str, **params: Any) -> None:
+        """Add a condition. Names of parameters must be new."""
+        self.parts.append(sql)
+        self.params.update(params)
+
+    def name(self, value: Any) -> str:
+        """Make a parameter of a value and return its name."""
+        name = f"v{len(self.params)}"
+        self.params[name] = value
+        return name
+
+    @property
+    def sql(self) -> str:
+        """All conditions in one expression."""
+        return " AND ".join(self.parts) or "1"
+
+
+def window(where: Where, project: str, since_ns: int, until_ns: int, *, time: str = "start_time") -> None:
+    """Bound a read of a table to a project and a time range; prunes partitions as well."""
+    where.add("project_id = {project:String}", project=project)
+    # What started in the range cannot have arrived before it; a day of grace for senders whose clock is ahead.
+    where.add(
+        "received_day >= toDate(fromUnixTimestamp64Nano({since:Int64}, 'UTC')) - 1"
+        f" AND {time} >= fromUnixTimestamp64Nano({{since:Int64}}, 'UTC')"
+        f" AND {time} < fromUnixTimestamp64Nano({{until:Int64}}, 'UTC')",
+        since=since_ns,
+        until=until_ns,
+    )
+
+
+def filtered(project: str, since_ns: int, until_ns: int, conditions: Iterable[Condition]) -> Where:
+    """The condition on ``trace`` for a project, a time range and filters."""
+    where = Where()
+    window(where, project, since_ns, until_ns)
+    for condition in conditions:
+        sql = _condition(where, condition)
+        where.add(f"NOT ({sql})" if condition.negated else f"({sql})")
+    return where
+
+
+def _condition(where: Where, condition: Condition) -> str:
+    name = condition.field
+    if name in _NUMBER:
+        values = [f"{{{where.name(float(value))}:Float64}}" for value in condition.values]
+        return " OR ".join(f"ifNull({_NUMBER[name]} {condition.op} {value}, 0)" for value in values)
+    if name in _TEXT:
+        return _any_of(where, _TEXT[name], condition.values)
+    if name == "agent":
+        # The agent asked is not always a span of its own, so it may be missing in the list of agents.
+        return f"{_any_of(where, 'agent', condition.values)} OR {_has_any(where, 'agents', condition.values)}"
+    if name in _LIST:
+        return _has_any(where, _LIST[name], condition.values)
+    if name == "id":
+        return " OR ".join(f"startsWith(trace_id, {{{where.name(value)}:String}})" for value in condition.values)
+    if name == "error":
+        return _error(where, condition.values)
+    if name == "provider":
+        return _in_spans(_any_of(where, "provider", condition.values))
+    if name == "text":
+        return " AND ".join(_said(where, value) for value in condition.values)
+    if name.startswith("attr."):
+        return _attribute(where, name[5:], condition.values)
+    raise AssertionError(f"no such field: {name}")
+
+
+def _any_of(where: Where, column: str, values: Sequence[str]) -> str:
+    if values == ("*",):
+        return f"{column} != ''"
+    exact = [value for value in values if "*" not in value]
+    parts = [f"{column} IN {{{where.name(exact)}:Array(String)}}"] if exact else []
+    parts += [f"{column} LIKE {{{where.name(_like(value))}:String}}" for value in values if "*" in value]
+    return "(" + " OR ".join(parts) + ")"
+
+
+def _has_any(where: Where, column: str, values: Sequence[str]) -> str:
+    if values == ("*",):
+        return f"notEmpty({column})"
+    if any("*" in value for value in values):
+        return f"arrayExists(x -> {_any_of(where, 'x', values)}, {column})"
+    if values == ("",):
+        return f"empty({column})"
+    return f"hasAny({column}, {{{where.name(list(values))}:Array(String)}})"
+
+
+def _error(where: Where, values: Sequence[str]) -> str:
+    parts: list[str] = []
+    for value in values:
+        if not value.strip("*"):
+            parts.append("errors > 0")
+            continue
+        pattern = f"{{{where.name(f'%{_like(value)}%')}:String}}"
+        parts.append(f"first_error ILIKE {pattern}")
+        parts.append(_in_spans(f"status = 'error' AND (error_type ILIKE {pattern} OR error_message ILIKE {pattern})"))
+    return " OR ".join(parts)
+
+
+def _attribute(where: Where, key: str, values: Sequence[str]) -> str:
+    name = where.name(key)
+    span = _any_of(where, f"attributes[{{{name}:String}}]", values)
+    resource = _any_of(where, f"resource[{{{name}:String}}]", values)
+    return f"{_in_spans(span)} OR {_in_spans(resource)}"
+
+
+def _in_spans(sql: str) -> str:
+    return (
+        "trace_id IN (SELECT trace_id FROM {db}.span WHERE project_id = {project:String}"
+        " AND received_day >= toDate(fromUnixTimestamp64Nano({since:Int64}, 'UTC')) - 1"
+        " AND start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') AND " + sql + ")"
+    )
+
+
+def _said(where: Where, words: str) -> str:
+    """Traces in which something was said, or given to or returned by a tool. System prompts are left out: they are
+    stored once for the whole project and would point at one trace."""
+    name = where.name(words)
+    spoken = (
+        "trace_id IN (SELECT trace_id FROM {db}.message WHERE project_id = {project:String} AND scope != ''"
+        " AND received_day >= toDate(fromUnixTimestamp64Nano({since:Int64}, 'UTC')) - 1"
+        f" AND {words_in_message(name, phrase=has_phrase(words))})"
+    )
+    return f"{spoken} OR {_in_spans(words_in_span(name, phrase=has_phrase(words)))}"
+
+
+def has_phrase(words: str) -> bool:
+    """True where words are more than one token: then the text itself must be compared as well."""
+    return not words.isalnum()
+
+
+def words_in_message(name: str, *, phrase: bool) -> str:
+    """The words of the parameter ``name`` occur in a message, as they stand. Uses the text index."""
+    return _words("content", f"{{{name}:String}}", phrase=phrase)
+
+
+_SPAN_TEXT = "if(kind IN ('model', 'agent'), '', concat(input_text, ' ', output_text))"
+"""What only the span holds: short values given to and returned by tools. The index is over this very expression."""
+_SPAN_INDEXED = any(index.startswith("INDEX by_word") for index in SPAN.indexes)
+
+
+def words_in_span(name: str, *, phrase: bool) -> str:
+    """The words of the parameter ``name`` occur in a tool's short input or output."""
+    if _SPAN_INDEXED:
+        return _words(_SPAN_TEXT, f"{{{name}:String}}", phrase=phrase)
+    return f"kind NOT IN ('model', 'agent') AND {_words(f'lower({_SPAN_TEXT})', f'lower({{{name}:String}})', phrase=phrase)}"
+
+
+def _words(column: str, words: str, *, phrase: bool) -> str:
+    # The index splits at everything but ASCII letters, digits and non-ASCII characters, and folds ASCII case.
+    tokens = f"hasAllTokens({column}, {words})"
+    return f"({tokens} AND positionCaseInsensitiveUTF8({column}, {words}) > 0)" if phrase else tokens
+
+
+def _like(pattern: str) -> str:
+    escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return escaped.replace("*", "%")

@@ -1,0 +1,79 @@
+"""The card: a trace on one screen. Header, flags, the head of the tree, the first error, the final answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .model import ScoreView, Span, Trace
+from .paths import breakdown
+from .text import Fence, cut, dollars, duration, line
+from .trees import headline, step_text, tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardContent:
+    """The long texts a card shows, fetched for it."""
+
+    request: str
+    answer: str
+    scores: tuple[ScoreView, ...]
+
+
+def card(trace: Trace, content: CardContent, budget: int, *, markdown: bool = False) -> str:
+    """A trace in at most ``budget`` characters, as plain text or as markdown."""
+    fence = Fence()
+    row = trace.row
+    short = row.trace_id[:12]
+    first = first_error(trace)
+    fixed = [headline(row), *_facts(trace), fence.note, ""]
+    space = budget - sum(len(part) + 1 for part in fixed) - 500
+    # The tree gets half: it is the map. The texts share the rest, an error before an answer before the request.
+    tree_space = max(200, space // 2)
+    text_space = max(100, (space - tree_space) // (3 if first else 2) - 60)
+    parts = list(fixed)
+    parts += [_heading("request"), fence.around(cut(content.request, text_space)), ""]
+    drawn = tree(trace, tree_space, title=False)
+    parts += [_heading("steps"), f"```text\n{drawn}\n```" if markdown else drawn, ""]
+    if first is not None:
+        parts += [
+            _heading(f"first error: step {step_text(first.step)} {first.kind} {line(first.label, 80)}"),
+            fence.around(cut(f"{first.error_type} {first.error_message or first.tool_error}".strip(), text_space)),
+            "",
+        ]
+    parts += [_heading("final answer"), fence.around(cut(content.answer, text_space)), ""]
+    parts.append(f"more: pilothouse show {short} --as transcript | pilothouse show {short} --step 001")
+    text = "\n".join(parts)
+    return text if len(text) <= budget else text[: budget - 60] + f"\n… cut; more: --budget {len(text) + 500}"
+
+
+def first_error(trace: Trace) -> Span | None:
+    """The failure that came first: of those that ended first, the innermost."""
+    failed = [span for span in trace.spans if span.failed]
+    if not failed:
+        return None
+    return min(failed, key=lambda span: (span.offset_ms + span.duration_ms, -span.offset_ms))
+
+
+def _facts(trace: Trace) -> list[str]:
+    row = trace.row
+    pairs = [("user", row.user_id), ("env", row.environment), ("service", row.service), ("feature", row.feature)]
+    pairs += [("tags", ",".join(row.tags)), ("models", ",".join(row.models)), ("tools", ",".join(row.tools))]
+    facts = [" ".join(f"{name}={line(value, 120)}" for name, value in pairs if value)]
+    usage = row.tokens
+    facts.append(
+        f"tokens: input={usage.input_uncached:,} cache_read={usage.cache_read:,} cache_write={usage.cache_write:,} "
+        f"output={usage.output:,} reasoning={usage.reasoning:,}; calls: model={row.model_calls} tool={row.tool_calls}"
+    )
+    spent = breakdown(trace).by_kind[:6]
+    if spent:
+        facts.append("time: " + " ".join(f"{share.what}={duration(share.self_ms)}" for share in spent))
+    if row.cost_unknown:
+        known = "a lower bound" if row.cost_usd is not None else "unknown"
+        facts.append(f"cost is {known} ({dollars(row.cost_usd)}): {row.cost_unknown} calls without a known price")
+    if row.duplicates:
+        facts.append(f"double instrumented: {row.duplicates} spans are seen twice and counted once")
+    return [fact for fact in facts if fact]
+
+
+def _heading(text: str) -> str:
+    return f"## {text}"

@@ -1,0 +1,201 @@
+"""One step of a trace with all its content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import orjson
+
+from pilothouse.records import BadRequest, NotFound, decode_message, iso, part_as_dict, steps
+from pilothouse.store import TraceStore
+from pilothouse.store.content_reads import StoredContent, contents
+from pilothouse.store.trace_reads import (
+    LIGHT_COLUMNS,
+    events,
+    placed_spans,
+    scores,
+    whole_spans,
+)
+
+from .load import SPANS_MAX, Head, Placed, depths_of, head, light_span
+from .model import EventView, MessageView, ScoreView, SpanDetail
+from .rows import money
+
+FIELDS = ("input", "output", "tools", "documents", "attributes", "resource", "parameters", "error", "events", "scores")
+"""Parts of a step that can be fetched alone; also ``attributes.KEY``."""
+
+
+def span(store: TraceStore, project: str, trace_id: str, key: str | int) -> SpanDetail:
+    """A step by its number (``14`` or ``014``) or its span id.
+
+    Raises:
+        NotFound: the trace has no such step.
+    """
+    top = head(store, project, trace_id)
+    placed = [Placed(*row) for row in placed_spans(store, project, trace_id, top.stretch, limit=SPANS_MAX)]
+    numbers = steps(placed)
+    span_id = _find(str(key).strip().lower(), trace_id, numbers)
+    rows = whole_spans(store, project, trace_id, [span_id], top.stretch)
+    if not rows:
+        raise NotFound("the span is gone", got=span_id, fix=f"pilothouse show {trace_id}")
+    depth = depths_of({item.span_id: item.parent_span_id for item in placed})[span_id]
+    return _detail(store, project, top, rows[0], numbers[span_id], depth)
+
+
+def _find(key: str, trace_id: str, numbers: Mapping[str, int]) -> str:
+    if key in numbers:
+        return key
+    if key.isascii() and key.isdigit() and len(key) <= 8:
+        wanted = int(key)
+        for span_id, number in numbers.items():
+            if number == wanted:
+                return span_id
+        taken = sorted(numbers.values())
+        raise NotFound(
+            "the trace has no such step",
+            got=key,
+            allowed=f"{taken[0]} to {taken[-1]}" if taken else "none",
+            fix=f"pilothouse show {trace_id} --as tree",
+        )
+    fits = [span_id for span_id in numbers if key and span_id.startswith(key)]
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        raise BadRequest("several spans begin so", got=key, allowed=fits[:10], fix=f"pilothouse show {fits[0]}")
+    raise NotFound("the trace has no such span", got=key[:100], fix=f"pilothouse show {trace_id} --as tree")
+
+
+def _detail(store: TraceStore, project: str, top: Head, row: dict[str, Any], step: int, depth: int) -> SpanDetail:
+    trace_id = top.row.trace_id
+    typed = set(cast(list[str], row["typed_attributes"]))
+    refs = [*row["input_refs"], *row["output_refs"]]
+    found = contents(
+        store, project, [row["message_scope"]], [*refs, *(r for r in (row["tools_ref"], row["documents_ref"]) if r)]
+    )
+    conversation = row["kind"] in ("model", "agent") or any(
+        found[ref].kind == "message" for ref in refs if ref in found
+    )
+    light = light_span([_light(row, column) for column in LIGHT_COLUMNS], step, depth, top.start_ns)
+    has_refs = bool(refs)
+    return SpanDetail(
+        trace_id=trace_id,
+        span=light,
+        input=messages(row["input_refs"], found) if conversation else (),
+        output=messages(row["output_refs"], found) if conversation else (),
+        input_value=value(row["input_refs"], row["input_text"], found) if not conversation or not has_refs else "",
+        output_value=value(row["output_refs"], row["output_text"], found) if not conversation or not has_refs else "",
+        tools=_listed(found.get(row["tools_ref"])),
+        documents=_listed(found.get(row["documents_ref"])),
+        parameters=_parsed(row["parameters"], {}),
+        error_message=row["error_message"],
+        error_stack=row["error_stack"],
+        attributes={
+            key: _parsed(text, text) if key in typed else text
+            for key, text in sorted(cast(dict[str, str], row["attributes"]).items())
+        },
+        resource=dict(sorted(cast(dict[str, str], row["resource"]).items())),
+        scope_name=row["scope_name"],
+        scope_version=row["scope_version"],
+        session_id=row["session_id"],
+        user_id=row["user_id"],
+        environment=row["environment"],
+        service=row["service"],
+        feature=row["feature"],
+        tags=tuple(row["tags"]),
+        prompt_name=row["prompt_name"],
+        prompt_version=row["prompt_version"],
+        operation=row["operation"],
+        request_model=row["request_model"],
+        response_id=row["response_id"],
+        usage_rule=row["usage_rule"],
+        usage_ambiguous=bool(row["usage_ambiguous"]),
+        cost_source=row["cost_source"],
+        cost_given_usd=money(row["cost_given_usd"]),
+        links=tuple(_parsed(row["links"], [])),
+        events=tuple(
+            EventView(time=iso(event["time_ns"]), name=event["name"], attributes=event["attributes"])
+            for event in events(store, project, trace_id, row["span_id"])
+        ),
+        scores=tuple(
+            score for score in trace_scores(store, project, trace_id) if score.span_id in ("", row["span_id"])
+        ),
+        received_at=_iso_text(row["received_at"]),
+    )
+
+
+def trace_scores(store: TraceStore, project: str, trace_id: str) -> tuple[ScoreView, ...]:
+    """The scores of a trace and of its spans, oldest first."""
+    return tuple(
+        ScoreView(
+            name=row["name"],
+            value=row["value"],
+            label=row["label"],
+            explanation=row["explanation"],
+            source=row["source"],
+            time=iso(row["time_ns"]),
+            span_id=row["span_id"],
+        )
+        for row in scores(store, project, trace_id)
+    )
+
+
+def messages(refs: Sequence[str], found: Mapping[str, StoredContent]) -> tuple[MessageView, ...]:
+    """Messages by reference, in order; those that are not stored are marked missing."""
+    return tuple(message_view(ref, found.get(ref)) for ref in refs)
+
+
+def message_view(ref: str, stored: StoredContent | None) -> MessageView:
+    """A stored content as a message."""
+    if stored is None:
+        return MessageView(role="", text="", parts=(), hash=ref, missing=True)
+    if stored.kind != "message":
+        part = {"type": "text", "text": stored.content}
+        return MessageView(role="", text=stored.content, parts=(part,), hash=ref)
+    try:
+        item = decode_message(stored.role, stored.content, stored.envelope)
+    except (ValueError, TypeError, KeyError):
+        # An envelope of another version: the words are still there.
+        part = {"type": "text", "text": stored.content}
+        return MessageView(role=stored.role, text=stored.content, parts=(part,), hash=ref)
+    return MessageView(
+        role=stored.role, text=item.text, parts=tuple(part_as_dict(part) for part in item.parts), hash=ref
+    )
+
+
+def value(refs: Sequence[str], inline: str, found: Mapping[str, StoredContent]) -> str:
+    """A value that is no conversation: the stored one where it was long, else what the row holds."""
+    if len(refs) == 1 and refs[0] in found:
+        return found[refs[0]].content
+    return inline
+
+
+def _light(row: Mapping[str, Any], column: str) -> Any:
+    if column == "input_head":
+        return row["input_text"][:120]
+    if column == "output_head":
+        return row["output_text"][:120]
+    if column in ("error_message", "tool_error"):
+        return row[column][:300]
+    return row[column]
+
+
+def _listed(stored: StoredContent | None) -> tuple[Mapping[str, Any], ...]:
+    if stored is None:
+        return ()
+    items = cast(list[Any], _parsed(stored.content, []))
+    return tuple(cast(dict[str, Any], item) if isinstance(item, dict) else {"value": item} for item in items)
+
+
+def _parsed(text: str, otherwise: Any) -> Any:
+    if not text:
+        return otherwise
+    try:
+        parsed = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return otherwise
+    return parsed if type(parsed) is type(otherwise) or isinstance(otherwise, str) else otherwise
+
+
+def _iso_text(text: str) -> str:
+    return text.replace(" ", "T") + "Z"

@@ -1,0 +1,142 @@
+"""The text forms of a trace, each within a hard budget of characters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pilothouse.records import BadRequest
+from pilothouse.store import TraceStore
+
+from .cards import CardContent, card
+from .detail import trace_scores
+from .jsons import as_json, dumps, fit
+from .model import DEFAULT_BUDGET, FORMS, Form, Span, Trace, TranscriptStep
+from .scripts import transcript_text
+from .text import line
+from .transcripts import said_steps
+from .trees import step_text, tree
+
+BUDGET_MIN = 500
+BUDGET_MAX = 20_000_000
+_SHOWN_WHOLE = 400
+"""Steps of a trace whose texts are all fetched; of longer ones head and tail are, as far as the budget can show them."""
+
+
+def render(store: TraceStore, project: str, trace: Trace, as_: Form = "tree", budget: int = DEFAULT_BUDGET) -> str:
+    """A trace as text: tree, card, transcript, preview, json or md, in at most ``budget`` characters.
+
+    Whatever is cut is named in the last line (in JSON: under ``cut``) with the command that fetches it.
+    """
+    check_form(as_, budget)
+    if as_ == "tree":
+        return tree(trace, budget)
+    if as_ == "transcript":
+        spans = _chosen(trace.spans, budget)
+        return transcript_text(trace, said_steps(store, project, trace, spans), budget)
+    if as_ in ("card", "md"):
+        return card(trace, _card_content(store, project, trace), budget, markdown=as_ == "md")
+    if as_ == "json":
+        return _json(trace, budget)
+    return _preview(trace, budget)
+
+
+def check_form(as_: str, budget: int) -> None:
+    """Refuse a form or a budget there is not."""
+    if as_ not in FORMS:
+        raise BadRequest("no such form", got=as_, allowed=list(FORMS), fix="pilothouse show last --as card")
+    if not BUDGET_MIN <= budget <= BUDGET_MAX:
+        raise BadRequest(f"a budget has {BUDGET_MIN} to {BUDGET_MAX:,} characters", got=budget)
+
+
+def media_type(as_: Form) -> str:
+    """The media type of a form."""
+    return {"json": "application/json", "preview": "application/json", "md": "text/markdown; charset=utf-8"}.get(
+        as_, "text/plain; charset=utf-8"
+    )
+
+
+def _chosen(spans: Sequence[Span], budget: int) -> Sequence[Span]:
+    """The steps whose texts a budget can show at all: a heading alone takes some sixty characters."""
+    room = max(_SHOWN_WHOLE, budget // 60)
+    if len(spans) <= room:
+        return spans
+    return [*spans[: room // 2], *spans[len(spans) - room // 2 :]]
+
+
+def _card_content(store: TraceStore, project: str, trace: Trace) -> CardContent:
+    models = [span for span in trace.spans if span.kind == "model" and not span.duplicate_of]
+    roots = [span for span in trace.spans if not span.parent_span_id]
+    request, answer = trace.row.input_text, trace.row.output_text
+    if request.endswith("…") or answer.endswith("…"):
+        # The row holds heads only: the whole texts are with the first and the last step.
+        ends = [*roots[:1], *models[:1], *models[-1:]]
+        steps = said_steps(store, project, trace, list({span.span_id: span for span in ends}.values()))
+        request = _longer(request, [view.text for step in steps for view in step.said])
+        answer = _longer(answer, [view.text for step in steps for view in step.output])
+    return CardContent(request=request, answer=answer, scores=trace_scores(store, project, trace.row.trace_id))
+
+
+def _longer(head: str, texts: list[str]) -> str:
+    begins = head.rstrip("…")
+    return next((text for text in texts if text.startswith(begins)), head)
+
+
+def _json(trace: Trace, budget: int) -> str:
+    short = trace.row.trace_id[:12]
+    data = as_json(trace)
+
+    def command(path: tuple[str | int, ...]) -> str:
+        if len(path) >= 2 and path[0] == "spans" and isinstance(path[1], int) and path[1] < len(trace.spans):
+            return f"pilothouse show {short} --step {step_text(trace.spans[path[1]].step)} --as json"
+        return f"pilothouse show {short} --as json --budget {min(BUDGET_MAX, len(dumps(data)) + 1000)}"
+
+    smaller, cuts = fit(data, budget - 400, command)
+    if not cuts:
+        return dumps(data).decode()
+    return dumps({**smaller, "cuts": len(cuts), "cut_examples": as_json(cuts[:3])}).decode()
+
+
+def _preview(trace: Trace, budget: int) -> str:
+    """The whole structure with values of at most 100 characters."""
+    short = trace.row.trace_id[:12]
+    row = trace.row
+    data = {
+        "trace": row.trace_id,
+        "agent": row.agent,
+        "status": row.status,
+        "start": row.start_time,
+        "duration_ms": row.duration_ms,
+        "tokens": row.tokens.total,
+        "cost_usd": row.cost_usd,
+        "signals": row.signals,
+        "input": line(row.input_text, 100),
+        "output": line(row.output_text, 100),
+        "first_error": line(row.first_error, 100),
+        "steps": [_previewed(span) for span in trace.spans],
+    }
+
+    def command(path: tuple[str | int, ...]) -> str:
+        return f"pilothouse show {short} --as preview --budget {min(BUDGET_MAX, len(dumps(data)) + 1000)}"
+
+    smaller, cuts = fit(as_json(data), budget - 300, command)
+    if not cuts:
+        return dumps(data).decode()
+    return dumps({**smaller, "cuts": len(cuts), "get": command(())}).decode()
+
+
+def _previewed(span: Span) -> dict[str, object]:
+    data: dict[str, object] = {"step": step_text(span.step), "kind": span.kind, "name": line(span.label, 100)}
+    data["status"] = span.status
+    data["ms"] = span.duration_ms
+    if span.tokens is not None:
+        data["tokens"] = span.tokens.total
+    if span.failed:
+        data["error"] = line(span.error_message or span.tool_error or span.error_type, 100)
+    if span.input_head:
+        data["in"] = line(span.input_head, 100)
+    if span.output_head:
+        data["out"] = line(span.output_head, 100)
+    return data
+
+
+__all__ = ["BUDGET_MAX", "BUDGET_MIN", "TranscriptStep", "check_form", "media_type", "render"]

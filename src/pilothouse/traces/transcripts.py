@@ -1,0 +1,103 @@
+"""What was said and done in a trace: each message once, at the step that said it first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pilothouse.records import BadRequest
+from pilothouse.store import TraceStore
+from pilothouse.store.content_reads import FirstUse, StoredContent, contents, first_uses
+from pilothouse.store.trace_reads import whole_texts
+
+from .detail import message_view
+from .load import head, load
+from .model import MessageView, Span, Trace, Transcript, TranscriptStep
+
+VALUE_CHARS = 4_000
+"""How much of a value that is no conversation a transcript shows."""
+_STEPS_MAX = 1_000
+_HEAD = 100
+_SPEAKING = ("agent", "model")
+
+
+def transcript(store: TraceStore, project: str, trace_id: str, *, after_step: int = 0, limit: int = 200) -> Transcript:
+    """One page of a trace's transcript: the steps after ``after_step``, at most ``limit`` of them."""
+    if not 1 <= limit <= _STEPS_MAX:
+        raise BadRequest(f"a page of a transcript has 1 to {_STEPS_MAX} steps", got=limit)
+    trace = load(store, project, trace_id)
+    later = [span for span in trace.spans if span.step > after_step]
+    shown = later[:limit]
+    steps = said_steps(store, project, trace, shown)
+    return Transcript(
+        trace_id=trace_id,
+        steps=steps,
+        next_step=shown[-1].step if len(later) > len(shown) else None,
+        total=len(trace.spans),
+    )
+
+
+def said_steps(store: TraceStore, project: str, trace: Trace, spans: Sequence[Span]) -> tuple[TranscriptStep, ...]:
+    """What is new in each of these spans of a trace."""
+    if not spans:
+        return ()
+    top = head(store, project, trace.row.trace_id)
+    ids = [span.span_id for span in spans]
+    uses = first_uses(store, project, trace.row.trace_id, top.stretch, span_ids=ids if len(ids) < 2_000 else ())
+    stored = contents(store, project, {use.scope for use in uses}, [use.hash for use in uses])
+    texts = whole_texts(store, project, trace.row.trace_id, ids, top.stretch)
+    by_span: dict[str, list[FirstUse]] = {}
+    for use in uses:
+        by_span.setdefault(use.span_id, []).append(use)
+    tools = [span for span in trace.spans if span.kind == "tool"]
+    # Known by the call's id, or where the emitter leaves that out by how the result begins.
+    answered = {span.tool_call_id or span.output_head[:_HEAD] for span in tools} - {""}
+    return tuple(
+        _step(span, by_span.get(span.span_id, []), stored, texts.get(span.span_id, ("", "", 0)), answered)
+        for span in spans
+    )
+
+
+def _step(
+    span: Span,
+    uses: list[FirstUse],
+    stored: dict[str, StoredContent],
+    texts: tuple[str, str, int],
+    answered: set[str],
+) -> TranscriptStep:
+    uses.sort(key=lambda use: (use.output, use.position))
+    said: list[MessageView] = []
+    output: list[MessageView] = []
+    given, returned = texts[0], texts[1]
+    speaking = span.kind in _SPEAKING
+    # Without references the row's own text is all there is; with them it only repeats their head.
+    input_value, output_value = (given, returned) if not speaking or not texts[2] else ("", "")
+    for use in uses:
+        content = stored.get(use.hash)
+        if content is not None and content.kind != "message":
+            if use.output:
+                output_value = content.content
+            else:
+                input_value = content.content
+            continue
+        view = message_view(use.hash, content)
+        if use.output:
+            output.append(view)
+        elif not _repeats_a_tool_step(view, answered):
+            said.append(view)
+    return TranscriptStep(
+        span=span,
+        said=tuple(said),
+        output=tuple(output),
+        input_value=input_value[:VALUE_CHARS],
+        input_chars=len(input_value),
+        output_value=output_value[:VALUE_CHARS],
+        output_chars=len(output_value),
+    )
+
+
+def _repeats_a_tool_step(view: MessageView, answered: set[str]) -> bool:
+    """True for a tool's result that the tool's own step shows already."""
+    results = [part for part in view.parts if part.get("type") == "tool_result"]
+    return len(results) == len(view.parts) > 0 and all(
+        part.get("id") in answered or part.get("text", "")[:_HEAD] in answered for part in results
+    )
