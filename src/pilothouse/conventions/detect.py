@@ -7,27 +7,83 @@ from typing import Any, Final
 
 from pilothouse.records import RawSpan
 
-from .dialects import logfire_pydantic_ai, openinference, openllmetry, otel_genai, plain
+from .dialects import (
+    claude_code,
+    genkit,
+    google_adk,
+    laminar,
+    langfuse,
+    langsmith,
+    livekit,
+    logfire_pydantic_ai,
+    mlflow,
+    openai_agents,
+    openinference,
+    openllmetry,
+    otel_genai,
+    plain,
+    vercel_ai,
+)
 from .draft import Draft
 
 Reader = Callable[[RawSpan, Draft], None]
 
 READERS: Final[dict[str, Reader]] = {
-    module.NAME: module.read for module in (logfire_pydantic_ai, openinference, openllmetry, otel_genai, plain)
+    module.NAME: module.read
+    for module in (
+        claude_code,
+        genkit,
+        google_adk,
+        langfuse,
+        langsmith,
+        laminar,
+        livekit,
+        logfire_pydantic_ai,
+        mlflow,
+        openai_agents,
+        openinference,
+        openllmetry,
+        otel_genai,
+        plain,
+        vercel_ai,
+    )
 }
 """Every dialect by name."""
 
 _SCOPES: Final = (
     ("openinference.", openinference.NAME),
     ("@arizeai/openinference", openinference.NAME),
+    ("langfuse-sdk", langfuse.NAME),
+    ("com.anthropic.claude_code", claude_code.NAME),
+    ("gcp.vertex.agent", google_adk.NAME),
+    ("logfire.openai_agents", openai_agents.NAME),
+    ("opentelemetry.instrumentation.openai_agents", openai_agents.NAME),
+    ("opentelemetry.instrumentation.genai.openai_agents", openai_agents.NAME),
     ("pydantic-ai", logfire_pydantic_ai.NAME),
     ("logfire", logfire_pydantic_ai.NAME),
+    ("mlflow", mlflow.NAME),
+    ("lmnr", laminar.NAME),
+    ("laminar", laminar.NAME),
+    ("langsmith", langsmith.NAME),
+    ("genkit", genkit.NAME),
+    ("livekit", livekit.NAME),
 )
 """Scope name prefixes that decide alone."""
 
+_SCOPES_WHOLE: Final = {"ai": vercel_ai.NAME, "gen_ai": vercel_ai.NAME}
+"""Scope names that decide alone."""
+
 _MARKS: Final = (
+    (("langfuse.observation.type", "langfuse.observation.input"), langfuse.NAME),
     (("openinference.span.kind",), openinference.NAME),
+    (("ai.operationId",), vercel_ai.NAME),
+    (("mlflow.spanType", "mlflow.spanInputs"), mlflow.NAME),
+    (("langsmith.span.kind",), langsmith.NAME),
+    (("lmnr.span.type", "lmnr.span.path", "lmnr.span.input"), laminar.NAME),
+    (("genkit:type", "genkit:name"), genkit.NAME),
+    (("lk.agent_name", "lk.function_tool.name", "lk.chat_ctx", "lk.room_name"), livekit.NAME),
     (("logfire.span_type", "logfire.msg_template"), logfire_pydantic_ai.NAME),
+    (("gcp.vertex.agent.llm_request", "gcp.vertex.agent.tool_call_args"), google_adk.NAME),
     (("traceloop.span.kind", "llm.request.type", "traceloop.entity.name"), openllmetry.NAME),
     (("gen_ai.prompt.0.content", "gen_ai.prompt.0.role", "gen_ai.completion.0.role"), openllmetry.NAME),
     (
@@ -57,7 +113,7 @@ def dialect_of(span: RawSpan) -> str:
     if known is None:
         if len(_known_scopes) >= _SCOPES_MAX:
             _known_scopes.clear()
-        known = next((name for start, name in _SCOPES if scope.startswith(start)), "")
+        known = _SCOPES_WHOLE.get(scope) or next((name for start, name in _SCOPES if scope.startswith(start)), "")
         _known_scopes[scope] = known
     return known or _by_attributes(span.attributes)
 

@@ -53,13 +53,15 @@ _MEDIA = frozenset(
     }
 )
 
-_IDS = ("call_id", "tool_call_id", "toolCallId", "tool_use_id", "toolUseId", "id")
+_IDS = ("call_id", "tool_call_id", "toolCallId", "tool_use_id", "toolUseId", "ref", "id")
 _NAMES = ("name", "toolName", "tool_name")
 _ARGUMENTS = ("arguments", "args", "input", "parameters")
 _RESULTS = ("response", "result", "output", "content")
-_MIMES = ("mime_type", "mimeType", "media_type", "mediaType")
+_MIMES = ("mime_type", "mimeType", "media_type", "mediaType", "contentType")
 
-_HINTS = frozenset({"type", "cache_control", "cachePoint", "index", "status", "caller", "providerOptions"})
+_HINTS = frozenset(
+    {"type", "cache_control", "cachePoint", "index", "status", "caller", "providerOptions", "toolCallType"}
+)
 """Keys that steer a request or repeat the position and say nothing of the content. They change between two sendings
 of one message (a moving cache mark, a finished status), so keeping them would make one message many."""
 
@@ -166,15 +168,15 @@ def _part(piece: Mapping[str, Any]) -> list[Part]:
 
 def _untyped(piece: Mapping[str, Any]) -> list[Part]:
     """Gemini and Bedrock name a part by its only key instead of a type."""
-    for key in ("functionCall", "function_call", "toolUse", "tool_call"):
+    for key in ("functionCall", "function_call", "toolUse", "toolRequest", "tool_call"):
         call = piece.get(key)
         if isinstance(call, Mapping):
             return [call_part(cast("Mapping[str, Any]", call))]
-    for key in ("functionResponse", "function_response", "toolResult"):
+    for key in ("functionResponse", "function_response", "toolResult", "toolResponse"):
         result = piece.get(key)
         if isinstance(result, Mapping):
             return _result(cast("Mapping[str, Any]", result))
-    for key in ("inlineData", "inline_data", "fileData", "file_data", "image", "document", "video", "audio"):
+    for key in ("inlineData", "inline_data", "fileData", "file_data", "media", "image", "document", "video", "audio"):
         media = piece.get(key)
         if isinstance(media, Mapping):
             return _media(cast("Mapping[str, Any]", media), key)

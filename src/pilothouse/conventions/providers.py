@@ -92,6 +92,7 @@ _NOT_PROVIDERS: Final = frozenset(
         "claude_agent_sdk",
         "google_adk",
         "vercel",
+        "gateway",
         "unknown",
         "_other",
         "custom",
