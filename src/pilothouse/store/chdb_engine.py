@@ -146,9 +146,12 @@ class ChdbEngine:
 
     def _start(self) -> None:
         with self._starting:
-            if self._process is not None and self._process.poll() is None and self._socket_path.exists():
-                return
             if self._process is not None:
+                # Refused although the process seems alive: it is dying, or another caller has just started it.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(timeout=0.5)
+                if self._process.poll() is None and self._answers():
+                    return
                 self._stop(self._process)
             self._socket_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._socket_path.unlink(missing_ok=True)
@@ -162,6 +165,12 @@ class ChdbEngine:
                     f"the storage process for {self.folder} did not start (exit code {code})",
                     fix="another server may use this folder: pilothouse status",
                 )
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError):
+            self._open().close()
+            return True
+        return False
 
     @staticmethod
     def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -80,6 +80,11 @@ class _Server:
                 return self._load(session, header["sql"], body)
             result = session.query(header["sql"], header["format"], params=header.get("params") or None)
             return result.bytes() if result is not None else b""
+        except Exception:
+            # What a failed query had written so far stays in the session and would come before the next answer,
+            # which may be another project's: a query of no interest takes it away.
+            session.query("SELECT 1", "CSV")
+            raise
         finally:
             self._sessions.put(session)
 

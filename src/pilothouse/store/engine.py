@@ -140,13 +140,10 @@ def _render(value: Any, *, top: bool) -> str:
     if isinstance(value, int | float):
         return str(value)
     if isinstance(value, str):
-        escaped = value.translate(_ESCAPES)
-        # Inside an array the quoted form is parsed after the text form: its own escapes are doubled.
-        return escaped if top else "'" + value.translate(_QUOTED) + "'"
+        return value.translate(_ESCAPES) if top else "'" + value.translate(_QUOTED) + "'"
     if isinstance(value, list | tuple):
         items = cast("Sequence[Any]", value)
-        inner = "[" + ",".join(_render(item, top=False) for item in items) + "]"
-        return inner.translate(_ESCAPES) if top else inner
+        return "[" + ",".join(_render(item, top=False) for item in items) + "]"
     raise TypeError(f"no SQL parameter form for {type(value).__name__}")
 
 

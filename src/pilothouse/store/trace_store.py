@@ -37,6 +37,12 @@ class TraceStore:
         if rows:
             self.engine.insert(f"{self.database}.{table}", columns, lines(rows))
 
+    def delete(self, table: str, where: str, params: Params) -> None:
+        """Delete rows; they are gone from every read when it returns, and from the disk when parts are rewritten."""
+        cluster = self.engine.cluster if isinstance(self.engine, ClickHouseEngine) else ""
+        name = f"{self.database}.{table}_local ON CLUSTER '{cluster}'" if cluster else f"{self.database}.{table}"
+        self.engine.execute(f"DELETE FROM {name} WHERE {where}", params)
+
     def migrate(self) -> None:
         """Bring the schema to the newest version. Safe to run again after a crash in the middle."""
         engine = self.engine
@@ -67,11 +73,14 @@ class TraceStore:
         self.engine.close()
 
 
-def open_store(url: str, data: Path, *, owner: bool = True, database: str = "pilothouse") -> TraceStore:
+def open_store(
+    url: str, data: Path, *, owner: bool = True, database: str = "pilothouse", memory_bytes: int = 1_000_000_000
+) -> TraceStore:
     """Open the store that ``--store`` names: empty or ``chdb:`` for the embedded one, else a ClickHouse address.
 
     ``owner`` is true in the one process that starts and supervises the storage process.
     """
     if url in ("", "chdb", "chdb:"):
-        return TraceStore(ChdbEngine(data / "store" / "chdb", owner=owner), database=database)
+        engine = ChdbEngine(data / "store" / "chdb", owner=owner, memory_bytes=memory_bytes)
+        return TraceStore(engine, database=database)
     return TraceStore(ClickHouseEngine(url), database=database)

@@ -1,0 +1,1 @@
+"""The server around the parts: its configuration, its processes, its folder."""

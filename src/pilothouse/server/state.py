@@ -1,0 +1,50 @@
+"""What a running server holds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pilothouse.access import Keyring
+from pilothouse.store import TraceStore
+from pilothouse.store.control_store import ControlStore
+
+from .config import Config
+from .worker_process import WorkerProcess
+
+
+@dataclass(slots=True, kw_only=True)
+class ServerState:
+    """The parts of a running server that its surfaces share."""
+
+    data: Path
+    store: TraceStore
+    control: ControlStore
+    keyring: Keyring
+    worker: WorkerProcess
+    config: Config
+    project_id: str
+    """The first project: what the one-time link and the local token open."""
+    token: str
+    version: str
+    counters: dict[str, int] = field(default_factory=dict[str, int])
+
+    def close(self) -> None:
+        """Close in the order that loses nothing: the worker first, since it writes to the store."""
+        self.worker.close()
+        self.store.close()
+        self.control.close()
+
+    def worker_status(self) -> dict[str, Any]:
+        """The worker's last report; empty before its first."""
+        try:
+            return json.loads((self.data / "worker.json").read_text())
+        except (OSError, ValueError):
+            return {}
+
+    def disk_free_bytes(self) -> int:
+        """Free disk under the data folder."""
+        return shutil.disk_usage(self.data).free

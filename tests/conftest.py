@@ -1,0 +1,105 @@
+"""Fixtures that several folders share: real stores on both drivers, a database per test."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pilothouse.store import TraceStore
+from pilothouse.store.chdb_engine import ChdbEngine
+from pilothouse.store.clickhouse_engine import ClickHouseEngine
+from pilothouse.store.engine import Engine
+
+HERE = Path(__file__).parent
+NODE_LIBRARY = HERE / "store/node/node_modules/@chdb/lib-linux-x64-gnu/libchdb.so"
+
+
+@pytest.fixture(scope="session")
+def fixtures_folder() -> Path:
+    """Real data that is kept outside the project; tests that use it are skipped where it is absent."""
+    folder = Path(os.environ.get("PILOTHOUSE_FIXTURES", HERE.parent.parent / "shared/fixtures"))
+    if not folder.is_dir():
+        pytest.skip("no fixtures folder (PILOTHOUSE_FIXTURES)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chdb_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChdbEngine]:
+    """One storage process for the whole run: opening many leaks threads in the engine."""
+    engine = ChdbEngine(tmp_path_factory.mktemp("chdb") / "store", owner=True)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def store(chdb_engine: ChdbEngine) -> Iterator[TraceStore]:
+    """An empty embedded store of its own."""
+    yield from fresh_store(chdb_engine)
+
+
+@pytest.fixture(params=["chdb", "clickhouse"])
+def any_store(request: pytest.FixtureRequest) -> Iterator[TraceStore]:
+    """An empty store on each driver in turn."""
+    if request.param == "chdb":
+        engine: Engine = request.getfixturevalue("chdb_engine")
+    else:
+        engine = ClickHouseEngine(request.getfixturevalue("clickhouse_url"))
+    yield from fresh_store(engine)
+
+
+@pytest.fixture(scope="session")
+def clickhouse_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real ClickHouse server node; skipped where its library is not installed."""
+    with server_node(tmp_path_factory.mktemp("clickhouse")) as port:
+        yield f"clickhouse://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def server_node(folder: Path, *further: str, http_port: int = 0, tcp_port: int = 0) -> Iterator[int]:
+    """Start a ClickHouse server node and give its HTTP port."""
+    if not NODE_LIBRARY.exists():
+        pytest.skip("no ClickHouse node: sh tests/prepare.sh")
+    http_port, tcp_port = http_port or free_port(), tcp_port or free_port()
+    script = str(HERE / "store/server_node.py")
+    command = [sys.executable, script, str(NODE_LIBRARY), str(folder / "data"), str(tcp_port), str(http_port), *further]
+    log = open(folder / "node.log", "wb")  # noqa: SIM115  # the process writes to it
+    process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{http_port}/ping", timeout=2).read()
+                break
+            assert process.poll() is None, (folder / "node.log").read_text()[-2000:]
+            assert time.monotonic() < deadline, "the node does not answer"
+            time.sleep(0.1)
+        yield http_port
+    finally:
+        process.kill()
+        process.wait()
+        log.close()
+
+
+def fresh_store(engine: Engine) -> Iterator[TraceStore]:
+    """A store in a database of its own, dropped afterwards."""
+    store = TraceStore(engine, database="test_" + uuid.uuid4().hex[:12])
+    store.migrate()
+    yield store
+    engine.execute(f"DROP DATABASE IF EXISTS {store.database}")
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
