@@ -81,6 +81,8 @@ _TYPES: frozenset[exp.DType] = frozenset(
         " UINT128 UINT256 USMALLINT UTINYINT UUID VARCHAR"
     )
 )
+_TEXT = re.compile(r"'(?:[^'\\]|\\.)*'")
+_CALLED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)`?\s*\(")
 _HIGHER_ORDER = ("array", "map")
 """How the names of all functions begin that take another function."""
 _TYPE_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9_(), =']*\Z")
@@ -125,6 +127,7 @@ def check(sql: str, database: str, refused_functions: Collection[str] = frozense
     if isinstance(tree, exp.SetOperation | exp.Subquery):
         # Settings behind a query that ends in brackets are silently ignored by the engine, and with them every bound.
         bound = f"SELECT * FROM ({bound})"
+    _look_again(bound, refused_functions)
     return Checked(asked=asked, sql=bound, views=tuple(sorted(views)), notes=tuple(notes))
 
 
@@ -175,12 +178,23 @@ def _check_node(node: exp.Expr, refused_functions: Collection[str]) -> None:
         _check_in(node)
     elif isinstance(node, exp.Column):
         _check_column(node, refused_functions)
+    elif isinstance(node, exp.Select) and not node.expressions:
+        raise BadRequest("say what to select", got=write_or(node), fix=_SCHEMA)
     elif isinstance(node, exp.Group) and node.args.get("totals"):
         raise BadRequest(
             "WITH TOTALS gives its line outside of the rows: it would be lost",
             got="WITH TOTALS",
             fix="GROUP BY … WITH ROLLUP gives the total as a row",
         )
+
+
+def _look_again(sql: str, refused_functions: Collection[str]) -> None:
+    """Refuse what is about to run where a word before a bracket names a refused function, whatever the tree said."""
+    for word in _CALLED.findall(_TEXT.sub("''", sql)):
+        if (
+            word.lower() in refused_functions and word != "IN"
+        ):  # the operator; the function of that name is refused above
+            _refuse_function(word)
 
 
 def _check_call(call: exp.Expr, refused_functions: Collection[str]) -> None:

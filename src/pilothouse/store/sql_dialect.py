@@ -97,6 +97,9 @@ class PlainParser(ClickHouseParser):
         # Any function may have parameters before its arguments: `name(1, 2)(x)`, also those sqlglot never heard of.
         return name, ()
 
+    def _warn_unsupported(self) -> None:
+        """Say nothing: what cannot be read is refused to its writer, not logged."""
+
     def _parse_interval_span(self, this: exp.Expr, parse_function_unit: bool = True) -> exp.Interval:
         interval = super()._parse_interval_span(this, parse_function_unit=parse_function_unit)
         if isinstance(this, exp.Literal) and not this.is_string:

@@ -10,7 +10,6 @@ A statement passes three gates before it runs:
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import re
 import threading
@@ -92,7 +91,6 @@ def run(store: TraceStore, project: str, sql: str, limits: SqlLimits | None = No
     try:
         table = engines.query(store.engine, checked.sql, {"project": project}, settings=_settings(limits))
     except (BadRequest, StoreError, TooLarge) as error:
-        _read_away(store.engine)
         raise _explain(error, checked, store.database) from error
     except ValueError as error:
         raise StoreError("the engine's answer is no JSON: a value or a name in it cannot be written") from error
@@ -170,12 +168,6 @@ def _shared(engine: Engine) -> _Shared:
         made = _Shared(refused_functions=refused, turn=threading.BoundedSemaphore(_AT_ONCE))
         found = _shared_by_engine.setdefault(engine, made)
     return found
-
-
-def _read_away(engine: Engine) -> None:
-    """Take what a statement had written before it failed out of its session: the next answer would begin with it."""
-    with contextlib.suppress(PilothouseError):
-        engine.execute("SELECT 1", format="Null")
 
 
 def _compare_readings(engine: Engine, sql: str, checked: Checked) -> None:
