@@ -95,6 +95,31 @@ CLIENTS = (
         modules=("pydantic_ai",),
         signals=("traces", "metrics"),
     ),
+    Client(
+        name="openai-agents",
+        program="openai_agents_openinference.py",
+        environment="clients",
+        modules=("agents", "openinference.instrumentation.openai_agents"),
+    ),
+    Client(
+        name="langgraph",
+        program="langgraph_openinference.py",
+        environment="clients",
+        modules=("langgraph", "langchain_openai", "openinference.instrumentation.langchain"),
+    ),
+    Client(
+        name="langfuse",
+        program="langfuse_own.py",
+        environment="clients",
+        modules=("langfuse",),
+    ),
+    Client(
+        name="google-adk",
+        program="google_adk_own.py",
+        environment="clients-pinned",
+        modules=("google.adk",),
+        signals=("traces", "logs", "metrics"),
+    ),
 )
 
 
@@ -137,6 +162,7 @@ def run_client(name: str, *, otlp_url: str | None = None, headers: str = "") -> 
             "MODEL_URL": models.address,
             "OTEL_EXPORTER_OTLP_ENDPOINT": otlp_url or sink.address,
             "OTEL_EXPORTER_OTLP_HEADERS": headers,
+            "GOOGLE_API_KEY": "none",
             "TRACELOOP_TELEMETRY": "false",
             "PYTHONWARNINGS": "ignore",
             "NO_PROXY": "127.0.0.1",

@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import json
+import sys
 import threading
 import zlib
 from collections.abc import Iterable
@@ -75,7 +76,9 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that went away is no news to a test."""
+        """Say nothing about a client that went away, which is no news to a test; print anything else."""
+        if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
+            super().handle_error(request, client_address)
 
 
 class LocalHandler(BaseHTTPRequestHandler):

@@ -4,6 +4,7 @@ The model and the kind of call are in the address; the server copies them into t
 """
 
 import base64
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,10 +25,12 @@ _STATUS = {
 def read(body: JsonObject) -> ModelRequest:
     """Understand the body of a generateContent call."""
     contents = list_of(body, "contents")
-    config = as_object(body.get("generationConfig"))
-    system = as_object(body.get("systemInstruction") or body.get("system_instruction"))
-    tools = [function for tool in objects(body.get("tools")) for function in objects(tool.get("functionDeclarations"))]
-    thinking = as_object(config.get("thinkingConfig"))
+    config = as_object(_field(body, "generationConfig"))
+    system = as_object(_field(body, "systemInstruction"))
+    tools = [
+        function for tool in objects(body.get("tools")) for function in objects(_field(tool, "functionDeclarations"))
+    ]
+    thinking = as_object(_field(config, "thinkingConfig"))
     prompt = [*objects(body.get("tools")), *([system] if system else []), *contents]
     return ModelRequest(
         wire="gemini",
@@ -37,10 +40,10 @@ def read(body: JsonObject) -> ModelRequest:
         turns=tuple(turn for content in contents for turn in _turns(content)),
         tools=tuple(_offer(function) for function in tools),
         segments=tuple(Segment(text=prompt_text(part)) for part in prompt),
-        tool_choice=_choice(as_object(as_object(body.get("toolConfig")).get("functionCallingConfig"))),
-        output_schema=as_object(config.get("responseJsonSchema") or config.get("responseSchema")) or None,
-        output_tokens_max=as_count(config.get("maxOutputTokens")),
-        reasoning=bool(thinking) and thinking.get("thinkingBudget") != 0,
+        tool_choice=_choice(as_object(_field(as_object(_field(body, "toolConfig")), "functionCallingConfig"))),
+        output_schema=as_object(_field(config, "responseJsonSchema") or _field(config, "responseSchema")) or None,
+        output_tokens_max=as_count(_field(config, "maxOutputTokens")),
+        reasoning=bool(thinking) and _field(thinking, "thinkingBudget") != 0,
         body=body,
     )
 
@@ -94,15 +97,20 @@ def usage(answer: Answer) -> JsonObject:
     return data
 
 
+def _field(value: JsonObject, name: str) -> Any:
+    """Return a field by its JSON name or by its protobuf name, since Google accepts both and its clients mix them."""
+    return value.get(name, value.get(re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), name)))
+
+
 def _candidate(parts: list[JsonObject], finish: str | None) -> JsonObject:
     candidate: JsonObject = {"content": {"parts": parts, "role": "model"}, "index": 0}
     return {**candidate, "finishReason": finish} if finish else candidate
 
 
 def _parts(request: ModelRequest, answer: Answer) -> list[JsonObject]:
-    thinking = as_object(as_object(request.body.get("generationConfig")).get("thinkingConfig"))
+    thinking = as_object(_field(as_object(_field(request.body, "generationConfig")), "thinkingConfig"))
     parts: list[JsonObject] = []
-    if answer.reasoning and thinking.get("includeThoughts"):
+    if answer.reasoning and _field(thinking, "includeThoughts"):
         parts.append({"text": answer.reasoning, "thought": True})
     if answer.text or not answer.calls:
         parts.append({"text": answer.text})
@@ -118,11 +126,11 @@ def _turns(content: JsonObject) -> list[Turn]:
     parts = objects(content.get("parts"))
     text = _text(parts)
     if content.get("role") == "model":
-        calls = tuple(_call(as_object(part["functionCall"])) for part in parts if "functionCall" in part)
+        calls = tuple(_call(found) for part in parts if (found := as_object(_field(part, "functionCall"))))
         return [Turn(role="assistant", text=text, calls=calls)]
     if content.get("role") not in ("user", "function", None):
         raise WireError(f"Please use a valid role: user, model; got {content.get('role')!r}")
-    results = tuple(_result(as_object(part["functionResponse"])) for part in parts if "functionResponse" in part)
+    results = tuple(_result(found) for part in parts if (found := as_object(_field(part, "functionResponse"))))
     turns = [Turn(role="tool", results=results)] if results else []
     return [*turns, Turn(role="user", text=text)] if text or not results else turns
 
@@ -152,13 +160,13 @@ def _offer(function: JsonObject) -> ToolOffer:
     return ToolOffer(
         name=as_text(function.get("name")),
         description=as_text(function.get("description")),
-        parameters=as_object(function.get("parametersJsonSchema") or function.get("parameters")),
+        parameters=as_object(_field(function, "parametersJsonSchema") or function.get("parameters")),
     )
 
 
 def _choice(config: JsonObject) -> str:
     mode = as_text(config.get("mode"))
-    allowed = as_list(config.get("allowedFunctionNames"))
+    allowed = as_list(_field(config, "allowedFunctionNames"))
     if mode == "ANY":
         return f"={allowed[0]}" if len(allowed) == 1 else "required"
     return "none" if mode == "NONE" else "auto"
