@@ -22,9 +22,6 @@ from .load import SPANS_MAX, Head, Placed, depths_of, head, light_span
 from .model import EventView, MessageView, ScoreView, SpanDetail
 from .rows import money
 
-FIELDS = ("input", "output", "tools", "documents", "attributes", "resource", "parameters", "error", "events", "scores")
-"""Parts of a step that can be fetched alone; also ``attributes.KEY``."""
-
 
 def span(store: TraceStore, project: str, trace_id: str, key: str | int) -> SpanDetail:
     """A step by its number (``14`` or ``014``) or its span id.

@@ -719,6 +719,23 @@ class CostWhy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Writes that were refused for one reason: somebody believes they are recorded, and they are not."""
+
+    reason: str
+    """Status and reason, e.g. ``401 not_allowed``; ``partial`` where single items of a good request were refused."""
+    source: str
+    """Which signal from where."""
+    count: int
+    last: str
+    """When the last one came, ISO 8601 UTC."""
+    detail: str
+    """What the sender was told last."""
+    ours: bool = True
+    """False where the key named no project: it may have been meant for this one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing the doctor found."""
 

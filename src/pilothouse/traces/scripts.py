@@ -91,13 +91,13 @@ def _block(step: TranscriptStep) -> _Block | None:
         return None
     pieces: list[tuple[str, str, str]] = []
     for message in step.said:
-        pieces.append((f"[{_role(message)}]", _words(message), "input"))
+        pieces.append((f"[{_role(message)}]", message_words(message), "input"))
     if step.input_value:
         pieces.append(("[input]", clean(step.input_value), "input"))
     if step.output_value:
         pieces.append(("[output]", clean(step.output_value), "output"))
     for message in step.output:
-        pieces.append((f"[{_role(message) or 'assistant'}]", _words(message), "output"))
+        pieces.append((f"[{_role(message) or 'assistant'}]", message_words(message), "output"))
     if span.failed:
         message = f"{span.error_type} {span.error_message or span.tool_error}".strip()
         pieces.append(("[error]", clean(message), "error"))
@@ -124,7 +124,8 @@ def _role(message: MessageView) -> str:
     return line(message.role, 40)
 
 
-def _words(message: MessageView) -> str:
+def message_words(message: MessageView) -> str:
+    """A message as text: words, reasoning, calls and results, cleaned."""
     if message.missing:
         return f"(content {message.hash} is not stored)"
     pieces: list[str] = []

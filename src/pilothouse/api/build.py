@@ -1,0 +1,50 @@
+"""Builds the API application."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from . import errors, health, keys, sql, stores, traces
+from .context import Provider
+from .errors import RESPONSES
+
+PREFIX = "/api/v1"
+
+
+def build(provider: Provider, *, version: str = "") -> FastAPI:
+    """The application: the API under ``/api/v1``, health, metrics, ``/openapi.json``. Pages are mounted by the caller."""
+    app = FastAPI(
+        title="Pilothouse",
+        version=version or "0",
+        description="The operations room for LLM agents: traces in, answers out.",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.provider = provider
+    errors.install(app)
+    for noun in (traces, sql, stores, keys):
+        app.include_router(noun.router, prefix=PREFIX, responses=RESPONSES)
+    app.include_router(health.router)
+    app.openapi = lambda: _openapi(app)
+    app.add_api_route("/openapi.json", lambda: app.openapi(), include_in_schema=False)
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        for operations in schema["paths"].values():
+            for operation in operations.values():
+                # Parameters that do not validate are answered 400 in the one shape, never 422.
+                operation["responses"].pop("422", None)
+        schemas = schema["components"]["schemas"]
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        schema["security"] = [{"key": []}]
+        app.openapi_schema = schema
+    return app.openapi_schema

@@ -1,0 +1,149 @@
+"""Who asks, of which project, with which right: what every handler is given.
+
+The server implements :class:`Provider`; the API knows nothing else of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Protocol
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+
+from pilothouse.access import Grant, Mode
+from pilothouse.records import Forbidden
+from pilothouse.store import TraceStore
+from pilothouse.store.control_store import ControlStore
+from pilothouse.traces.model import Refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One metric of the server, in Prometheus terms."""
+
+    name: str
+    """Without the prefix ``pilothouse_``."""
+    help: str
+    type: Literal["counter", "gauge"] = "gauge"
+    samples: tuple[tuple[Mapping[str, str], float], ...]
+    """Labels and value."""
+
+
+class Provider(Protocol):
+    """What the server lends the API. All methods are called from worker threads."""
+
+    @property
+    def store(self) -> TraceStore:
+        """The trace store."""
+        ...
+
+    @property
+    def control(self) -> ControlStore:
+        """Projects and keys."""
+        ...
+
+    @property
+    def cookie_name(self) -> str:
+        """The page's session cookie; empty where there is no page."""
+        ...
+
+    def authenticate(self, token: str | None, cookie: str | None) -> Grant:
+        """Who this is: by key, or by the page's session cookie where no key is given.
+
+        Raises:
+            NotAllowed: neither is good.
+        """
+        ...
+
+    def keys_changed(self) -> None:
+        """Called after a key was made or revoked, so that it takes effect at once."""
+        ...
+
+    def reprocess(self, project_id: str, since_ns: int, until_ns: int, *, dry_run: bool) -> Mapping[str, Any]:
+        """Normalise and price stored spans again; returns what changed. May take minutes."""
+        ...
+
+    def refusals(self, project_id: str, since_ns: int) -> tuple[Refused, ...]:
+        """Writes refused since then: for this project, and those whose key names no project."""
+        ...
+
+    def ready(self) -> Mapping[str, str]:
+        """Each part by name: ``ok``, or in a few words what is wrong with it."""
+        ...
+
+    def metrics(self) -> Iterable[Metric]:
+        """The server's own figures, for Prometheus."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One request's view of the server."""
+
+    provider: Provider
+    grant: Grant
+
+    @property
+    def store(self) -> TraceStore:
+        """The trace store."""
+        return self.provider.store
+
+    @property
+    def control(self) -> ControlStore:
+        """Projects and keys."""
+        return self.provider.control
+
+    @property
+    def project_id(self) -> str:
+        """The project the key or session is of."""
+        return self.grant.project_id
+
+    def need(self, mode: Mode) -> None:
+        """Refuse whoever has less than this right.
+
+        Raises:
+            Forbidden: the key's mode does not include it.
+        """
+        if not self.grant.allows(mode):
+            raise Forbidden(
+                f"this needs a key of mode {mode}", got=self.grant.mode, fix=f"pilothouse keys new --mode {mode}"
+            )
+
+
+def context(request: Request) -> Context:
+    """The context of a request; the dependency every handler takes.
+
+    Raises:
+        NotAllowed: neither key nor session is good.
+        Forbidden: another site's page tries to write with the visitor's session.
+    """
+    provider: Provider = request.app.state.provider
+    token = _token(request)
+    cookie = request.cookies.get(provider.cookie_name) if provider.cookie_name and token is None else None
+    grant = provider.authenticate(token, cookie)
+    if cookie is not None and request.method not in ("GET", "HEAD"):
+        _same_site(request)
+    return Context(provider=provider, grant=grant)
+
+
+def _token(request: Request) -> str | None:
+    header = request.headers.get("authorization", "")
+    scheme, _, rest = header.partition(" ")
+    if scheme.lower() == "bearer" and rest.strip():
+        return rest.strip()
+    return request.headers.get("x-api-key") or None
+
+
+def _same_site(request: Request) -> None:
+    # A browser sends the cookie along with any site's request; only our own page may write with it.
+    site = request.headers.get("sec-fetch-site", "")
+    origin = request.headers.get("origin", "")
+    own = urlsplit(origin).netloc == request.headers.get("host", "") if origin else site in ("same-origin", "none")
+    if not own or site not in ("", "same-origin", "none"):
+        raise Forbidden("a page of another site cannot write here", got=origin or site or "no origin")
+
+
+Caller = Annotated[Context, Depends(context)]
+"""Write ``caller: Caller`` in a handler."""
