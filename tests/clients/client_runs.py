@@ -8,7 +8,8 @@ import functools
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pilothouse.testing import ModelServer, OtlpSink, SinkRequest
@@ -38,6 +39,8 @@ class Client:
     """Modules that must be importable; the client counts as not installed otherwise."""
     signals: tuple[str, ...] = ("traces",)
     """What it exports."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Further environment variables."""
 
 
 CLIENTS = (
@@ -120,6 +123,8 @@ CLIENTS = (
         modules=("google.adk",),
         signals=("traces", "logs", "metrics"),
     ),
+    Client(name="vercel-ai", program="vercel/agent.mjs", environment="node"),
+    Client(name="vercel-ai-legacy", program="vercel/agent.mjs", environment="node", variables={"DIALECT": "legacy"}),
 )
 
 
@@ -166,6 +171,7 @@ def run_client(name: str, *, otlp_url: str | None = None, headers: str = "") -> 
             "TRACELOOP_TELEMETRY": "false",
             "PYTHONWARNINGS": "ignore",
             "NO_PROXY": "127.0.0.1",
+            **client.variables,
         }
         finished = subprocess.run(
             [*interpreter, str(AGENTS / client.program)],
