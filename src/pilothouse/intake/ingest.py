@@ -345,6 +345,9 @@ class Ingest:
             decision = decided.get(span_id)
             scope = decision.scope if decision is not None else fact.usage_scope
             twin = decision.duplicate_of if decision is not None else ""
+            if twin:
+                # Out of every sum over leaves, like what descendants repeat.
+                scope = "aggregate"
             step = numbers[span_id]
             if (fact.step, fact.usage_scope, fact.duplicate_of) == (step, scope, twin):
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
 DAY_NS = 86_400 * 1_000_000_000
@@ -40,11 +41,16 @@ def settle_times(start_ns: int, end_ns: int, received_ns: int, *, running: bool)
 
 def stored_time(ns: int) -> str:
     """A time for a DateTime64(9) column: seconds and nanoseconds since 1970."""
-    ns = min(max(ns, 0), LAST_NS)
-    return f"{ns // 1_000_000_000}.{ns % 1_000_000_000:09d}"
+    seconds, rest = divmod(min(max(ns, 0), LAST_NS), 1_000_000_000)
+    return f"{_seconds(seconds)}.{rest:09d}"
 
 
 def stored_milliseconds(ns: int) -> str:
     """A time for a DateTime64(3) column."""
-    ns = min(max(ns, 0), LAST_NS)
-    return f"{ns // 1_000_000_000}.{ns // 1_000_000 % 1000:03d}"
+    seconds, rest = divmod(min(max(ns, 0), LAST_NS), 1_000_000_000)
+    return f"{_seconds(seconds)}.{rest // 1_000_000:03d}"
+
+
+def _seconds(seconds: int) -> str:
+    # The engine takes a number of few digits for the beginning of a date: such times are written out.
+    return str(seconds) if seconds >= 1_000_000_000 else time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))

@@ -158,7 +158,8 @@ def _settle(state: TraceState) -> None:
         decision = decided.get(span_id)
         fact.step = numbers[span_id]
         if decision is not None:
-            fact.usage_scope, fact.duplicate_of = decision.scope, decision.duplicate_of
+            fact.duplicate_of = decision.duplicate_of
+            fact.usage_scope = "aggregate" if decision.duplicate_of else decision.scope
 
 
 def _renewed(old: list[Any], fact: Fact, reading: Reading, cost: costs.Cost) -> tuple[list[Any], list[str]]:

@@ -99,7 +99,8 @@ def _request(models: list[Fact]) -> str:
 
 
 def _answer(models: list[Fact]) -> str:
-    return max(models, key=lambda fact: fact.end_ns).output_text if models else ""
+    spoken = [fact for fact in models if fact.output_text]
+    return max(spoken, key=lambda fact: fact.end_ns).output_text if spoken else ""
 
 
 def _first_error(failed: list[Fact]) -> str:
@@ -143,7 +144,13 @@ def _signals(
         last = max(models, key=lambda fact: fact.end_ns)
         if last.finish_reason in ("length", "max_tokens", "MAX_TOKENS"):
             signals.append("truncated")
-        if not last.output_text and last.status == "ok":
+        # Only where content is recorded at all: without it, every answer looks empty.
+        twins = [fact for fact in models if fact.end_ns >= last.start_ns and fact.start_ns <= last.end_ns]
+        if (
+            last.status == "ok"
+            and any(fact.input_text for fact in twins)
+            and not any(fact.output_text for fact in twins)
+        ):
             signals.append("empty_output")
     if orphans and not open_:
         signals.append("orphans")

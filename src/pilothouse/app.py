@@ -1,0 +1,284 @@
+"""Builds and runs the server: the only file that knows all parts.
+
+One process serves the page, the API and OTLP; it starts and supervises two more: the storage process (embedded engine)
+and the ingest worker. Killed at any moment, all three end, and the next start goes on where they were.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from pilothouse import __version__, access, api, web
+from pilothouse.intake.grpc import GrpcServer
+from pilothouse.intake.http import routes as otlp_routes
+from pilothouse.intake.journal import Journal, recover
+from pilothouse.intake.receive import Intake
+from pilothouse.intake.settings import MIB, Settings
+from pilothouse.records import BadRequest, Forbidden, iso
+from pilothouse.server.config import Config, read_config
+from pilothouse.server.housekeeping import Housekeeping
+from pilothouse.server.providers import ApiProvider, PageProvider
+from pilothouse.server.runtime import FolderLock, Runtime, new_token, remove_runtime, write_runtime
+from pilothouse.server.state import ServerState
+from pilothouse.server.worker_process import WorkerProcess
+from pilothouse.store import open_store
+from pilothouse.store.control_store import ControlStore, open_control
+
+LOG = logging.getLogger("pilothouse.server")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpOptions:
+    """What ``pilothouse up`` was told."""
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 4318
+    """0 takes a free port."""
+    grpc_port: int | None = 4317
+    """0 takes a free port; None switches OTLP/gRPC off."""
+    store: str = ""
+    """Empty: the embedded engine; else ``clickhouse://…``."""
+    control: str = ""
+    """Empty: SQLite in the data folder; else ``postgresql://…``."""
+    config: Path | None = None
+    json: bool = False
+    """Announce as JSON lines instead of text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Welcome:
+    """What is said once at the start."""
+
+    url: str
+    grpc: str
+    sign_in: str
+    project: str
+    new_key: str
+    """The first key, on the very first start; empty ever after."""
+    data: str
+    replayed_bytes: int
+
+
+def up(options: UpOptions) -> None:
+    """Run the server until it is told to stop.
+
+    Raises:
+        BadRequest: the folder is in use, a port is taken, or a setting is wrong.
+        Unreachable: the store or the control database does not open.
+    """
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr
+    )
+    config = read_config(options.config)
+    data = options.data.expanduser().resolve()
+    lock = FolderLock(data)
+    listening = _listen(options.host, options.port)
+    state: ServerState | None = None
+    try:
+        state, new_key = open_state(options, config, data)
+        asyncio.run(_serve(options, state, listening, new_key))
+    finally:
+        listening.close()
+        if state is not None:
+            state.close()
+        remove_runtime(data)
+        lock.release()
+
+
+def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerState, str]:
+    """Open stores and start the worker; the second value is the first key, where one was made just now."""
+    control = open_control(options.control, data)
+    control.migrate()
+    project_id, new_key = _first_project(control)
+    store = open_store(options.store, data, memory_bytes=config.store_memory_mb * 1_000_000)
+    store.migrate()
+    recovered = recover(data / "journal")
+    for name, recovery in recovered.items():
+        if recovery.cut_bytes:
+            LOG.warning("journal %s: a torn tail of %d bytes, never acknowledged, was cut", name, recovery.cut_bytes)
+    worker = WorkerProcess(data, options.store, _worker_config(config, control))
+    state = ServerState(
+        data=data,
+        store=store,
+        control=control,
+        keyring=access.Keyring(control),
+        worker=worker,
+        config=config,
+        project_id=project_id,
+        token=new_token(),
+        version=__version__,
+    )
+    grant = access.Grant(project_id=project_id, key_id="", mode="admin", who="this machine")
+    state.keyring.add_own(state.token, grant)
+    return state, new_key
+
+
+def build(state: ServerState, intake: Intake, *, url: str, grpc: str) -> FastAPI:
+    """The HTTP application: OTLP, API, page."""
+    app = api.build(ApiProvider(state, intake), version=__version__)
+    app.router.routes[:0] = otlp_routes(intake)
+    pages = PageProvider(state, url=url, grpc=grpc)
+    app.include_router(web.build(pages))
+    web.install(app, pages)
+    return app
+
+
+async def _serve(options: UpOptions, state: ServerState, listening: socket.socket, new_key: str) -> None:
+    host, port = listening.getsockname()[:2]
+    url = f"http://{_shown(host)}:{port}"
+    intake = make_intake(state)
+    await intake.start()
+    grpc: GrpcServer | None = None
+    grpc_address = ""
+    if options.grpc_port is not None:
+        grpc = GrpcServer(intake, host=options.host, port=options.grpc_port)
+        await grpc.start()
+        grpc_address = f"http://{_shown(options.host)}:{grpc.port}"
+    server = uvicorn.Server(
+        uvicorn.Config(
+            build(state, intake, url=url, grpc=grpc_address),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+            timeout_keep_alive=65,
+            h11_max_incomplete_event_size=64 * 1024,
+        )
+    )
+    housekeeping = Housekeeping(state, intake)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.01)
+    if not serving.done():
+        housekeeping.start()
+        runtime = Runtime(
+            url=url,
+            grpc=grpc_address,
+            pid=os.getpid(),
+            data=str(state.data),
+            store=state.store.engine.name,
+            token=state.token,
+            started=iso(time.time_ns()),
+        )
+        write_runtime(runtime)
+        link = access.new_link(state.control, state.project_id)
+        _announce(
+            Welcome(
+                url=url,
+                grpc=grpc_address,
+                sign_in=f"{url}/sign-in?token={link}",
+                project=state.project_id,
+                new_key=new_key,
+                data=str(state.data),
+                replayed_bytes=intake.load.backlog_bytes,
+            ),
+            as_json=options.json,
+        )
+    try:
+        await serving
+    finally:
+        await housekeeping.stop()
+        if grpc is not None:
+            await grpc.stop()
+        await intake.stop()
+
+
+def make_intake(state: ServerState, receiver: str = "main") -> Intake:
+    """The OTLP receiver of this process, with a journal of its own."""
+    config = state.config
+    settings = Settings(
+        body_bytes_max=config.body_mb * MIB,
+        backlog_bytes_max=config.journal_backlog_mb * MIB,
+        disk_free_bytes_min=config.disk_free_mb * MIB,
+    )
+
+    def authorise(token: str | None) -> str:
+        grant = state.keyring.authenticate(token)
+        if not grant.allows("write"):
+            raise Forbidden(
+                "this key may read but not send telemetry", got=grant.mode, fix="pilothouse keys new --mode write"
+            )
+        return grant.project_id
+
+    return Intake(Journal(state.data / "journal" / receiver, settings), authorise, settings)
+
+
+def _first_project(control: ControlStore) -> tuple[str, str]:
+    projects = control.projects()
+    if projects:
+        return str(projects[0]["project_id"]), ""
+    project_id = access.create_project(control, "default")
+    # Unattended set-ups give the first key themselves; everybody else reads it once from the screen.
+    given = os.environ.get("PILOTHOUSE_API_KEY", "")
+    key = access.create_key(control, project_id, name="first key", mode="admin", secret=given)
+    return project_id, "" if given else key.secret
+
+
+def _worker_config(config: Config, control: ControlStore) -> dict[str, object]:
+    ids = {str(row["name"]): str(row["project_id"]) for row in control.projects()}
+    unknown = [name for name in config.mask_by_project if name not in ids and name not in ids.values()]
+    if unknown:
+        raise BadRequest("masking rules for a project that does not exist", got=unknown[0], allowed=sorted(ids))
+    masks = {ids.get(name, name): mask for name, mask in config.mask_by_project.items()}
+    masks[""] = config.mask
+    return {
+        "mask": {name: {"groups": list(mask.groups), "rules": dict(mask.rules)} for name, mask in masks.items()},
+        "prices": [dict(row) for row in config.prices],
+        "worker": {"keep_bytes": config.journal_keep_mb * 1_000_000},
+    }
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise BadRequest(
+            f"the address {host}:{port} cannot be listened on: {error.strerror}", got=port, fix="pilothouse up --port 0"
+        ) from error
+    listening.listen(2048)
+    listening.setblocking(False)
+    return listening
+
+
+def _shown(host: str) -> str:
+    if host in ("0.0.0.0", "::"):  # noqa: S104  # shown, not bound
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def _announce(welcome: Welcome, *, as_json: bool) -> None:
+    if as_json:
+        facts = {name: getattr(welcome, name) for name in Welcome.__slots__}
+        sys.stdout.write(json.dumps({"event": "ready", **facts}, separators=(",", ":")) + "\n")
+    else:
+        lines = [
+            f"Pilothouse {__version__}",
+            f"  page, API, OTLP/HTTP   {welcome.url}",
+            f"  OTLP/gRPC              {welcome.grpc or 'off'}",
+            f"  data                   {welcome.data}",
+        ]
+        if welcome.new_key:
+            lines += [
+                f"  API key                {welcome.new_key}",
+                "                         (shown this once; only its hash is kept)",
+            ]
+        lines += [f"  sign in (once, 1 h)    {welcome.sign_in}", "ready"]
+        sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,217 @@
+"""What the server lends its surfaces: who is asking, and the figures only the running server knows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from starlette.requests import Request
+
+from pilothouse import access, web
+from pilothouse.access import Grant
+from pilothouse.api import Metric
+from pilothouse.intake.receive import Intake
+from pilothouse.records import PilothouseError, iso
+from pilothouse.store import TraceStore
+from pilothouse.store.control_store import ControlStore
+from pilothouse.traces.model import Refused
+
+from .state import ServerState
+
+COOKIE = "pilothouse_session"
+_HOUR_NS = 3_600_000_000_000
+
+
+def refusals(state: ServerState, project_id: str, since_ns: int) -> tuple[Refused, ...]:
+    """Writes refused since a moment: of this project, and those whose key named none."""
+    return tuple(
+        Refused(
+            reason=row["reason"],
+            source=row["source"],
+            count=int(row["count"]),
+            last=iso(int(row["last_ns"])),
+            detail=row["detail"],
+            ours=row["project_id"] == project_id,
+        )
+        for row in state.control.refusals(since_ns)
+        if row["project_id"] in (project_id, "")
+    )
+
+
+class ApiProvider:
+    """Serves :class:`pilothouse.api.Provider`."""
+
+    def __init__(self, state: ServerState, intake: Intake) -> None:
+        self._state = state
+        self._intake = intake
+        self._started_ns = time.time_ns()
+
+    @property
+    def store(self) -> TraceStore:
+        """The trace store."""
+        return self._state.store
+
+    @property
+    def control(self) -> ControlStore:
+        """Projects and keys."""
+        return self._state.control
+
+    @property
+    def cookie_name(self) -> str:
+        """The page's session cookie."""
+        return COOKIE
+
+    def authenticate(self, token: str | None, cookie: str | None) -> Grant:
+        """Who this is, by key or by cookie."""
+        if token is None and cookie:
+            return access.page_grant(self._state.control, cookie)
+        return self._state.keyring.authenticate(token)
+
+    def keys_changed(self) -> None:
+        """Read the keys again at the next request."""
+        self._state.keyring.refresh()
+
+    def reprocess(self, project_id: str, since_ns: int, until_ns: int, *, dry_run: bool) -> Mapping[str, Any]:
+        """Have the worker normalise and price stored spans again."""
+        command = {"do": "reprocess", "project": project_id, "since_ns": since_ns, "until_ns": until_ns}
+        return self._state.worker.ask({**command, "dry_run": dry_run})
+
+    def refusals(self, project_id: str, since_ns: int) -> tuple[Refused, ...]:
+        """Writes refused since a moment."""
+        return refusals(self._state, project_id, since_ns)
+
+    def ready(self) -> Mapping[str, str]:
+        """Each part by name: ``ok``, or what is wrong with it."""
+        parts = {
+            "store": lambda: self._state.store.query("SELECT 1"),
+            "control": self._state.control.projects,
+        }
+        report: dict[str, str] = {}
+        for name, probe in parts.items():
+            try:
+                probe()
+                report[name] = "ok"
+            except PilothouseError as error:
+                report[name] = error.message
+        report["worker"] = "ok" if self._state.worker.process_id else "being started"
+        load = self._intake.load
+        full = load.disk_free_bytes < self._intake.settings.disk_free_bytes_min
+        report["disk"] = f"only {load.disk_free_bytes >> 20} MB free: writes are refused" if full else "ok"
+        behind = load.backlog_bytes > self._intake.settings.backlog_bytes_max
+        report["backlog"] = f"{load.backlog_bytes >> 20} MB wait to be stored: writes are refused" if behind else "ok"
+        return report
+
+    def metrics(self) -> Iterable[Metric]:
+        """The server's own figures."""
+        worker = self._state.worker_status()
+        snapshot = self._intake.counters.snapshot()
+        load = self._intake.load
+        yield _gauge("uptime_seconds", "Seconds since the start.", (time.time_ns() - self._started_ns) / 1e9)
+        yield _gauge("intake_in_flight_bytes", "Bodies received and not yet answered.", load.in_flight_bytes)
+        yield _gauge("intake_backlog_bytes", "Journal not yet stored.", load.backlog_bytes)
+        yield _gauge("disk_free_bytes", "Free disk under the data folder.", load.disk_free_bytes)
+        yield _gauge("ingest_lag_milliseconds", "Age of the last stored request.", float(worker.get("lag_ms", 0.0)))
+        yield Metric(
+            name="intake_requests_total",
+            help="Requests accepted.",
+            type="counter",
+            samples=tuple(
+                ({"signal": row.signal, "project": row.project_id}, row.requests) for row in snapshot.accepted
+            ),
+        )
+        yield Metric(
+            name="intake_items_total",
+            help="Spans, log records and data points accepted.",
+            type="counter",
+            samples=tuple(({"signal": row.signal, "project": row.project_id}, row.items) for row in snapshot.accepted),
+        )
+        yield Metric(
+            name="intake_refused_total",
+            help="Requests refused.",
+            type="counter",
+            samples=tuple(({"reason": reason}, count) for reason, count in snapshot.refused_by_reason().items()),
+        )
+        for name in ("spans", "repeated_spans", "amended_spans", "logs", "points", "scores", "undecodable"):
+            yield Metric(
+                name=f"ingest_{name}_total",
+                help=f"Stored by the ingest worker since its start: {name.replace('_', ' ')}.",
+                type="counter",
+                samples=(({}, float(worker.get(name, 0))),),
+            )
+        yield Metric(
+            name="ingest_restarts_total",
+            help="How often the ingest worker had to be started again.",
+            type="counter",
+            samples=(({}, float(self._state.worker.restarts)),),
+        )
+
+
+class PageProvider:
+    """Serves :class:`pilothouse.web.Provider`."""
+
+    def __init__(self, state: ServerState, *, url: str, grpc: str) -> None:
+        self._state = state
+        self._url = url
+        self._grpc = grpc
+        self._names: dict[str, str] = {}
+
+    def visitor(self, request: Request) -> web.Visitor:
+        """The visitor behind a request: by cookie, or by key so that a shell can read the twins of a page."""
+        state = self._state
+        token = _bearer(request)
+        grant = (
+            state.keyring.authenticate(token)
+            if token
+            else access.page_grant(state.control, request.cookies.get(COOKIE))
+        )
+        refused = refusals(state, grant.project_id, time.time_ns() - _HOUR_NS)
+        return web.Visitor(
+            project=self._name(grant.project_id),
+            who=grant.who,
+            mode=grant.mode,
+            reader=web.StoreReader(state.store, grant.project_id, refusals=self._refusals(grant.project_id)),
+            otlp_url=self._url,
+            grpc_url=self._grpc,
+            refusals=web.Refusals(
+                posts=sum(row.count for row in refused), why=refused[0].reason, last=max(row.last for row in refused)
+            )
+            if refused
+            else None,
+            version=state.version,
+        )
+
+    def sign_in(self, token: str) -> Mapping[str, Any]:
+        """Spend a one-time token."""
+        secret = access.sign_in(self._state.control, token)
+        return {
+            "key": COOKIE,
+            "value": secret,
+            "max_age": 30 * 86_400,
+            "httponly": True,
+            "samesite": "lax",
+            "path": "/",
+        }
+
+    def sign_out(self, request: Request) -> str:
+        """End the visitor's session."""
+        if cookie := request.cookies.get(COOKIE):
+            access.sign_out(self._state.control, cookie)
+        return COOKIE
+
+    def _refusals(self, project_id: str) -> Any:
+        return lambda since_ns: refusals(self._state, project_id, since_ns)
+
+    def _name(self, project_id: str) -> str:
+        if project_id not in self._names:
+            self._names = {str(row["project_id"]): str(row["name"]) for row in self._state.control.projects()}
+        return self._names.get(project_id, project_id)
+
+
+def _bearer(request: Request) -> str | None:
+    scheme, _, rest = request.headers.get("authorization", "").partition(" ")
+    return rest.strip() if scheme.lower() == "bearer" and rest.strip() else request.headers.get("x-api-key") or None
+
+
+def _gauge(name: str, help: str, value: float) -> Metric:
+    return Metric(name=name, help=help, samples=(({}, value),))
