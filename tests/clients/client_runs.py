@@ -123,6 +123,13 @@ CLIENTS = (
         modules=("google.adk",),
         signals=("traces", "logs", "metrics"),
     ),
+    Client(
+        name="mlflow",
+        program="mlflow_own.py",
+        environment="clients-mlflow",
+        modules=("mlflow", "openai"),
+        signals=("traces", "metrics"),
+    ),
     Client(name="vercel-ai", program="vercel/agent.mjs", environment="node"),
     Client(name="vercel-ai-legacy", program="vercel/agent.mjs", environment="node", variables={"DIALECT": "legacy"}),
 )
@@ -167,6 +174,7 @@ def run_client(name: str, *, otlp_url: str | None = None, headers: str = "") -> 
             "MODEL_URL": models.address,
             "OTEL_EXPORTER_OTLP_ENDPOINT": otlp_url or sink.address,
             "OTEL_EXPORTER_OTLP_HEADERS": headers,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
             "GOOGLE_API_KEY": "none",
             "TRACELOOP_TELEMETRY": "false",
             "PYTHONWARNINGS": "ignore",

@@ -22,6 +22,7 @@ _ISO_TIME = re.compile(r"20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?
 _EPOCH = re.compile(r"(\\*\"(?:created|created_at|completed_at|createTime|expires_at)\\*\": ?)\d{10}(\.\d+)?")
 _PATH = re.compile(r"(?:/[\w.@+-]+){2,}/([\w.@+-]+\.(?:py|js|mjs|ts))")
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
+_TRACE_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
 _DURATION_KEYS = re.compile(r"time_to_first|duration|latency|msTo|ttft|PerSecond", re.IGNORECASE)
 
 
@@ -51,8 +52,8 @@ class _Scrubber:
         times = sorted({time for body in bodies.values() for time in _times(body)})
         self._times = {time: str(BASE_TIME_NS + rank * STEP_NS) for rank, time in enumerate(times)}
         self._numbers: dict[tuple[str, str], int] = {}
-        # Number identifiers in the order in which things began, whatever the order of the exports.
-        spans = sorted(_spans(bodies.get("traces", {})), key=lambda span: int(span.get("startTimeUnixNano", 0)))
+        # Numbered in the order in which things began, whatever the order of the exports.
+        spans = sorted(_spans(bodies.get("traces", {})), key=_beginning)
         for span in spans:
             self._hexadecimal("traceId", span["traceId"])
             self._hexadecimal("spanId", span["spanId"])
@@ -90,9 +91,14 @@ class _Scrubber:
         text = text.replace(f"127.0.0.1:{self._model_port}", f"127.0.0.1:{MODEL_PORT}")
         text = _PATH.sub(r"\1", text)
         text = _ADDRESS.sub("0x000000", text)
+        text = _TRACE_ID.sub(self._known_trace, text)
         text = _EPOCH.sub(rf"\g<1>{BASE_TIME_NS // 10**9}", text)
         text = _ISO_TIME.sub(lambda found: "2026-11-18T10:26:40Z" if found[2] else "2026-11-18T10:26:40", text)
         return _UUID.sub(lambda found: f"00000000-0000-4000-8000-{self._number('uuid', found[0].lower()):012x}", text)
+
+    def _known_trace(self, found: re.Match[str]) -> str:
+        known = ("traceId", found[0]) in self._numbers
+        return self._hexadecimal("traceId", found[0]) if known else found[0]
 
     def _hexadecimal(self, kind: str, value: str) -> str:
         if not value.strip("0"):
@@ -107,6 +113,11 @@ def _spans(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for resource in body.get("resourceSpans", []):
         for scope in resource.get("scopeSpans", []):
             yield from scope.get("spans", [])
+
+
+def _beginning(span: dict[str, Any]) -> tuple[int, int]:
+    """Order spans by start, and of those that started in the same millisecond the longest first: the parent."""
+    return int(span.get("startTimeUnixNano", 0)), -int(span.get("endTimeUnixNano", 0))
 
 
 def _times(value: Any) -> Iterator[int]:
