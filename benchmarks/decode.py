@@ -20,7 +20,7 @@ from pilothouse.intake import decode, validate
 
 SPANS = 200
 RUNS = 9
-WORDS = "the agent reads a file and asks the model for the next step of its plan over and over again".split()
+WORDS = ("the", "agent", "reads", "a", "file", "and", "asks", "the", "model", "for", "its", "next", "step", "again")
 
 
 def request(attributes: int, text_bytes: int, seed: int = 1) -> Any:

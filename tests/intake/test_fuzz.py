@@ -152,11 +152,61 @@ def test_mutated_json(data, signal):
 
 # Names that the decoders look for, so that random documents reach them.
 names = st.sampled_from(
-    """resourceSpans scopeSpans spans resource scope attributes key value traceId spanId parentSpanId name kind
-    startTimeUnixNano status code message events links timeUnixNano resourceLogs scopeLogs logRecords body
-    severityNumber resourceMetrics scopeMetrics metrics gauge sum histogram exponentialHistogram summary dataPoints
-    asInt asDouble count bucketCounts explicitBounds quantileValues positive offset exemplars flags min stringValue
-    intValue doubleValue boolValue arrayValue kvlistValue bytesValue values""".split()
+    [
+        "resourceSpans",
+        "scopeSpans",
+        "spans",
+        "resource",
+        "scope",
+        "attributes",
+        "key",
+        "value",
+        "traceId",
+        "spanId",
+        "parentSpanId",
+        "name",
+        "kind",
+        "startTimeUnixNano",
+        "status",
+        "code",
+        "message",
+        "events",
+        "links",
+        "timeUnixNano",
+        "resourceLogs",
+        "scopeLogs",
+        "logRecords",
+        "body",
+        "severityNumber",
+        "resourceMetrics",
+        "scopeMetrics",
+        "metrics",
+        "gauge",
+        "sum",
+        "histogram",
+        "exponentialHistogram",
+        "summary",
+        "dataPoints",
+        "asInt",
+        "asDouble",
+        "count",
+        "bucketCounts",
+        "explicitBounds",
+        "quantileValues",
+        "positive",
+        "offset",
+        "exemplars",
+        "flags",
+        "min",
+        "stringValue",
+        "intValue",
+        "doubleValue",
+        "boolValue",
+        "arrayValue",
+        "kvlistValue",
+        "bytesValue",
+        "values",
+    ]
 )
 atoms = (
     st.none()
