@@ -3,7 +3,7 @@
 import openai
 from langfuse import Langfuse, observe, propagate_attributes
 from langfuse.openai import OpenAI
-from setting import MODEL_URL, OTLP_URL, SESSION, USER
+from setting import OTLP_URL, SESSION, USER
 
 langfuse = Langfuse(
     public_key="pk-none",

@@ -8,9 +8,9 @@ os.environ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = f"{OTLP_URL}/v1/traces"
 os.environ["OTEL_SERVICE_NAME"] = "concierge-service"
 os.environ["MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"] = "false"
 
-import mlflow  # noqa: E402
-from mlflow.entities import SpanType  # noqa: E402
-from openai_conversation import converse  # noqa: E402
+import mlflow
+from mlflow.entities import SpanType
+from openai_conversation import converse
 
 mlflow.openai.autolog()
 
