@@ -41,8 +41,10 @@ STATUS_NAME = "worker.json"
 class WorkerSettings:
     """How the worker batches."""
 
-    batch_bytes_max: int = 3 << 20
-    """Compressed bytes of requests taken in at once; agent spans shrink tenfold, so memory is some ten times that."""
+    batch_bytes_max: int = 8 << 20
+    """Compressed bytes of requests taken in at once, at most."""
+    batch_content_bytes: int = 64 << 20
+    """Bytes of content aimed at in a batch: by how much the last batches grew, fewer requests are taken in at once."""
     batch_records_max: int = 400
     """Requests taken in at once."""
     idle_s: float = 0.02
@@ -69,6 +71,7 @@ class Worker:
         self._clock = SystemClock()
         self._prices = prices
         self._ingest = Ingest(store, self._clock, maskers, prices)
+        self._growth = 8.0
         self._quarantined = 0
         self._last_error = ""
         self._last_error_ns = 0
@@ -83,10 +86,9 @@ class Worker:
         while True:
             with contextlib.suppress(queue.Empty):
                 self._obey(self.commands.get(timeout=pause))
+            bytes_max = min(self._settings.batch_bytes_max, int(self._settings.batch_content_bytes / self._growth))
             batch = self._reader.read(
-                self._checkpoint,
-                bytes_max=self._settings.batch_bytes_max,
-                records_max=self._settings.batch_records_max,
+                self._checkpoint, bytes_max=bytes_max, records_max=self._settings.batch_records_max
             )
             taken = self._take(batch.entries) if batch.entries else 0
             if batch.after != self._checkpoint:
@@ -116,6 +118,10 @@ class Worker:
                 self._fail(error)
                 return self._one_by_one(entries)
             else:
+                compressed = sum(len(record.body) for record in records)
+                growth = max(tally.content_bytes_offered / max(compressed, 1), 1.0)
+                # Quick to believe that bodies grow, slow to forget it: memory is what is at stake.
+                self._growth = max(growth, self._growth * 0.9 + growth * 0.1)
                 self._lag_ms = (self._clock.now_ns() - records[0].received_ns) / 1e6
                 return tally.spans + tally.logs + tally.points + tally.repeated_spans
         raise AssertionError("unreachable")

@@ -18,30 +18,40 @@ DEFAULT_SETTINGS: Mapping[str, Any] = {"max_execution_time": 60, "max_memory_usa
 
 
 class ClickHouseEngine:
-    """``clickhouse://USER:PASSWORD@HOST:8123/?cluster=NAME&secure=1``; ``cluster`` makes tables Distributed."""
+    """``clickhouse://USER:PASSWORD@HOST:8123[,HOST:8123…]/?cluster=NAME&secure=1&replicated=1``.
+
+    With ``cluster`` tables are Distributed over that cluster's shards. Several hosts are its nodes: statements that
+    define or delete run on each of them, all others on the first.
+    """
 
     name = "clickhouse"
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        if parts.scheme not in ("clickhouse", "clickhouses") or not parts.hostname:
+        scheme, _, rest = url.partition("://")
+        netloc = rest.split("/", 1)[0].split("?", 1)[0]
+        credentials, _, hosts = netloc.rpartition("@")
+        nodes = [_node(host) for host in hosts.split(",")]
+        if scheme not in ("clickhouse", "clickhouses") or not all(nodes):
             raise BadRequest(
                 "this is no ClickHouse address",
                 got=url.split("@")[-1],
                 allowed="clickhouse://[USER:PASSWORD@]HOST[:8123]",
             )
         options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        self._secure = parts.scheme == "clickhouses" or options.get("secure") == "1"
-        self._host = parts.hostname
-        self._port = parts.port or (8443 if self._secure else 8123)
+        self._secure = scheme == "clickhouses" or options.get("secure") == "1"
+        self._nodes = [
+            (host, port or (8443 if self._secure else 8123)) for host, port in (node for node in nodes if node)
+        ]
         self.cluster = options.get("cluster", "")
         self.replicated = options.get("replicated") == "1"
         self.clustered = bool(self.cluster)
         self._headers: dict[str, str] = {}
-        if parts.username:
-            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        if credentials:
+            user, _, password = credentials.partition(":")
+            pair = f"{unquote(user)}:{unquote(password)}"
             self._headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-        self._idle: queue.LifoQueue[http.client.HTTPConnection] = queue.LifoQueue()
+        self._idle: list[queue.LifoQueue[http.client.HTTPConnection]] = [queue.LifoQueue() for _ in self._nodes]
 
     def execute(
         self,
@@ -56,6 +66,12 @@ class ClickHouseEngine:
         fields.update({name: str(value) for name, value in {**DEFAULT_SETTINGS, **(settings or {})}.items()})
         fields.update({f"param_{name}": value for name, value in render_params(params).items()})
         return self._post(fields, sql.encode())
+
+    def execute_everywhere(self, sql: str, params: Params | None = None) -> None:
+        """Run a statement that defines or deletes on every node of the cluster."""
+        fields = {f"param_{name}": value for name, value in render_params(params).items()}
+        for node in range(len(self._nodes)):
+            self._post(fields, sql.encode(), node)
 
     def insert(self, table: str, columns: Sequence[str], body: bytes) -> None:
         sql = f"INSERT INTO {table} ({', '.join(columns)}) FORMAT JSONCompactEachRow"  # names are ours
@@ -72,13 +88,15 @@ class ClickHouseEngine:
         self._post(fields, body)
 
     def close(self) -> None:
-        while not self._idle.empty():
-            self._idle.get().close()
+        for idle in self._idle:
+            while not idle.empty():
+                idle.get().close()
 
-    def _post(self, fields: Mapping[str, str], body: bytes) -> bytes:
+    def _post(self, fields: Mapping[str, str], body: bytes, node: int = 0) -> bytes:
         path = "/?" + urlencode(fields)
+        host, port = self._nodes[node]
         for attempt in (1, 2):
-            connection, fresh = self._connection()
+            connection, fresh = self._connection(node)
             try:
                 connection.request("POST", path, body=body, headers=self._headers)
                 response = connection.getresponse()
@@ -88,20 +106,27 @@ class ClickHouseEngine:
                 # A kept-alive connection may have been closed by the server meanwhile: once more on a fresh one.
                 if attempt == 1 and not fresh:
                     continue
-                raise Unreachable(
-                    f"the ClickHouse server at {self._host}:{self._port} does not answer: {error}"
-                ) from error
-            self._idle.put(connection)
+                raise Unreachable(f"the ClickHouse server at {host}:{port} does not answer: {error}") from error
+            self._idle[node].put(connection)
             if response.status != 200:
                 raise_for(data.decode("utf-8", "replace"))
             return data
         raise AssertionError("unreachable")
 
-    def _connection(self) -> tuple[http.client.HTTPConnection, bool]:
+    def _connection(self, node: int) -> tuple[http.client.HTTPConnection, bool]:
         try:
-            return self._idle.get_nowait(), False
+            return self._idle[node].get_nowait(), False
         except queue.Empty:
+            host, port = self._nodes[node]
             if self._secure:
                 context = ssl.create_default_context()
-                return http.client.HTTPSConnection(self._host, self._port, timeout=120, context=context), True
-            return http.client.HTTPConnection(self._host, self._port, timeout=120), True
+                return http.client.HTTPSConnection(host, port, timeout=120, context=context), True
+            return http.client.HTTPConnection(host, port, timeout=120), True
+
+
+def _node(text: str) -> tuple[str, int] | None:
+    try:
+        parts = urlsplit("//" + text)
+        return (parts.hostname, parts.port or 0) if parts.hostname else None
+    except ValueError:
+        return None

@@ -39,15 +39,17 @@ class TraceStore:
 
     def delete(self, table: str, where: str, params: Params) -> None:
         """Delete rows; they are gone from every read when it returns, and from the disk when parts are rewritten."""
-        cluster = self.engine.cluster if isinstance(self.engine, ClickHouseEngine) else ""
-        name = f"{self.database}.{table}_local ON CLUSTER '{cluster}'" if cluster else f"{self.database}.{table}"
-        self.engine.execute(f"DELETE FROM {name} WHERE {where}", params)
+        if isinstance(self.engine, ClickHouseEngine) and self.engine.cluster:
+            self.engine.execute_everywhere(f"DELETE FROM {self.database}.{table}_local WHERE {where}", params)
+        else:
+            self.engine.execute(f"DELETE FROM {self.database}.{table} WHERE {where}", params)
 
     def migrate(self) -> None:
         """Bring the schema to the newest version. Safe to run again after a crash in the middle."""
         engine = self.engine
-        engine.execute(f"CREATE DATABASE IF NOT EXISTS {self.database}")
-        engine.execute(
+        define = engine.execute_everywhere if isinstance(engine, ClickHouseEngine) else engine.execute
+        define(f"CREATE DATABASE IF NOT EXISTS {self.database}")
+        define(
             f"CREATE TABLE IF NOT EXISTS {self.database}.schema_version (version UInt32, applied DateTime) "
             "ENGINE = MergeTree ORDER BY version"
         )
@@ -61,12 +63,12 @@ class TraceStore:
         replicated = engine.replicated if isinstance(engine, ClickHouseEngine) else False
         for spec in TABLES:
             for statement in create_table(spec, self.database, cluster=cluster, replicated=replicated):
-                engine.execute(statement)
+                define(statement)
         for view in VIEWS:
             # Views hold no data: made anew at every start, so they always fit this version.
-            engine.execute(create_view(view, self.database))
+            define(create_view(view, self.database))
         if found < STORE_VERSION:
-            engine.execute(f"INSERT INTO {self.database}.schema_version SELECT {STORE_VERSION}, now()")
+            define(f"INSERT INTO {self.database}.schema_version SELECT {STORE_VERSION}, now()")
 
     def close(self) -> None:
         """Let go of the engine."""
