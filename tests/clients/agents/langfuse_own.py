@@ -37,13 +37,15 @@ def tool(name, call_id, arguments, work):
 
 
 converse(agent, tool)
-with propagate_attributes(session_id=SESSION, user_id=USER):
-    with langfuse.start_as_current_observation(as_type="generation", name="by hand", model="claude-haiku-4-5") as made:
-        made.update(
-            input=[{"role": "user", "content": "Is breakfast included?"}],
-            output={"role": "assistant", "content": "Yes, until ten."},
-            usage_details={"input": 30, "output": 12, "input_cached_tokens": 512, "input_cache_creation": 128},
-            cost_details={"input": 0.00003, "output": 0.00006},
-            model_parameters={"temperature": 0.2},
-        )
+with (
+    propagate_attributes(session_id=SESSION, user_id=USER),
+    langfuse.start_as_current_observation(as_type="generation", name="by hand", model="claude-haiku-4-5") as made,
+):
+    made.update(
+        input=[{"role": "user", "content": "Is breakfast included?"}],
+        output={"role": "assistant", "content": "Yes, until ten."},
+        usage_details={"input": 30, "output": 12, "input_cached_tokens": 512, "input_cache_creation": 128},
+        cost_details={"input": 0.00003, "output": 0.00006},
+        model_parameters={"temperature": 0.2},
+    )
 langfuse.shutdown()
