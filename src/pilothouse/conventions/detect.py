@@ -70,8 +70,43 @@ _SCOPES: Final = (
 )
 """Scope name prefixes that decide alone."""
 
-_SCOPES_WHOLE: Final = {"ai": vercel_ai.NAME, "gen_ai": vercel_ai.NAME}
+_SCOPES_WHOLE: Final = {"ai": vercel_ai.NAME, "gen_ai": vercel_ai.NAME, "traceloop.tracer": openllmetry.NAME}
 """Scope names that decide alone."""
+
+_INSTRUMENTATION: Final = "opentelemetry.instrumentation."
+_OPENLLMETRY_LIBRARIES: Final = frozenset(
+    [
+        "agno",
+        "alephalpha",
+        "anthropic",
+        "bedrock",
+        "chromadb",
+        "cohere",
+        "crewai",
+        "google_generativeai",
+        "groq",
+        "haystack",
+        "lancedb",
+        "langchain",
+        "llamaindex",
+        "marqo",
+        "milvus",
+        "mistralai",
+        "ollama",
+        "openai",
+        "pinecone",
+        "qdrant",
+        "replicate",
+        "sagemaker",
+        "together",
+        "transformers",
+        "voyageai",
+        "watsonx",
+        "weaviate",
+        "writer",
+    ]
+)
+"""Libraries whose instrumentation under this very scope is OpenLLMetry's: OTel's own have other names."""
 
 _MARKS: Final = (
     (("langfuse.observation.type", "langfuse.observation.input"), langfuse.NAME),
@@ -113,9 +148,19 @@ def dialect_of(span: RawSpan) -> str:
     if known is None:
         if len(_known_scopes) >= _SCOPES_MAX:
             _known_scopes.clear()
-        known = _SCOPES_WHOLE.get(scope) or next((name for start, name in _SCOPES if scope.startswith(start)), "")
+        known = _by_scope(scope)
         _known_scopes[scope] = known
     return known or _by_attributes(span.attributes)
+
+
+def _by_scope(scope: str) -> str:
+    if scope in _SCOPES_WHOLE:
+        return _SCOPES_WHOLE[scope]
+    for start, name in _SCOPES:
+        if scope.startswith(start):
+            return name
+    library = scope.removeprefix(_INSTRUMENTATION).split(".", 1)[0] if scope.startswith(_INSTRUMENTATION) else ""
+    return openllmetry.NAME if library in _OPENLLMETRY_LIBRARIES else ""
 
 
 def _by_attributes(attributes: Mapping[str, Any]) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
-from .usage import Habit
+from .draft import Draft
+from .usage import Counts, Habit
 
 Counting = Literal["inclusive", "exclusive", "as the provider", "unknown"]
 """``as the provider``: the emitter copies the provider's number, which Anthropic and Bedrock give without cache."""
@@ -19,9 +20,7 @@ class Emission:
     rule: str
     """The name shown to a reader, e.g. ``openinference/anthropic``."""
     counting: Counting
-    note: str = ""
-    """What to tell the reader of every span with usage from this emitter."""
-    caches_dropped: bool = False
+    drops_caches: bool = False
     """True where cache counts never arrive."""
 
 
@@ -68,7 +67,6 @@ _EXACT: Final[dict[str, Emission]] = {
     "com.anthropic.claude_code": Emission(rule="claude-code", counting="exclusive"),
     "com.anthropic.claude_code.events": Emission(rule="claude-code", counting="exclusive"),
 }
-_JS_ANTHROPIC_NOTE: Final = "cache counts are dropped by the emitter: input tokens and cost are a lower bound"
 
 
 @lru_cache(maxsize=4096)
@@ -82,11 +80,12 @@ def emission_of(scope_name: str, dialect: str) -> Emission:
     if scope_name.startswith(_JS_OPENINFERENCE):
         library = scope_name.removeprefix(_JS_OPENINFERENCE)
         if library.startswith("anthropic"):
-            return Emission(
-                rule="openinference-js/anthropic", counting="exclusive", note=_JS_ANTHROPIC_NOTE, caches_dropped=True
-            )
+            return Emission(rule="openinference-js/anthropic", counting="exclusive", drops_caches=True)
         known = _OPENINFERENCE.get(library.replace("-", "_"), "unknown")
         return Emission(rule=f"openinference-js/{library}", counting=known)
+    if scope_name.startswith("com.anthropic.sdk"):
+        # Anthropic's own SDK follows the convention: its input holds the cached tokens.
+        return Emission(rule="anthropic sdk", counting="inclusive")
     if scope_name.startswith("logfire"):
         return Emission(rule="logfire", counting="inclusive")
     if dialect == "openllmetry":
@@ -94,9 +93,21 @@ def emission_of(scope_name: str, dialect: str) -> Emission:
         return Emission(rule=f"openllmetry/{library or 'sdk'}", counting=_OPENLLMETRY.get(library, "unknown"))
     if scope_name.startswith(("opentelemetry.instrumentation.genai", "opentelemetry.util.genai")):
         return Emission(rule="otel contrib", counting="inclusive")
-    if scope_name in ("opentelemetry.instrumentation.openai_v2", "opentelemetry.instrumentation.google_genai"):
+    if scope_name == "opentelemetry.instrumentation.openai_v2":
+        return Emission(rule="otel contrib", counting="inclusive", drops_caches=True)
+    if scope_name == "opentelemetry.instrumentation.google_genai":
         return Emission(rule="otel contrib", counting="inclusive")
     return Emission(rule=f"{dialect}/{scope_name}" if scope_name else dialect, counting="unknown")
+
+
+def note_dropped_caches(draft: Draft, emission: Emission, counts: Counts) -> None:
+    """Tell the reader which way the cost is off, where the emitter leaves cache counts out."""
+    if not emission.drops_caches or counts.cache_read is not None or counts.cache_write is not None:
+        return
+    if emission.counting == "exclusive":
+        draft.note("the emitter drops cache counts: input tokens and cost are a lower bound")
+    else:
+        draft.note("the emitter drops cache counts: cached input is priced in full, cost is an upper bound")
 
 
 def habit_of(emission: Emission, provider: str) -> Habit:

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 from pilothouse.records import Message
 
-from .messages import MEMORY, read_element
+from .messages import MEMORY, one_turn, read_element
 
 _KEYS_MAX: Final = 50_000
 _INDEX_DIGITS_MAX: Final = 6
@@ -70,7 +70,7 @@ class Flattened:
             if known is None:
                 known = read_element(_message(_nested(flat)), role, key=key)
             found.extend(known)
-        return tuple(found)
+        return one_turn(found)
 
 
 def _place(key: str) -> tuple[str, int, str] | None:
@@ -126,7 +126,7 @@ def _message(body: dict[str, Any]) -> dict[str, Any]:
         body["contents"] = [_part(part) for part in cast("list[Any]", parts)]
     calls = body.get("tool_calls")
     if isinstance(calls, list):
-        body["tool_calls"] = [_inner(call, "tool_call") for call in cast("list[Any]", calls)]
+        body["tool_calls"] = [_call(call) for call in cast("list[Any]", calls)]
     name = body.pop("function_call_name", None)
     if name:
         arguments = body.pop("function_call_arguments_json", None)
@@ -135,7 +135,23 @@ def _message(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _part(part: Any) -> Any:
+    if isinstance(part, dict):
+        whole = cast("dict[str, Any]", part)
+        call = whole.get("tool_call")
+        if isinstance(call, dict):
+            # The type is under message_content, the call beside it.
+            return {"type": "tool_call", **_call(part)}
     return _inner(part, "message_content")
+
+
+def _call(call: Any) -> Any:
+    """A call whose arguments are missing has none: the emitter leaves an empty object out."""
+    inner: Any = _inner(call, "tool_call")
+    if isinstance(inner, dict):
+        function = cast("dict[str, Any]", inner).get("function")
+        if isinstance(function, dict):
+            cast("dict[str, Any]", function).setdefault("arguments", "{}")
+    return cast("Any", inner)
 
 
 def _inner(piece: Any, key: str) -> Any:

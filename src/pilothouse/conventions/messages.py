@@ -157,6 +157,49 @@ def read_element(element: Any, role: str = "user", *, key: Hashable = None) -> t
     return found
 
 
+def one_turn(messages: list[Message]) -> tuple[Message, ...]:
+    """The messages with an assistant's neighbouring messages joined where they are pieces of one answer.
+
+    The responses API, and those who flatten it, list every call and thought of an answer on its own, and the same
+    answer as history differently again. Two texts stay two: they are two candidates, or two answers.
+    """
+    previous = ""
+    for item in messages:
+        if item.role == "assistant" == previous:
+            break
+        previous = item.role
+    else:
+        return tuple(messages)
+    joined: list[Message] = []
+    for item in messages:
+        last = joined[-1] if joined else None
+        if last is not None and last.role == "assistant" == item.role and _one_answer(last, item):
+            joined[-1] = _join(last, item)
+        else:
+            joined.append(item)
+    return tuple(joined)
+
+
+def _one_answer(first: Message, second: Message) -> bool:
+    if first.finish_reason or first.name != second.name:
+        return False
+    return not (_speaks(first) and _speaks(second))
+
+
+def _speaks(item: Message) -> bool:
+    return any(part.type not in ("tool_call", "reasoning") for part in item.parts)
+
+
+def _join(first: Message, second: Message) -> Message:
+    key = ("one answer", first.hash, second.hash, second.finish_reason)
+    known = MEMORY.get(key)
+    if known is None:
+        parts = (*first.parts, *second.parts)
+        known = (message("assistant", parts, name=first.name, finish_reason=second.finish_reason),)
+        MEMORY.put(key, known)
+    return known[0]
+
+
 def _of_list(elements: list[Any], role: str) -> tuple[Message, ...]:
     found: list[Message] = []
     for element in elements:
@@ -173,7 +216,7 @@ def _of_list(elements: list[Any], role: str) -> tuple[Message, ...]:
             known = _canonical(element, role)
             MEMORY.put(key, known)
         found.extend(known)
-    return tuple(found)
+    return one_turn(found)
 
 
 def _canonical(element: Any, role: str) -> tuple[Message, ...]:
@@ -187,6 +230,8 @@ def _canonical(element: Any, role: str) -> tuple[Message, ...]:
     finish_reason = values.first_word(body, ("finish_reason", "stop_reason", "finishReason", "stopReason"))
     if body.get("lc") is not None and isinstance(body.get("kwargs"), Mapping):
         body = _langchain_constructor(body)
+    elif isinstance(body.get("data"), Mapping) and "content" not in body and _role_of(body):
+        body = {"type": body.get("type"), **cast("Mapping[str, Any]", body["data"])}
     inner = body.get("message")
     if isinstance(inner, Mapping) and "content" not in body and "parts" not in body:
         # A choice wraps its message; a LangChain generation does too.
@@ -366,5 +411,7 @@ def _is_message(element: Any) -> bool:
     if body.get("lc") is not None and isinstance(body.get("kwargs"), Mapping):
         return True
     if body.get("event.name") in _EVENT_ROLES:
+        return True
+    if _role_of(body) and isinstance(body.get("data"), Mapping):
         return True
     return (_role_of(body) != "" and "content" in body) or (is_part(body) and len(body) > 1)

@@ -203,6 +203,8 @@ def _reasoning(piece: Mapping[str, Any]) -> list[Part]:
     texts: list[str] = []
     for key in ("text", "thinking", "reasoning", "summary", "content"):
         value = piece.get(key)
+        if isinstance(value, str) and value.startswith('[{"'):
+            value = values.structure(value)
         if isinstance(value, (list, tuple)):
             texts.extend(words for item in cast("list[Any]", value) if (words := _only_text(item)))
         elif isinstance(value, Mapping):

@@ -6,7 +6,7 @@ A span alone cannot tell whether its tokens are its own. Three rules need the wh
    no descendant reports any, whatever it claims about itself.
 2. Two instrumentations of one call report it twice: they have the same response id, or the same model, overlapping
    times and equal usage, between a span and its nearest reporting ancestor or between siblings, from different
-   scopes. All but one are duplicates; the innermost stays.
+   scopes. All but one are duplicates; the one with the most detail stays, and of equals the innermost.
 3. An aggregate's own total is compared with the sum of what counts below it; the gap is reported, not repaired.
 
 A model call that merely sits below another one (lost context does that) is not an aggregate of it: response ids that
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pilothouse.records import Kind, RawSpan, Reading, UsageScope
+from pilothouse.records import Kind, RawSpan, Reading, Usage, UsageScope
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +41,8 @@ class SpanFacts:
     scope_name: str = ""
     declared: UsageScope = "leaf"
     """What the span's own reading says of its usage."""
+    detail: int = 0
+    """How many buckets beyond plain input and output it fills: of two reports of one call the fuller one counts."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,7 +81,20 @@ def span_facts(raw: RawSpan, reading: Reading) -> SpanFacts:
         model=reading.model,
         scope_name=raw.emitter.scope_name,
         declared=usage.scope if usage is not None else "leaf",
+        detail=_detail(usage) if usage is not None else 0,
     )
+
+
+def _detail(usage: Usage) -> int:
+    filled = (
+        usage.cache_read,
+        usage.cache_write_5m,
+        usage.cache_write_1h,
+        usage.reasoning,
+        usage.audio_input,
+        usage.audio_output,
+    )
+    return sum(1 for tokens in filled if tokens)
 
 
 def settle(facts: Sequence[SpanFacts]) -> dict[str, Settlement]:
@@ -93,19 +108,19 @@ def settle(facts: Sequence[SpanFacts]) -> dict[str, Settlement]:
         return {}
     parents = _parents(spans)
     order = _bottom_up(parents)
-    below = _reporting_below(spans, parents, order)
     nearest = _nearest_reporting(spans, parents, order)
     settled = {span.span_id: Settlement(span_id=span.span_id) for span in spans if span.has_usage}
 
+    _mark_nested_duplicates(spans, nearest, order, settled)
     own_call = _own_calls(spans, nearest)
+    below = _reporting_below(spans, parents, order, settled)
     for index, span in enumerate(spans):
-        if span.has_usage and below[index]:
-            if index in own_call:
-                settled[span.span_id].notes.append("a call of its own, although other calls hang below it")
-            else:
-                settled[span.span_id].scope = "aggregate"
-
-    _mark_nested_duplicates(spans, nearest, settled)
+        if not span.has_usage or not below[index] or settled[span.span_id].duplicate_of:
+            continue
+        if index in own_call:
+            settled[span.span_id].notes.append("a call of its own, although other calls hang below it")
+        else:
+            settled[span.span_id].scope = "aggregate"
     _mark_side_by_side_duplicates(spans, parents, settled)
     _point_to_what_counts(settled)
     _report_gaps(spans, parents, order, settled)
@@ -151,11 +166,17 @@ def _bottom_up(parents: list[int]) -> list[int]:
     return order
 
 
-def _reporting_below(spans: list[SpanFacts], parents: list[int], order: list[int]) -> bytearray:
+def _reporting_below(
+    spans: list[SpanFacts], parents: list[int], order: list[int], settled: dict[str, Settlement]
+) -> bytearray:
+    """For each span 1 where something below it reports usage of its own: duplicates do not."""
     below = bytearray(len(spans))
     for index in order:
         parent = parents[index]
-        if parent >= 0 and (below[index] or spans[index].has_usage):
+        if parent < 0:
+            continue
+        span = spans[index]
+        if below[index] or (span.has_usage and not settled[span.span_id].duplicate_of):
             below[parent] = 1
     return below
 
@@ -191,13 +212,28 @@ def _own_calls(spans: list[SpanFacts], nearest: list[int]) -> set[int]:
     }
 
 
-def _mark_nested_duplicates(spans: list[SpanFacts], nearest: list[int], settled: dict[str, Settlement]) -> None:
+def _mark_nested_duplicates(
+    spans: list[SpanFacts], nearest: list[int], order: list[int], settled: dict[str, Settlement]
+) -> None:
+    """Layers of instrumentation around one call: a chain of reports, of which one stays."""
+    outer: dict[int, int] = {}
+    taken: set[int] = set()
     for index, span in enumerate(spans):
         above = nearest[index]
-        if span.has_usage and above >= 0 and _same_call(spans[above], span):
-            outer = settled[spans[above].span_id]
-            if not outer.duplicate_of:
-                outer.duplicate_of = span.span_id
+        if span.has_usage and above >= 0 and above not in taken and _same_call(spans[above], span):
+            # One report inside each: a second call that looks the same is a call of its own.
+            outer[index] = above
+            taken.add(above)
+    for index in order:
+        if index not in outer or index in taken:
+            continue
+        chain = [index]
+        while chain[-1] in outer:
+            chain.append(outer[chain[-1]])
+        kept = max(chain, key=lambda member: spans[member].detail)
+        for member in chain:
+            if member != kept:
+                settled[spans[member].span_id].duplicate_of = spans[kept].span_id
 
 
 def _mark_side_by_side_duplicates(spans: list[SpanFacts], parents: list[int], settled: dict[str, Settlement]) -> None:
@@ -237,7 +273,11 @@ def _pair(spans: list[SpanFacts], group: list[int], settled: dict[str, Settlemen
     lists = sorted(by_scope.values(), key=lambda found: spans[found[0]].start_ns)
     for others in lists[1:]:
         for kept, other in zip(lists[0], others, strict=False):
-            if _same_call(spans[kept], spans[other]):
+            if not (settled[spans[kept].span_id].counts and _same_call(spans[kept], spans[other])):
+                continue
+            if spans[other].detail > spans[kept].detail:
+                settled[spans[kept].span_id].duplicate_of = spans[other].span_id
+            else:
                 settled[spans[other].span_id].duplicate_of = spans[kept].span_id
 
 

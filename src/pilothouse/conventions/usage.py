@@ -118,7 +118,7 @@ def settle_usage(
     if audio_output > output - reasoning:
         draft.note(f"{audio_output} audio output tokens do not fit into {output - reasoning} output tokens")
         audio_output = output - reasoning
-    draft.usage = Usage(
+    usage = Usage(
         input_uncached=uncached - audio_input,
         cache_read=cache_read,
         cache_write_5m=write_5m,
@@ -133,6 +133,8 @@ def settle_usage(
         ambiguous=ambiguous,
         reported=tuple(counts.reported),
     )
+    if usage.total:
+        draft.usage = usage
 
 
 def _writes(draft: Draft, counts: Counts) -> tuple[int, int, int]:
@@ -157,7 +159,7 @@ def _output(draft: Draft, counts: Counts, reasoning: int, reasoning_apart: bool)
     if output is None:
         if counts.total is not None and counts.input is not None and counts.total >= counts.input:
             return max(counts.total - counts.input, reasoning)
-        return reasoning
+        return reasoning + (counts.audio_output or 0)
     if reasoning > output:
         if not reasoning_apart:
             draft.note(f"{reasoning} reasoning tokens exceed {output} output tokens: they are counted apart")
@@ -175,7 +177,7 @@ def _input(draft: Draft, counts: Counts, cached: int, output: int, habit: Habit)
     if given is None:
         if counts.total is not None and counts.total >= output + cached:
             return counts.total - output, "input is the total less the output", False
-        return cached, "no input count", False
+        return cached + (counts.audio_input or 0), "no input count", False
     if not cached:
         return given, "nothing cached", False
     if cached > given:

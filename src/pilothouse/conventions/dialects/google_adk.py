@@ -119,10 +119,12 @@ def _read_usage(attributes: Mapping[str, Any], response: Mapping[str, Any], draf
         # Tokens of tool results that Gemini itself fetched: input beside the prompt.
         counts.input += prompted
         counts.reported.append((f"{_A}llm_response.usage_metadata.tool_use_prompt_token_count", prompted))
-    if not counts.reported:
+    apart = bool(counts.reported)
+    if not apart:
+        # Gemini counts thoughts beside the output; under the convention's own names ADK has added them up already.
         counts = take_counts(attributes, (*otel_genai.USAGE_KEYS, *_REASONING_KEYS))
+        apart = _REASONING_KEYS[0][0] in attributes
     if counts.reported or counts.malformed:
-        apart = draft.provider == "google"
         scope = "aggregate" if draft.kind == "agent" else "leaf"
         settle_usage(draft, counts, rule="google-adk", habit="inclusive", reasoning_apart=apart, scope=scope)
 

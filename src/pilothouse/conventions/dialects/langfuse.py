@@ -195,6 +195,7 @@ def _take(details: Mapping[str, Any], counts: Counts, draft: Draft) -> bool:
             given = key.startswith(("prompt", "input"))
             counts.take("cache_read", f"{where}.cached_tokens", inner.get("cached_tokens", inner.get("cache_read")))
             counts.take("audio_input" if given else "audio_output", f"{where}.audio_tokens", inner.get("audio_tokens"))
+            counts.take("cache_write", f"{where}.cache_write_tokens", inner.get("cache_write_tokens"))
             counts.take("reasoning", f"{where}.reasoning_tokens", inner.get("reasoning_tokens"))
         elif key not in _IGNORED and values.count(value):
             draft.note(f"usage bucket {key} ({values.count(value)} tokens) has no place and was left out")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from pilothouse.conventions import values
 from pilothouse.conventions.bodies import read_response, request_messages
@@ -62,14 +62,7 @@ def _read_content(value: Any, key: str, role: str, draft: Draft) -> None:
 
 def _answers(body: Mapping[str, Any]) -> tuple[Message, ...]:
     response = read_response(body) if body else None
-    if response is not None:
-        return response.messages
-    generations = body.get("generations")
-    if isinstance(generations, list) and generations:
-        found = cast("list[Any]", generations)
-        first = cast("list[Any]", found[0]) if isinstance(found[0], list) else found
-        return read_messages(first, "assistant")
-    return ()
+    return response.messages if response is not None else ()
 
 
 def _read_usage(attributes: Mapping[str, Any], draft: Draft) -> None:

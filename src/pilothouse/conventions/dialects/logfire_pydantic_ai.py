@@ -117,8 +117,12 @@ def _read_request_parameters(attributes: Mapping[str, Any], draft: Draft) -> Non
     if not given:
         return
     tools = [*values.items(given.get("function_tools")), *values.items(given.get("output_tools"))]
-    if not draft.tools and "gen_ai.tool.definitions" not in attributes:
-        draft.tools = tool_definitions(values.json_text(tools)) if tools else ()
+    if not draft.tools:
+        # The same tools, in the shape that the convention wants, where both are there.
+        definitions = attributes.get("gen_ai.tool.definitions", values.json_text(tools) if tools else None)
+        draft.tools = tool_definitions(definitions)
+        if draft.tools and "gen_ai.tool.definitions" in attributes:
+            draft.consumed.add("gen_ai.tool.definitions")
     rest = {
         key: value
         for key, value in given.items()

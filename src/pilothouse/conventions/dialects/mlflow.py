@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from pilothouse.conventions import values
-from pilothouse.conventions.bodies import read_response, request_messages
+from pilothouse.conventions.bodies import Response, read_response, request_messages, take_details
 from pilothouse.conventions.draft import Draft
 from pilothouse.conventions.messages import read_conversation, read_messages
 from pilothouse.conventions.providers import provider_id, provider_of_model
@@ -34,6 +34,7 @@ _KINDS: Final[dict[str, Kind]] = {
     "EVALUATOR": "evaluator",
     "MEMORY": "other",
 }
+_HELD: Final = frozenset(["messages", "input", "contents", "prompt", "system", "instructions", "model", "tools"])
 
 
 def read(span: RawSpan, draft: Draft) -> None:
@@ -48,17 +49,17 @@ def read(span: RawSpan, draft: Draft) -> None:
     draft.model = _word(attributes, "mlflow.llm.model") or _word(attributes, "mlflow.chat.model")
     draft.provider = provider_id(_word(attributes, "mlflow.llm.provider"))
     _read_inputs(attributes, draft)
-    _read_outputs(attributes, draft)
+    response = _read_outputs(attributes, draft)
     draft.provider = draft.provider or provider_of_model(draft.model)
     if "mlflow.chat.tools" in attributes:
         draft.tools = tool_definitions(attributes["mlflow.chat.tools"])
         if draft.tools:
             draft.consumed.add("mlflow.chat.tools")
     if draft.kind == "tool":
-        draft.tool_name = draft.tool_name or _word(attributes, "mlflow.spanFunctionName") or span.name
+        draft.tool_name = draft.tool_name or span.name
     if draft.kind == "agent":
         draft.agent = draft.agent or values.word(attributes.get("gen_ai.agent.name")) or span.name
-    _read_usage(attributes, draft)
+    _read_usage(attributes, response, draft)
     otel_genai.read(span, draft)
 
 
@@ -74,20 +75,23 @@ def _read_inputs(attributes: Mapping[str, Any], draft: Draft) -> None:
     body = values.mapping(value)
     draft.request_model = draft.request_model or values.word(body.get("model"))
     draft.model = draft.model or draft.request_model
-    parameters = {name: body[name] for name in ("temperature", "max_tokens", "top_p", "seed", "stream") if name in body}
-    draft.parameters = draft.parameters or parameters
+    draft.parameters = draft.parameters or {
+        name: given for name, given in body.items() if name not in _HELD and given is not None
+    }
     draft.tools = draft.tools or tool_definitions(body.get("tools"))
     draft.input = request_messages(body) if body else ()
     draft.input = draft.input or read_conversation(value) or read_messages(value)
-    held = {"messages", "input", "contents", "prompt", "system", "instructions", "model", "tools", *parameters}
-    if not body or not set(body) - held:
-        draft.consumed.add(key)
+    draft.consumed.add(key)
+    for name in ("messages", "tools", "input", "instructions", "system"):
+        # Inputs are repeated one by one under their bare names.
+        if name in attributes and name in body and values.structure(attributes[name]) == body[name]:
+            draft.consumed.add(name)
 
 
-def _read_outputs(attributes: Mapping[str, Any], draft: Draft) -> None:
+def _read_outputs(attributes: Mapping[str, Any], draft: Draft) -> Response | None:
     key = "mlflow.spanOutputs"
     if key not in attributes:
-        return
+        return None
     value = attributes[key]
     if draft.kind == "model":
         body = values.mapping(value)
@@ -99,16 +103,17 @@ def _read_outputs(attributes: Mapping[str, Any], draft: Draft) -> None:
             draft.model = response.model or draft.model
         else:
             draft.output = read_conversation(value) or read_messages(value, "assistant")
-            draft.consumed.add(key)
-        return
+        draft.consumed.add(key)
+        return response
     if draft.kind == "retrieval":
         found = [_document(item) for item in values.items(value)]
         if found and all(found):
             draft.documents = tuple(document for document in found if document is not None)
             draft.consumed.add(key)
-            return
+            return None
     draft.output_value = values.text(value)
     draft.consumed.add(key)
+    return None
 
 
 def _document(item: Any) -> Document | None:
@@ -124,7 +129,7 @@ def _document(item: Any) -> Document | None:
     )
 
 
-def _read_usage(attributes: Mapping[str, Any], draft: Draft) -> None:
+def _read_usage(attributes: Mapping[str, Any], response: Response | None, draft: Draft) -> None:
     cost = values.mapping(attributes.get("mlflow.llm.cost"))
     draft.cost_given_usd = values.money(cost.get("total_cost"))
     given = values.mapping(attributes.get("mlflow.chat.tokenUsage"))
@@ -138,6 +143,7 @@ def _read_usage(attributes: Mapping[str, Any], draft: Draft) -> None:
     counts.take("cache_read", where + "cache_read_input_tokens", given.get("cache_read_input_tokens"))
     counts.take("cache_write", where + "cache_creation_input_tokens", given.get("cache_creation_input_tokens"))
     counts.take("reasoning", where + "reasoning_tokens", given.get("reasoning_tokens"))
+    take_details(response, counts, "mlflow.spanOutputs")
     scope = "aggregate" if draft.kind in ("agent", "chain") else "leaf"
     settle_usage(draft, counts, rule="mlflow", habit="inclusive", scope=scope)
 

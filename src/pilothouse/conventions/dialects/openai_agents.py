@@ -37,7 +37,9 @@ _TYPES: Final[dict[str, Kind]] = {
 def read(span: RawSpan, draft: Draft) -> None:
     """Decide what the SDK's span is, then read it with the dialect that its exporter speaks."""
     attributes = span.attributes
-    kind: Kind | None = _TYPES.get(values.word(attributes.get("openai.agents.span.type", attributes.get("type"))).lower())
+    kind: Kind | None = _TYPES.get(
+        values.word(attributes.get("openai.agents.span.type", attributes.get("type"))).lower()
+    )
     if kind is None and "gen_ai.operation.name" not in attributes:
         name = span.name.lower()
         kind = next((found for ending, found in _ENDINGS.items() if name.endswith(ending)), None)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from pilothouse.conventions import values
-from pilothouse.conventions.bodies import read_response, request_messages, same_messages
+from pilothouse.conventions.bodies import Response, read_response, request_messages, same_messages, take_details
 from pilothouse.conventions.draft import Draft
-from pilothouse.conventions.emitters import emission_of, habit_of
+from pilothouse.conventions.emitters import emission_of, habit_of, note_dropped_caches
 from pilothouse.conventions.flattened import Flattened
 from pilothouse.conventions.messages import read_conversation, read_messages
 from pilothouse.conventions.providers import provider_id, provider_of_model
@@ -54,8 +54,26 @@ _USAGE: Final[tuple[tuple[str, Slot], ...]] = (
     ("llm.token_count.completion_details.audio", "audio_output"),
 )
 _MODELS: Final = ("llm.response.model_name", "llm.model_name", "embedding.model_name", "reranker.model_name")
-_HELD_PARAMETERS: Final = frozenset({"tools", "functions", "messages", "input", "model", "model_name"})
-"""Invocation parameters that the reading holds elsewhere."""
+_HELD_PARAMETERS: Final = frozenset(
+    [
+        "tools",
+        "functions",
+        "messages",
+        "input",
+        "instructions",
+        "model",
+        "model_name",
+        "id",
+        "object",
+        "created_at",
+        "status",
+        "output",
+        "usage",
+        "error",
+        "incomplete_details",
+    ]
+)
+"""Invocation parameters that the reading holds elsewhere: some emitters put whole requests and responses there."""
 
 
 def read(span: RawSpan, draft: Draft) -> None:
@@ -71,13 +89,16 @@ def read(span: RawSpan, draft: Draft) -> None:
             draft.tools = tool_definitions(schemas)
             draft.consumed.update(lists.keys("llm.tools"))
     _read_messages(attributes, lists, draft)
-    _read_values(attributes, draft)
+    response = _read_values(attributes, draft)
     if draft.kind == "tool" or "tool.name" in attributes:
         _read_tool(span, draft)
     _read_documents(lists, draft)
     _read_agent(span, draft)
     _read_prompt(attributes, draft)
-    _read_usage(span, draft)
+    _read_usage(span, response, draft)
+    for event in span.events:
+        if event.name == "First Token Stream Event" and draft.ttft_ns is None and event.time_ns >= span.start_ns:
+            draft.ttft_ns = event.time_ns - span.start_ns
 
 
 def _read_model(attributes: Mapping[str, Any], draft: Draft) -> None:
@@ -87,7 +108,9 @@ def _read_model(attributes: Mapping[str, Any], draft: Draft) -> None:
         given = values.mapping(parameters)
         draft.request_model = draft.request_model or values.first_word(given, ("model", "model_name", "model_id"))
         if not draft.parameters:
-            draft.parameters = {key: value for key, value in given.items() if key not in _HELD_PARAMETERS}
+            draft.parameters = {
+                key: value for key, value in given.items() if value is not None and key not in _HELD_PARAMETERS
+            }
     if not draft.model:
         draft.model = draft.request_model
     if not draft.request_model:
@@ -119,7 +142,7 @@ def _read_messages(attributes: Mapping[str, Any], lists: Flattened, draft: Draft
             draft.consumed.update(lists.keys("llm.choices"))
 
 
-def _read_values(attributes: Mapping[str, Any], draft: Draft) -> None:
+def _read_values(attributes: Mapping[str, Any], draft: Draft) -> Response | None:
     """``input.value`` and ``output.value``: for a model call the whole request and response, else what went in and out.
 
     Where the messages are known from elsewhere, the values repeat them: they are dropped if they hold the same
@@ -129,12 +152,14 @@ def _read_values(attributes: Mapping[str, Any], draft: Draft) -> None:
     gave = attributes.get("output.value")
     if draft.kind != "model":
         if got is not None and not draft.input_value:
-            draft.input_value = values.text(got)
+            if not (draft.input and same_messages(got, draft.input)):
+                draft.input_value = values.text(got)
             draft.consumed.add("input.value")
         if gave is not None and not draft.output_value:
-            draft.output_value = values.text(gave)
+            if not (draft.output and same_messages(gave, draft.output, role="assistant")):
+                draft.output_value = values.text(gave)
             draft.consumed.add("output.value")
-        return
+        return None
     if got is not None:
         if not draft.input:
             body = values.mapping(got)
@@ -144,11 +169,10 @@ def _read_values(attributes: Mapping[str, Any], draft: Draft) -> None:
             draft.consumed.add("input.value")
         elif same_messages(got, draft.input):
             draft.consumed.add("input.value")
-    if gave is not None:
-        _read_response(gave, draft)
+    return _read_response(gave, draft) if gave is not None else None
 
 
-def _read_response(value: Any, draft: Draft) -> None:
+def _read_response(value: Any, draft: Draft) -> Response | None:
     body = values.mapping(value)
     response = read_response(body) if body else None
     if response is None:
@@ -157,7 +181,7 @@ def _read_response(value: Any, draft: Draft) -> None:
             draft.consumed.add("output.value")
         elif same_messages(value, draft.output, role="assistant"):
             draft.consumed.add("output.value")
-        return
+        return None
     draft.response_id = draft.response_id or response.id
     draft.finish_reason = draft.finish_reason or response.finish_reason
     tier = body.get("service_tier")
@@ -168,6 +192,7 @@ def _read_response(value: Any, draft: Draft) -> None:
         draft.consumed.add("output.value")
     elif [item.hash for item in response.messages] == [item.hash for item in draft.output]:
         draft.consumed.add("output.value")
+    return response
 
 
 def _read_tool(span: RawSpan, draft: Draft) -> None:
@@ -179,13 +204,14 @@ def _read_tool(span: RawSpan, draft: Draft) -> None:
     draft.tool_call_id = draft.tool_call_id or values.first_word(
         attributes, ("tool_call.id", "tool.call_id", "tool.id", "tool_call_id")
     )
-    if not draft.input_value and "tool.parameters" in attributes:
-        draft.input_value = values.text(attributes["tool.parameters"])
-        draft.consumed.add("tool.parameters")
+    if "tool.parameters" in attributes:
+        draft.input_value = draft.input_value or values.text(attributes["tool.parameters"])
+        if draft.input_value == values.text(attributes["tool.parameters"]):
+            draft.consumed.add("tool.parameters")
     if not draft.tool_call_id and "tool_call_id" in draft.output_value:
         # LangChain gives the whole tool message as the result.
         body = values.mapping(draft.output_value)
-        inner = body.get("kwargs")
+        inner = body.get("kwargs", body.get("data"))
         fields = cast("Mapping[str, Any]", inner) if isinstance(inner, Mapping) else body
         draft.tool_call_id = values.word(fields.get("tool_call_id"))
         if fields.get("status") == "error":
@@ -217,6 +243,11 @@ def _read_agent(span: RawSpan, draft: Draft) -> None:
     attributes = span.attributes
     draft.agent = draft.agent or values.word(attributes.get("agent.name"))
     draft.agent_id = draft.agent_id or values.word(attributes.get("agent.id"))
+    if not draft.agent and "lc_agent_name" in (metadata := values.text(attributes.get("metadata"))):
+        # LangChain's agents are graphs to OpenInference; what makes one an agent is in the metadata.
+        draft.agent = values.word(values.mapping(metadata).get("lc_agent_name"))
+        if draft.agent and draft.kind == "chain" and span.name == draft.agent:
+            draft.kind = "agent"
     if draft.kind == "agent" and not draft.agent:
         # The OpenAI Agents instrumentation names the span after the agent and says it nowhere else.
         named = span.name if "openai_agents" in span.emitter.scope_name else ""
@@ -234,7 +265,7 @@ def _read_prompt(attributes: Mapping[str, Any], draft: Draft) -> None:
         draft.consumed.add("llm.prompt_template.template")
 
 
-def _read_usage(span: RawSpan, draft: Draft) -> None:
+def _read_usage(span: RawSpan, response: Response | None, draft: Draft) -> None:
     attributes = span.attributes
     if draft.cost_given_usd is None:
         total = values.money(attributes.get("llm.cost.total"))
@@ -244,6 +275,7 @@ def _read_usage(span: RawSpan, draft: Draft) -> None:
     counts = take_counts(attributes, _USAGE)
     if not counts.reported and not counts.malformed:
         return
+    take_details(response, counts, "output.value")
     emission = emission_of(span.emitter.scope_name, NAME)
     settle_usage(
         draft,
@@ -252,8 +284,7 @@ def _read_usage(span: RawSpan, draft: Draft) -> None:
         habit=habit_of(emission, draft.provider),
         scope="aggregate" if draft.kind in ("agent", "chain") else "leaf",
     )
-    if emission.note:
-        draft.note(emission.note)
+    note_dropped_caches(draft, emission, counts)
 
 
 def _json_schema(member: Mapping[str, Any]) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 from pilothouse.conventions import values
 from pilothouse.conventions.draft import Draft
-from pilothouse.conventions.emitters import emission_of, habit_of
+from pilothouse.conventions.emitters import emission_of, habit_of, note_dropped_caches
 from pilothouse.conventions.messages import read_messages, read_system, with_system
 from pilothouse.conventions.providers import provider_id, provider_of_model
 from pilothouse.conventions.tools import tool_definitions
@@ -79,6 +79,7 @@ USAGE_KEYS: Final[tuple[tuple[str, Slot], ...]] = (
     ("gen_ai.usage.reasoning_tokens", "reasoning"),
     ("gen_ai.usage.details.reasoning_tokens", "reasoning"),
     ("gen_ai.usage.output_tokens.reasoning", "reasoning"),
+    ("ai.usage.outputTokenDetails.reasoningTokens", "reasoning"),
     ("gen_ai.usage.audio.input_tokens", "audio_input"),
     ("gen_ai.usage.audio_input_tokens", "audio_input"),
     ("gen_ai.usage.details.input_audio_tokens", "audio_input"),
@@ -170,6 +171,7 @@ def read_usage(span: RawSpan, draft: Draft) -> None:
         habit=habit_of(emission, draft.provider),
         scope="aggregate" if draft.kind in ("agent", "chain") else "leaf",
     )
+    note_dropped_caches(draft, emission, counts)
 
 
 def read_cost(attributes: Mapping[str, Any], draft: Draft) -> None:

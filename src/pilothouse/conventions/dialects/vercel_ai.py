@@ -82,7 +82,7 @@ def _read_names(attributes: Mapping[str, Any], draft: Draft) -> None:
         settings = {
             key.removeprefix("ai.settings."): value
             for key, value in attributes.items()
-            if key.startswith("ai.settings.")
+            if key.startswith("ai.settings.") and not key.startswith("ai.settings.context.")
         }
         if settings:
             draft.parameters = settings
@@ -127,10 +127,11 @@ def _answer(attributes: Mapping[str, Any], draft: Draft) -> dict[str, Any] | Non
     ):
         for name in names:
             text = attributes.get(name)
-            if isinstance(text, str) and text:
-                pieces.append({"type": kind, "text": text})
+            if isinstance(text, str):
                 draft.consumed.add(name)
-                break
+                if text:
+                    pieces.append({"type": kind, "text": text})
+                    break
     for name in ("ai.response.toolCalls", "ai.result.toolCalls"):
         if name in attributes and (calls := values.items(attributes[name])):
             pieces.extend(
