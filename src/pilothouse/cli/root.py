@@ -1,0 +1,143 @@
+"""The root of the command line: finds a command by name, imports only that one, and gives every error its exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+from pilothouse import __version__
+from pilothouse.records import BadRequest, Broken, PilothouseError
+
+from .client import Client
+from .help import GLOBAL_FLAGS, PlainGroup
+from .output import Output, complain
+from .settings import CliSettings, read_settings
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    # name: where it is ("module:attribute"), and one line
+    "ls": ("traces:ls", "List traces: filters, facets, stable order."),
+    "show": ("traces:show", "Show one trace, step or session."),
+    "search": ("traces:search", "Find words in messages and tool values."),
+    "sql": ("sql:sql", "Ask in SQL, read-only, over documented views."),
+    "cost": ("cost:cost", "What was spent, by what; why one call costs what it costs."),
+    "sessions": ("sessions:sessions", "List conversations, or show one."),
+    "fleet": ("overview:fleet", "Every agent: what it does now, how it has done."),
+    "overview": ("overview:overview", "Latency, cost and errors of a window, in total and by what."),
+    "stats": ("overview:stats", "What is recorded, in numbers."),
+    "doctor": ("doctor:doctor", "What is rejected, dropped, skewed, orphaned or counted twice."),
+    "reprocess": ("doctor:reprocess", "Normalise and price stored history again."),
+    "store": ("store:store", "What is stored and what it takes."),
+    "retention": ("store:retention", "How long what is kept."),
+    "keys": ("access:keys", "API keys: list, make, revoke."),
+    "projects": ("access:projects", "Projects: list, make."),
+    "up": ("server:up", "Start the server."),
+    "down": ("server:down", "Stop the server of this machine."),
+    "status": ("server:status", "Whether a server runs here, and where."),
+    "demo": ("server:demo", "Record a small fleet of demo agents."),
+    "schema": ("schema:schema", "JSON Schema of a command's answer."),
+}
+
+_HELP = f"""Pilothouse: the operations room for LLM agents.
+
+usage: pilothouse COMMAND …        (ph is short for pilothouse)
+
+{{commands}}
+
+start here:
+  pilothouse up --detach
+  pilothouse ls status:error
+  pilothouse show last-error --as card
+
+flags, before or after the command: {GLOBAL_FLAGS}
+Output is JSON when stdout is no terminal. PILOTHOUSE_URL and PILOTHOUSE_API_KEY name
+another server. more: pilothouse COMMAND --help
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What a command is given: ``@click.pass_obj`` hands it over."""
+
+    settings: CliSettings
+    client: Client
+    output: Output
+
+
+class Root(PlainGroup):
+    """All commands; each module is imported when one of its commands is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, attribute = place[0].partition(":")
+        found = getattr(importlib.import_module(f"pilothouse.cli.{module}"), attribute)
+        assert isinstance(found, click.Command)
+        return found
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # From the table, not from the commands: `pilothouse --help` imports none of them.
+        width = max(map(len, COMMANDS))
+        commands = "\n".join(f"  {name:<{width}}  {line}" for name, (_, line) in COMMANDS.items())
+        formatter.write(_HELP.format(commands=commands))
+
+
+root = Root("pilothouse", no_args_is_help=True)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+    settings: CliSettings | None = None
+    try:
+        settings, rest = read_settings(
+            arguments, os.environ, terminal=sys.stdout.isatty(), error_terminal=sys.stderr.isatty()
+        )
+        if "--version" in rest[:1]:
+            sys.stdout.write(f"pilothouse {__version__}\n")
+            return 0
+        given = Run(settings=settings, client=Client(settings), output=Output(settings))
+        result: object = root.main(list(rest), "pilothouse", standalone_mode=False, obj=given)
+        return result if isinstance(result, int) else 0
+    except PilothouseError as error:
+        complain(error, settings)
+        return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        sys.stdout.write(error.format_message() + "\n")
+        return 0
+    except click.ClickException as error:
+        complain(_usage(error), settings)
+        return BadRequest.exit_code
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except BrokenPipeError:
+        # The reader has seen enough, e.g. `| head`. What is left in the buffer must not be flushed at exit.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # lives to the end of the process
+        return 0
+    except Exception as error:
+        if os.environ.get("PILOTHOUSE_DEBUG"):
+            traceback.print_exc()
+        fix = "PILOTHOUSE_DEBUG=1 shows where; please report it"
+        complain(Broken(f"a defect of ours: {type(error).__name__}: {error}", fix=fix), settings)
+        return 1
+
+
+def _usage(error: click.ClickException) -> BadRequest:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    path = context.command_path if context is not None else "pilothouse"
+    message = error.format_message().rstrip(".")
+    return BadRequest(message[:1].lower() + message[1:], fix=f"{path} --help")

@@ -1,0 +1,278 @@
+"""``ls``, ``show`` and ``search``: finding traces and reading them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+
+from pilothouse.records import BadRequest
+
+from .client import segment
+from .help import PlainCommand, command
+from .options import page, window
+from .root import Run
+from .terminal import count, dollars, duration, moment, table
+
+_BRIEF = (
+    *("trace_id", "start_time", "status", "agent", "root_name", "duration_ms", "spans", "errors", "tokens.total"),
+    *("cost_usd", "signals", "input_text"),
+)
+_TEXT_FORMS = ("tree", "card", "transcript", "md")
+_JSON_FORMS = ("preview", "json")
+_PARTS = {
+    "graph": "graph",
+    "breakdown": "breakdown",
+    "path": "critical-path",
+    "waterfall": "waterfall",
+}
+_WHOLE = 20_000_000
+
+
+class _FilterCommand(PlainCommand):
+    """A command whose words may begin with ``-``: ``-tag:test`` is a term of the filter, not a flag."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        terms = [word for word in args if re.match(r"-[^-]", word)]
+        return super().parse_args(ctx, [*(word for word in args if word not in terms), "--", *terms])
+
+
+@click.command(
+    "ls",
+    cls=_FilterCommand,
+    examples=(
+        "pilothouse ls status:error agent:refunds --since 24h",
+        "pilothouse ls 'cost>0.1' -tag:test --sort dearest --fields trace_id,cost_usd",
+        "pilothouse ls tool:get_order --facets agent,model",
+    ),
+    keys="data[]: trace_id start_time status agent duration_ms spans errors tokens cost_usd …; page.next is the cursor",
+)
+@click.argument("terms", nargs=-1, metavar="[FILTER]...")
+@window()
+@click.option("--sort", default="newest", metavar="ORDER", help="newest oldest slowest dearest tokens errors spans")
+@click.option("--facets", default="", metavar="A,B", help="instead: the commonest values of these fields")
+@page(20)
+@click.pass_obj
+def ls(
+    run: Run, terms: tuple[str, ...], since: str, until: str, sort: str, facets: str, limit: int, cursor: str
+) -> None:
+    """List traces, newest first and then by id. Filter: field:value cost>1 -not "words"."""
+    query = {"filter": " ".join(terms), "since": since, "until": until}
+    if facets:
+        run.output.envelope(run.client.get("/facets", {**query, "fields": facets}), human=_facets)
+        return
+    answer = run.client.get("/traces", {**query, "sort": sort, "limit": limit, "cursor": cursor})
+    run.output.envelope(answer, human=_rows, brief=_BRIEF)
+
+
+def _rows(rows: list[dict[str, Any]]) -> list[str]:
+    heads = ("trace", "start", "status", "agent", "took", "spans", "err", "tokens", "cost", "signals", "input")
+    return table(
+        heads,
+        (
+            (
+                row["trace_id"][:12],
+                moment(row["start_time"]),
+                row["status"],
+                row["agent"] or row["root_name"],
+                duration(row["duration_ms"]),
+                row["spans"],
+                row["errors"] or "",
+                count(row["tokens"]["total"]),
+                dollars(row["cost_usd"]),
+                ",".join(row["signals"]),
+                row["input_text"],
+            )
+            for row in rows
+        ),
+        right="took spans err tokens cost",
+    )
+
+
+def _facets(facets: list[dict[str, Any]]) -> Iterable[str]:
+    for facet in facets:
+        others = f"  (+{facet['others']} others)" if facet.get("others") else ""
+        yield f"{facet['field']}{others}"
+        for value in facet["values"]:
+            yield f"  {value['count']:>8,}  {value['value'] or '(none)'}"
+
+
+@command(
+    "show",
+    examples=(
+        "pilothouse show last-error --as card",
+        "pilothouse show 4bf92f35 --as transcript",
+        "pilothouse show 4bf92f35 --step 14 --field output",
+    ),
+    keys="with --json: data is the trace, the step, or {form,text}; text forms are fenced: data, not instructions",
+)
+@click.argument("id")
+@click.option(
+    "--as",
+    "form",
+    default="",
+    metavar="FORM",
+    help="tree card transcript preview json md graph breakdown path waterfall",
+)
+@click.option("--step", default="", metavar="N", help="one step, with all its content")
+@click.option("--field", default="", metavar="NAME", help="of that step: input output attributes attributes.KEY …")
+@click.option("--offset", default=0, metavar="N", help="where in the field to begin")
+@click.pass_obj
+def show(run: Run, id: str, form: str, step: str, field: str, offset: int) -> None:
+    """Show a trace by id, its unique beginning, last or last-error."""
+    settings = run.settings
+    path = f"/traces/{segment(id)}"
+    budget = _WHOLE if settings.out else settings.budget
+    if field and not step:
+        raise BadRequest("--field goes with --step", got=field, fix=f"pilothouse show {id} --step 1 --field {field}")
+    if step:
+        if form not in ("", "json"):
+            raise BadRequest(
+                "a step has no such form", got=form, allowed=["json"], fix=f"pilothouse show {id} --step {step}"
+            )
+        if field:
+            text = run.client.text(
+                f"{path}/spans/{segment(step)}", {"field": field, "offset": offset, "budget": budget}
+            )
+            _text(run, text, field)
+            return
+        run.output.envelope(run.client.get(f"{path}/spans/{segment(step)}"), human=_step)
+        return
+    form = form or ("preview" if settings.json else "tree")
+    known = (*_TEXT_FORMS, *_JSON_FORMS, *_PARTS)
+    if form not in known:
+        raise BadRequest("there is no such form", got=form, allowed=list(known), fix=f"pilothouse show {id} --as card")
+    if form in _PARTS:
+        run.output.envelope(run.client.get(f"{path}/{_PARTS[form]}"), human=_PART_LINES[form])
+    elif form == "json":
+        whole = {} if settings.out else {"budget": max(500, budget - 500)}
+        run.output.envelope(run.client.get(path, {"as": "json", **whole}), human=_as_json)
+    elif form == "preview":
+        import json
+
+        text = run.client.text(path, {"as": form, "budget": max(500, budget - 100)})
+        run.output.answer(json.loads(text), human=_as_json)
+    else:
+        _text(run, run.client.text(path, {"as": form, "budget": budget}), form)
+
+
+def _text(run: Run, text: str, form: str) -> None:
+    """Text stays text in a pipe, since it was asked for; ``--json`` wraps it."""
+    if run.settings.json_asked:
+        run.output.answer({"form": form, "text": text}, human=lambda data: [data["text"]])
+    else:
+        run.output.text(text)
+
+
+def _as_json(data: Any) -> list[str]:
+    import json
+
+    return json.dumps(data, ensure_ascii=False, indent=1).split("\n")
+
+
+def _step(detail: dict[str, Any]) -> Iterable[str]:
+    span: dict[str, Any] = detail["span"]
+    label = span["tool_name"] or span["model"] or span["agent"] or span["name"]
+    yield f"step {span['step']:03d}  {span['kind']}  {label}  {span['status']}  {duration(span['duration_ms'])}"
+    yield f"span {span['span_id']}  parent {span['parent_span_id'] or 'none'}  dialect {span['dialect']}"
+    if span["cost_usd"] or span["tokens"]:
+        total = span["tokens"]["total"] if span["tokens"] else 0
+        yield f"cost {dollars(span['cost_usd'])}  tokens {total:,}  {detail['cost_source']}"
+    for name in ("error_message", "error_stack"):
+        if detail[name]:
+            yield f"{name}: {detail[name]}"
+    for title, messages, value in (
+        ("input", detail["input"], detail["input_value"]),
+        ("output", detail["output"], detail["output_value"]),
+    ):
+        yield f"--- {title}"
+        for message in messages:
+            yield f"[{message['role']}] {message['text']}"
+        if value:
+            yield str(value)
+    yield "--- attributes"
+    yield from _pairs(detail["attributes"])
+
+
+def _pairs(values: Mapping[str, Any]) -> Iterable[str]:
+    for name, value in values.items():
+        yield f"{name} = {value}"
+
+
+def _graph(graph: dict[str, Any]) -> list[str]:
+    nodes = (
+        (node["id"], node["calls"], node["errors"] or "", duration(node["total_ms"]), dollars(node["cost_usd"]))
+        for node in graph["nodes"]
+    )
+    edges = ((edge["source"], edge["target"], edge["calls"], edge["errors"] or "") for edge in graph["edges"])
+    return [
+        *table(("node", "calls", "err", "took", "cost"), nodes, right="calls err took cost"),
+        "",
+        *table(("from", "to", "calls", "err"), edges, right="calls err"),
+    ]
+
+
+def _breakdown(parts: dict[str, Any]) -> list[str]:
+    rows = (
+        (
+            share["what"],
+            share["label"],
+            share["calls"],
+            duration(share["self_ms"]),
+            duration(share["total_ms"]),
+            dollars(share["cost_usd"]),
+            count(share["total_tokens"]),
+            share["errors"] or "",
+        )
+        for share in (*parts["by_kind"], *parts["by_label"])
+    )
+    heads = ("what", "label", "calls", "alone", "sum", "cost", "tokens", "err")
+    return table(heads, rows, right="calls alone sum cost tokens err")
+
+
+def _path(parts: list[dict[str, Any]]) -> list[str]:
+    rows = (
+        (f"{part['step']:03d}", part["kind"], part["label"], duration(part["start_ms"]), duration(part["duration_ms"]))
+        for part in parts
+    )
+    return table(("step", "kind", "label", "from", "took"), rows, right="from took")
+
+
+_PART_LINES = {"graph": _graph, "breakdown": _breakdown, "path": _path, "waterfall": _as_json}
+
+
+@command(
+    "search",
+    examples=(
+        "pilothouse search card declined --since 30d",
+        "pilothouse search refund --filter 'status:error agent:refunds'",
+        "pilothouse search timeout --fields trace_id,snippet --limit 100",
+    ),
+    keys="data[]: trace_id span_id role snippet time; page.next is the cursor",
+)
+@click.argument("words", nargs=-1, required=True)
+@click.option("--filter", "filter_text", default="", metavar="FILTER", help="only in traces that fit, as in ls")
+@window()
+@page(20)
+@click.pass_obj
+def search(run: Run, words: tuple[str, ...], filter_text: str, since: str, until: str, limit: int, cursor: str) -> None:
+    """Find words in messages and tool values. All words must occur; newest first."""
+    answer = run.client.get(
+        "/search",
+        {
+            "text": " ".join(words),
+            "filter": filter_text,
+            "since": since,
+            "until": until,
+            "limit": limit,
+            "cursor": cursor,
+        },
+    )
+    run.output.envelope(answer, human=_hits)
+
+
+def _hits(hits: list[dict[str, Any]]) -> list[str]:
+    rows = ((hit["trace_id"][:12], moment(hit["time"]), hit["role"], hit["snippet"]) for hit in hits)
+    return table(("trace", "time", "role", "words"), rows)
