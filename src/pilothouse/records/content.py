@@ -12,6 +12,10 @@ from typing import Any, NamedTuple
 from .message import Message, Part, message, part_as_dict
 
 
+# Made once: building an encoder costs more than most messages.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+
+
 class Stored(NamedTuple):
     """The two stored halves of a message."""
 
@@ -41,7 +45,7 @@ def encode_message(item: Message) -> Stored:
     envelope: dict[str, Any] = {"parts": parts}
     if item.name:
         envelope["name"] = item.name
-    return Stored("\n".join(words), json.dumps(envelope, ensure_ascii=False, separators=(",", ":"), default=str))
+    return Stored("\n".join(words), _encode(envelope))
 
 
 def decode_message(role: str, content: str, envelope: str) -> Message:

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+# Made once: building an encoder costs more than most messages.
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str).encode
+
 PartType = Literal["text", "reasoning", "tool_call", "tool_result", "media", "other"]
 
 
@@ -104,6 +107,6 @@ def _hash(role: str, parts: tuple[Part, ...]) -> str:
         digest.update(b"\x00" + part.type.encode() + b"\x01" + part.text.encode("utf-8", "surrogatepass"))
         if part.type == "tool_call" or part.id or part.uri or part.extra:
             rest = [part.id, part.name, part.arguments, part.uri, dict(part.extra)]
-            encoded = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+            encoded = _encode(rest)
             digest.update(b"\x02" + encoded.encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
