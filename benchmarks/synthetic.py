@@ -76,10 +76,10 @@ INSERT INTO {{db}}.span SELECT
     fromUnixTimestamp64Nano({start_ns} + (t - {first}) * {step_ns} + toInt64(i) * pace_ms * 1000000, 'UTC') AS start_time,
     if(i = 0, {spans} * pace_ms, intDiv(pace_ms * 9, 10)) * 1000000 AS duration_ns,
     if(kind = 'model', 100000000 + cityHash64(t, i, 9) % 900000000, NULL) AS ttft_ns,
-    if(kind = 'model', 300 + i * 40, 0) AS input_uncached, if(kind = 'model', i * 100, 0) AS cache_read, 0, 0, 0, 0,
+    if(kind = 'model', 300 + i % 50 * 40, 0) AS input_uncached, if(kind = 'model', i % 50 * 100, 0) AS cache_read, 0, 0, 0, 0,
     if(kind = 'model', 20 + cityHash64(t, i, 10) % 200, 0) AS output_text_n, if(kind = 'model' AND m < 2, 30, 0) AS reasoning_n, 0,
     if(kind = 'model', 'leaf', '') AS usage_scope, if(kind = 'model', 'otel: input includes cache', '') AS usage_rule, 0,
-    if(kind = 'model' AND m != 4, toDecimal64((input_uncached + output_text_n * 4) * 0.0000005, 12), NULL) AS cost_usd,
+    if(kind = 'model' AND m != 4, toDecimal64(input_uncached + output_text_n * 4, 12) / 2000000, NULL) AS cost_usd,
     multiIf(kind != 'model', 'no usage', m = 4, 'unknown model', 'price book') AS cost_source, NULL, '',
     if(kind = 'tool', {_array(TOOLS)}[1 + cityHash64(t, i, 11) % {len(TOOLS)}], '') AS tool,
     if(kind = 'tool', 'call_' || toString(t % 100000) || '_' || toString(i), '') AS tool_call_id, '' AS tool_error,
@@ -91,8 +91,8 @@ INSERT INTO {{db}}.span SELECT
     if(kind = 'tool', '{{"status":"' || {{vocabulary:Array(String)}}[1 + cityHash64(t, i, 14) % 3000] || '","total":' || toString(t % 900) || '}}',
        'the order ' || toString(t) || ' is on its way') AS output_text,
     trace_id AS message_scope,
-    if(kind = 'tool', [], arrayMap(k -> lower(hex(sipHash128('message', t, k))), range(if(i = 0, 1, i)))) AS input_refs,
-    if(kind = 'tool', [], [lower(hex(sipHash128('message', t, if(i = 0, {spans} - 1, i))))]) AS output_refs,
+    if(kind = 'tool', [], arrayMap(k -> lower(hex(sipHash128('message', t, toUInt64(k)))), range(toUInt64(if(i = 0, 1, i))))) AS input_refs,
+    if(kind = 'tool', [], [lower(hex(sipHash128('message', t, toUInt64(if(i = 0, {spans} - 1, i)))))]) AS output_refs,
     '' AS tools_ref, if(kind = 'model', {_array(TOOLS)}, []) AS tools_offered, '' AS documents_ref,
     map('gen_ai.operation.name', operation, 'tenant', 'tenant-' || toString(cityHash64(t, 15) % 200),
         'region', if(t % 2 = 0, 'eu', 'us'), 'request.id', toString(cityHash64(t, i, 16)), 'build', agent_version) AS attributes,
@@ -108,7 +108,7 @@ def _message_sql(first: int, count: int, start_ns: int, step_ns: int, spans: int
     text = f"arrayMap(k -> {{vocabulary:Array(String)}}[1 + toUInt32(pow((cityHash64(t, i, k) % 10000) / 10000., 2) * 3000)], range({words}))"
     return f"""
 INSERT INTO {{db}}.message SELECT
-    {{project:String}}, lower(hex(sipHash128('trace', t))) AS trace_id_, lower(hex(sipHash128('message', t, i))), 'message',
+    {{project:String}}, lower(hex(sipHash128('trace', t))) AS trace_id_, lower(hex(sipHash128('message', t, toUInt64(i)))), 'message',
     multiIf(i = 0, 'user', i % 2 = 1, 'assistant', 'tool'), '',
     arrayStringConcat({text}, ' ') || if(i = 0, ' needle' || toString(t), ''), '',
     trace_id_, lower(leftPad(hex(cityHash64('span', t, i)), 16, '0')),
@@ -166,7 +166,7 @@ def huge_trace(store: TraceStore, project: str, *, spans: int = 50_000, number: 
     start_ns = time.time_ns() - 3_600_000_000_000
     shared = {"project": project, "vocabulary": vocabulary()}
     # A span every 50 ms, and inputs of at most 50 messages: what an agent with a window on its history sends.
-    sql = _span_sql(number, 1, start_ns, 1, spans).replace("range(if(i = 0, 1, i))", "range(if(i = 0, 1, i % 50))")
+    sql = _span_sql(number, 1, start_ns, 1, spans).replace("range(toUInt64(if(i = 0, 1, i)))", "range(toUInt64(if(i = 0, 1, i % 50)))")
     store.command(sql.replace("200 + cityHash64(t, 7) % 3000 AS pace_ms", "50 AS pace_ms"), shared)
     store.command(_message_sql(number, 1, start_ns, 1, spans, 40), shared)
     _fill_traces(store, project, start_ns, number, 1)

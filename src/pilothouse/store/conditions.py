@@ -46,12 +46,18 @@ NUMBER_FIELDS = tuple(_NUMBER)
 FACET_FIELDS = (*_TEXT, *_LIST)
 
 
+# What started in the range cannot have arrived before it; a day of grace for senders whose clock is ahead. The first
+# day of 1970 is kept out: a Date cannot go below it, and would come round at its other end.
+ARRIVED = "received_day >= toDate(fromUnixTimestamp64Nano(greatest({since:Int64}, 86400000000000), 'UTC')) - 1"
+"""Keeps a read from partitions that lie before its range; needs the parameter ``since``."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
     """One term of a filter. A trace fits where it fits any of ``values`` (or none of them, where ``negated``)."""
 
     field: str
-    """One of ``TEXT_FIELDS`` or ``NUMBER_FIELDS``, ``attr.KEY``, or ``text`` for words in messages."""
+    """One of ``TEXT_FIELDS`` or ``NUMBER_FIELDS``, ``attr.KEY``, ``resource.KEY``, or ``text`` for words in messages."""
     op: Operator = "="
     values: tuple[str, ...]
     """Texts may hold ``*`` (alone: anything at all; an empty text: nothing). Numbers are decimal."""
@@ -87,10 +93,8 @@ class Where:
 def window(where: Where, project: str, since_ns: int, until_ns: int, *, time: str = "start_time") -> None:
     """Bound a read of a table to a project and a time range; prunes partitions as well."""
     where.add("project_id = {project:String}", project=project)
-    # What started in the range cannot have arrived before it; a day of grace for senders whose clock is ahead.
     where.add(
-        "received_day >= toDate(fromUnixTimestamp64Nano({since:Int64}, 'UTC')) - 1"
-        f" AND {time} >= fromUnixTimestamp64Nano({{since:Int64}}, 'UTC')"
+        f"{ARRIVED} AND {time} >= fromUnixTimestamp64Nano({{since:Int64}}, 'UTC')"
         f" AND {time} < fromUnixTimestamp64Nano({{until:Int64}}, 'UTC')",
         since=since_ns,
         until=until_ns,
@@ -128,7 +132,9 @@ def _condition(where: Where, condition: Condition) -> str:
     if name == "text":
         return " AND ".join(_said(where, value) for value in condition.values)
     if name.startswith("attr."):
-        return _attribute(where, name[5:], condition.values)
+        return _attribute(where, "attributes", name.removeprefix("attr."), condition.values)
+    if name.startswith("resource."):
+        return _attribute(where, "resource", name.removeprefix("resource."), condition.values)
     raise AssertionError(f"no such field: {name}")
 
 
@@ -163,31 +169,30 @@ def _error(where: Where, values: Sequence[str]) -> str:
     return " OR ".join(parts)
 
 
-def _attribute(where: Where, key: str, values: Sequence[str]) -> str:
-    name = where.name(key)
-    span = _any_of(where, f"attributes[{{{name}:String}}]", values)
-    resource = _any_of(where, f"resource[{{{name}:String}}]", values)
-    return f"{_in_spans(span)} OR {_in_spans(resource)}"
+def _attribute(where: Where, column: str, key: str, values: Sequence[str]) -> str:
+    return _in_spans(_any_of(where, f"{column}[{{{where.name(key)}:String}}]", values))
 
 
 def _in_spans(sql: str) -> str:
+    return f"trace_id IN ({_spans_with(sql)})"
+
+
+def _spans_with(sql: str) -> str:
     return (
-        "trace_id IN (SELECT trace_id FROM {db}.span WHERE project_id = {project:String}"
-        " AND received_day >= toDate(fromUnixTimestamp64Nano({since:Int64}, 'UTC')) - 1"
-        " AND start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') AND " + sql + ")"
+        "SELECT trace_id FROM {db}.span WHERE project_id = {project:String}"
+        f" AND {ARRIVED} AND start_time >= fromUnixTimestamp64Nano({{since:Int64}}, 'UTC') AND {sql}"
     )
 
 
 def _said(where: Where, words: str) -> str:
     """Traces in which something was said, or given to or returned by a tool. System prompts are left out: they are
     stored once for the whole project and would point at one trace."""
-    name = where.name(words)
-    spoken = (
+    name, phrase = where.name(words), has_phrase(words)
+    return (
         "trace_id IN (SELECT trace_id FROM {db}.message WHERE project_id = {project:String} AND scope != ''"
-        " AND received_day >= toDate(fromUnixTimestamp64Nano({since:Int64}, 'UTC')) - 1"
-        f" AND {words_in_message(name, phrase=has_phrase(words))})"
+        f" AND {ARRIVED} AND {words_in_message(name, phrase=phrase)}"
+        f" UNION ALL {_spans_with(words_in_span(name, phrase=phrase))})"
     )
-    return f"{spoken} OR {_in_spans(words_in_span(name, phrase=has_phrase(words)))}"
 
 
 def has_phrase(words: str) -> bool:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import orjson
+
 from .conditions import TOTAL_TOKENS, TRACE_STATUS, Condition, filtered
 from .schema import SPAN, TOKEN_BUCKETS
 from .trace_store import TraceStore
@@ -15,6 +17,13 @@ READ_SETTINGS: Mapping[str, Any] = {
     "do_not_merge_across_partitions_select_final": 1,
 }
 """For reads of ``trace`` and ``span`` with FINAL. Not for ``message``: each day stores its own copy there."""
+
+_COLUMN_SETTINGS: Mapping[str, Any] = {
+    **READ_SETTINGS,
+    "output_format_json_quote_decimals": 1,
+    "output_format_json_quote_64bit_integers": 0,
+    "output_format_json_quote_denormals": 0,
+}
 
 Order = Literal["newest", "oldest", "slowest", "dearest", "tokens", "errors", "spans"]
 
@@ -147,7 +156,6 @@ _OF_TRACE = (
     "AND start_time >= fromUnixTimestamp64Nano({start:Int64}, 'UTC') "
     "AND start_time <= fromUnixTimestamp64Nano({end:Int64}, 'UTC')"
 )
-_OF_TRACE_ANYWHERE = "project_id = {project:String} AND trace_id = {id:String}"
 
 _LIGHT = f"""
 span_id, parent_span_id, {_START} AS start_ns, duration_ns, kind, name, agent, agent_version, model, provider, dialect,
@@ -166,24 +174,26 @@ _COLUMNAR = (
 
 
 def light_spans(
-    store: TraceStore, project: str, trace_id: str, stretch: Stretch | None, *, limit: int
+    store: TraceStore, project: str, trace_id: str, stretch: Stretch, *, limit: int, span_ids: Sequence[str] = ()
 ) -> list[list[Any]]:
-    """The spans of a trace without their content: the columns of ``LIGHT_COLUMNS``, by start time."""
-    return _spans(store, project, trace_id, stretch, _LIGHT, limit)
+    """The spans of a trace without their content, by start time: one list for each of ``LIGHT_COLUMNS``."""
+    return _columns(store, project, trace_id, stretch, _LIGHT, limit, span_ids)
 
 
-def columnar_spans(
-    store: TraceStore, project: str, trace_id: str, stretch: Stretch | None, *, limit: int
-) -> list[list[Any]]:
-    """What a waterfall draws of the spans of a trace: the columns of ``COLUMNAR_COLUMNS``, by start time."""
-    return _spans(store, project, trace_id, stretch, _COLUMNAR, limit)
+def columnar_spans(store: TraceStore, project: str, trace_id: str, stretch: Stretch, *, limit: int) -> list[list[Any]]:
+    """What a waterfall draws of the spans of a trace, by start time: one list for each of ``COLUMNAR_COLUMNS``."""
+    return _columns(store, project, trace_id, stretch, _COLUMNAR, limit)
 
 
-def placed_spans(
-    store: TraceStore, project: str, trace_id: str, stretch: Stretch | None, *, limit: int
-) -> list[list[Any]]:
-    """What numbers the spans of a trace: span id, parent's id, start in nanoseconds."""
-    return _spans(store, project, trace_id, stretch, f"span_id, parent_span_id, {_START} AS start_ns", limit)
+def placed_spans(store: TraceStore, project: str, trace_id: str, stretch: Stretch, *, limit: int) -> list[list[Any]]:
+    """What numbers the spans of a trace: lists of span ids, parents' ids and starts in nanoseconds."""
+    return _columns(store, project, trace_id, stretch, f"span_id, parent_span_id, {_START} AS start_ns", limit)
+
+
+def tool_results(store: TraceStore, project: str, trace_id: str, stretch: Stretch, *, limit: int) -> list[list[Any]]:
+    """Of the tool calls of a trace: a list of their ids and one of how their results begin."""
+    columns = f"tool_call_id, substringUTF8(output_text, 1, 100) AS head, {_START} AS start_ns, span_id"
+    return _columns(store, project, trace_id, stretch, columns, limit, kind="tool")[:2]
 
 
 LIGHT_COLUMNS = (
@@ -205,19 +215,31 @@ COLUMNAR_COLUMNS = (
 )
 
 
-def _spans(
-    store: TraceStore, project: str, trace_id: str, stretch: Stretch | None, columns: str, limit: int
+def _columns(
+    store: TraceStore,
+    project: str,
+    trace_id: str,
+    stretch: Stretch,
+    columns: str,
+    limit: int,
+    span_ids: Sequence[str] = (),
+    kind: str = "",
 ) -> list[list[Any]]:
     params: dict[str, Any] = {"project": project, "id": trace_id, "limit": limit}
-    where = _OF_TRACE_ANYWHERE
-    if stretch is not None:
-        where = _OF_TRACE
-        params.update(start=stretch.start_ns, end=stretch.end_ns)
-    return store.query(
-        f"SELECT {columns} FROM {{db}}.span FINAL WHERE {where} ORDER BY start_ns, span_id LIMIT {{limit:UInt32}}",
-        params,
-        settings=READ_SETTINGS,
-    ).rows
+    params.update(start=stretch.start_ns, end=stretch.end_ns)
+    where = _OF_TRACE
+    if span_ids:
+        where += " AND span_id IN {spans:Array(String)}"
+        params["spans"] = list(span_ids)
+    if kind:
+        where += " AND kind = {kind:String}"
+        params["kind"] = kind
+    sql = f"SELECT {columns} FROM {{db}}.span FINAL WHERE {where} ORDER BY start_ns, span_id LIMIT {{limit:UInt32}}"
+    # Columns, not rows: of fifty thousand spans they are read back three times as fast.
+    body = store.engine.execute(
+        sql.replace("{db}", store.database), params, settings=_COLUMN_SETTINGS, format="JSONCompactColumns"
+    )
+    return orjson.loads(body)
 
 
 _WIDE = ", ".join(
@@ -225,21 +247,21 @@ _WIDE = ", ".join(
 )
 
 
-def whole_spans(
-    store: TraceStore, project: str, trace_id: str, span_ids: Sequence[str], stretch: Stretch | None
-) -> list[dict[str, Any]]:
-    """Every column of some spans of a trace, ``start_ns`` instead of ``start_time``."""
-    params: dict[str, Any] = {"project": project, "id": trace_id, "spans": list(span_ids)}
-    where = _OF_TRACE_ANYWHERE
-    if stretch is not None:
-        where = _OF_TRACE
-        params.update(start=stretch.start_ns, end=stretch.end_ns)
-    return store.query(
-        f"SELECT {_WIDE}, {_START} AS start_ns FROM {{db}}.span FINAL WHERE {where} "
-        "AND span_id IN {spans:Array(String)}",
-        params,
-        settings=READ_SETTINGS,
+def whole_span(store: TraceStore, project: str, trace_id: str, span_id: str, stretch: Stretch) -> dict[str, Any] | None:
+    """Every column of one span, ``start_ns`` instead of ``start_time``; None where it is gone."""
+    # No FINAL: it would read all columns of whole granules before it looks at the id.
+    rows = store.query(
+        f"SELECT {_WIDE}, {_START} AS start_ns FROM {{db}}.span WHERE {_OF_TRACE} AND span_id = {{span:String}} "
+        "ORDER BY version DESC LIMIT 1",
+        {
+            "project": project,
+            "id": trace_id,
+            "span": span_id,
+            "start": stretch.start_ns,
+            "end": stretch.end_ns,
+        },
     ).dicts()
+    return rows[0] if rows else None
 
 
 def whole_texts(

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import orjson
 
-from pilothouse.records import BadRequest, NotFound, decode_message, iso, part_as_dict, steps
+from pilothouse.records import BadRequest, NotFound, decode_message, iso, part_as_dict
 from pilothouse.store import TraceStore
 from pilothouse.store.content_reads import StoredContent, contents
 from pilothouse.store.trace_reads import (
@@ -15,10 +15,10 @@ from pilothouse.store.trace_reads import (
     events,
     placed_spans,
     scores,
-    whole_spans,
+    whole_span,
 )
 
-from .load import SPANS_MAX, Head, Placed, depths_of, head, light_span
+from .load import SPANS_MAX, Head, depths_of, head, light_span, number
 from .model import EventView, MessageView, ScoreView, SpanDetail
 from .rows import money
 
@@ -30,14 +30,14 @@ def span(store: TraceStore, project: str, trace_id: str, key: str | int) -> Span
         NotFound: the trace has no such step.
     """
     top = head(store, project, trace_id)
-    placed = [Placed(*row) for row in placed_spans(store, project, trace_id, top.stretch, limit=SPANS_MAX)]
-    numbers = steps(placed)
+    placed = placed_spans(store, project, trace_id, top.stretch, limit=SPANS_MAX)
+    numbers = number(placed)
     span_id = _find(str(key).strip().lower(), trace_id, numbers)
-    rows = whole_spans(store, project, trace_id, [span_id], top.stretch)
-    if not rows:
+    row = whole_span(store, project, trace_id, span_id, top.stretch)
+    if row is None:
         raise NotFound("the span is gone", got=span_id, fix=f"pilothouse show {trace_id}")
-    depth = depths_of({item.span_id: item.parent_span_id for item in placed})[span_id]
-    return _detail(store, project, top, rows[0], numbers[span_id], depth)
+    depth = depths_of(dict(zip(placed[0], placed[1], strict=True)))[span_id]
+    return _detail(store, project, top, row, numbers[span_id], depth)
 
 
 def _find(key: str, trace_id: str, numbers: Mapping[str, int]) -> str:

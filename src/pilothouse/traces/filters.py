@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from pilothouse.records import BadRequest
 from pilothouse.store.conditions import NUMBER_FIELDS, TEXT_FIELDS, Condition, Operator
 
-FIELDS = (*TEXT_FIELDS, *NUMBER_FIELDS, "attr.KEY")
+FIELDS = (*TEXT_FIELDS, *NUMBER_FIELDS, "attr.KEY", "resource.KEY")
 """Every field one can filter on."""
 
 _TEXT_MAX = 2_000
@@ -24,7 +24,9 @@ _STATUSES = ("ok", "error", "running")
 _HELP = 'status:error agent:refunds cost>0.1 -tag:test "card declined"'
 
 _TERM = re.compile(r'-?(?:[^\s"]|"(?:[^"\\]|\\.)*")+|"', re.DOTALL)
-_FIELD = re.compile(r"(attr\.[^:<>=!\"\s]+|[A-Za-z_][\w.-]*)(:>=|:<=|:!=|:>|:<|:=|:|>=|<=|!=|>|<|=)(.*)", re.DOTALL)
+_FIELD = re.compile(
+    r"((?:attr|resource)\.[^:<>=!\"\s]+|[A-Za-z_][\w.-]*)(:>=|:<=|:!=|:>|:<|:=|:|>=|<=|!=|>|<|=)(.*)", re.DOTALL
+)
 _VALUE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+', re.DOTALL)
 
 
@@ -86,7 +88,7 @@ def _condition(term: str) -> Condition:
 
 
 def _check_field(name: str, term: str) -> None:
-    if name in TEXT_FIELDS or name in NUMBER_FIELDS or (name.startswith("attr.") and len(name) > 5):
+    if name in TEXT_FIELDS or name in NUMBER_FIELDS or name.startswith(("attr.", "resource.")):
         return
     close = difflib.get_close_matches(name.lower(), FIELDS, n=3, cutoff=0.5)
     close = close or [field for field in FIELDS if field.startswith(name[:3].lower())]

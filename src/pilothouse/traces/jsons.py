@@ -53,12 +53,15 @@ Command = Callable[[tuple[str | int, ...]], str]
 def fit(value: Any, budget: int, command: Command, *, value_chars: int = 100) -> tuple[Any, list[Cut]]:
     """Make plain JSON data fit into ``budget`` characters and say what was cut.
 
-    First long texts are cut to ``value_chars``, then lists of more than twenty are folded to their first and last
-    ten with a count between, then shorter and shorter texts and lists are tried. Every key stays.
+    First long texts are cut to ``value_chars``, then long lists are folded to head and tail with a count between,
+    then shorter and shorter texts and lists are tried. Every key stays.
     """
     if len(dumps(value)) <= budget:
         return value, []
-    for chars, items in ((value_chars, 10**9), (value_chars, 20), (60, 20), (40, 10), (24, 6), (12, 4), (4, 2)):
+    for chars, items in (
+        *((value_chars, 10**9), (60, 10**9), (value_chars, 80), (value_chars, 40), (value_chars, 20)),
+        *((60, 20), (40, 10), (24, 6), (12, 4), (4, 2)),
+    ):
         cuts: list[Cut] = []
         smaller = _shrink(value, chars, items, (), cuts, command)
         if len(dumps(smaller)) + len(dumps(cuts[:10])) <= budget:

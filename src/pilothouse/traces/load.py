@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pilothouse.records import NotFound, iso, steps
@@ -19,6 +21,7 @@ SPANS_MAX = 100_000
 _MARGIN_NS = 600_000_000_000
 """Spans that have just arrived may lie a little outside of what the trace's row says."""
 
+_START = LIGHT_COLUMNS.index("start_ns")
 _BUCKETS = slice(LIGHT_COLUMNS.index("ttft_ns") + 1, LIGHT_COLUMNS.index("usage_scope"))
 
 
@@ -55,16 +58,20 @@ def head(store: TraceStore, project: str, trace_id: str) -> Head:
 def load(store: TraceStore, project: str, trace_id: str) -> Trace:
     """A trace with all its spans in step order (at most 100,000), each without its long content."""
     top = head(store, project, trace_id)
-    rows = light_spans(store, project, trace_id, top.stretch, limit=SPANS_MAX)
-    placed = [Placed(row[0], row[1], row[2]) for row in rows]
-    numbers = steps(placed)
-    depths = depths_of({item.span_id: item.parent_span_id for item in placed})
-    spans = [light_span(row, numbers[row[0]], depths[row[0]], top.start_ns) for row in rows]
+    columns = light_spans(store, project, trace_id, top.stretch, limit=SPANS_MAX)
+    numbers = number([columns[0], columns[1], columns[_START]])
+    depths = depths_of(dict(zip(columns[0], columns[1], strict=True)))
+    spans = [light_span(row, numbers[row[0]], depths[row[0]], top.start_ns) for row in zip(*columns, strict=True)]
     spans.sort(key=lambda span: span.step)
     return Trace(row=top.row, spans=tuple(spans), cut=max(0, top.row.spans - len(spans)))
 
 
-def light_span(row: list[Any], step: int, depth: int, trace_start_ns: int) -> Span:
+def number(placed: Sequence[Sequence[Any]]) -> dict[str, int]:
+    """The step of each span, from lists of span ids, parents' ids and starts."""
+    return steps(map(Placed._make, zip(*placed, strict=True)))
+
+
+def light_span(row: Sequence[Any], step: int, depth: int, trace_start_ns: int) -> Span:
     """A span from the values of ``LIGHT_COLUMNS``."""
     (span_id, parent, start_ns, duration_ns, kind, name, agent, agent_version, model, provider, dialect) = row[:11]
     (status, error_type, error_message, tool_name, tool_call_id, tool_error, ttft_ns) = row[11:18]
@@ -88,20 +95,36 @@ def light_span(row: list[Any], step: int, depth: int, trace_start_ns: int) -> Sp
         tool_name=tool_name,
         tool_call_id=tool_call_id,
         tool_error=tool_error,
-        start_time=iso(start_ns),
+        start_time=_iso(start_ns),
         offset_ms=milliseconds(start_ns - trace_start_ns),
         duration_ms=milliseconds(duration_ns),
         ttft_ms=None if ttft_ns is None else milliseconds(ttft_ns),
         tokens=usage,
         usage_scope=usage_scope,
         duplicate_of=duplicate_of,
-        cost_usd=None if cost is None else money(cost),
+        cost_usd=None if cost is None else _money(cost),
         counted=bool(usage_scope) and usage_scope != "aggregate" and not duplicate_of,
         finish_reason=finish_reason,
         input_head=input_head,
         output_head=output_head,
         notes=tuple(notes),
     )
+
+
+@lru_cache(4096)
+def _money(text: str) -> Decimal | None:
+    return money(text)
+
+
+@lru_cache(4096)
+def _second(seconds: int) -> str:
+    return iso(seconds * 1_000_000_000)[:-5]
+
+
+def _iso(ns: int) -> str:
+    # As records.iso, which formats the calendar anew each time: a trace has thousands of spans a minute.
+    seconds, rest = divmod(ns, 1_000_000_000)
+    return f"{_second(seconds)}.{rest // 1_000_000:03d}Z" if ns > 0 else ""
 
 
 def depths_of(parents: Mapping[str, str]) -> dict[str, int]:
@@ -125,9 +148,9 @@ def depths_of(parents: Mapping[str, str]) -> dict[str, int]:
 def waterfall(store: TraceStore, project: str, trace_id: str) -> Waterfall:
     """A trace's spans as columns in step order, at most 100,000: made to draw."""
     top = head(store, project, trace_id)
-    rows = columnar_spans(store, project, trace_id, top.stretch, limit=SPANS_MAX)
-    numbers = steps([Placed(row[0], row[1], row[2]) for row in rows])
-    rows.sort(key=lambda row: numbers[row[0]])
+    columns = columnar_spans(store, project, trace_id, top.stretch, limit=SPANS_MAX)
+    numbers = number(columns[:3])
+    rows = sorted(zip(*columns, strict=True), key=lambda row: numbers[row[0]])
     places = {row[0]: place for place, row in enumerate(rows)}
     depths = depths_of({row[0]: row[1] for row in rows})
     kinds: dict[str, int] = {}

@@ -10,7 +10,8 @@ from pilothouse.store import TraceStore
 from .cards import CardContent, card
 from .detail import trace_scores
 from .jsons import as_json, dumps, fit
-from .model import DEFAULT_BUDGET, FORMS, Form, Span, Trace, TranscriptStep
+from .load import head
+from .model import DEFAULT_BUDGET, FORMS, Form, Span, Trace
 from .scripts import transcript_text
 from .text import line
 from .transcripts import said_steps
@@ -32,7 +33,9 @@ def render(store: TraceStore, project: str, trace: Trace, as_: Form = "tree", bu
         return tree(trace, budget)
     if as_ == "transcript":
         spans = _chosen(trace.spans, budget)
-        return transcript_text(trace, said_steps(store, project, trace, spans), budget)
+        return transcript_text(
+            trace, said_steps(store, project, head(store, project, trace.row.trace_id), spans), budget
+        )
     if as_ in ("card", "md"):
         return card(trace, _card_content(store, project, trace), budget, markdown=as_ == "md")
     if as_ == "json":
@@ -70,7 +73,8 @@ def _card_content(store: TraceStore, project: str, trace: Trace) -> CardContent:
     if request.endswith("…") or answer.endswith("…"):
         # The row holds heads only: the whole texts are with the first and the last step.
         ends = [*roots[:1], *models[:1], *models[-1:]]
-        steps = said_steps(store, project, trace, list({span.span_id: span for span in ends}.values()))
+        top = head(store, project, trace.row.trace_id)
+        steps = said_steps(store, project, top, list({span.span_id: span for span in ends}.values()))
         request = _longer(request, [view.text for step in steps for view in step.said])
         answer = _longer(answer, [view.text for step in steps for view in step.output])
     return CardContent(request=request, answer=answer, scores=trace_scores(store, project, trace.row.trace_id))
@@ -83,23 +87,40 @@ def _longer(head: str, texts: list[str]) -> str:
 
 def _json(trace: Trace, budget: int) -> str:
     short = trace.row.trace_id[:12]
-    data = as_json(trace)
+    shown, hidden = _ends(trace.spans, budget // 250)
+    whole = f"pilothouse show {short} --as json --budget {min(BUDGET_MAX, 2_000 + 900 * len(trace.spans))}"
+    spans = as_json(shown)
+    if hidden:
+        spans.insert((len(shown) + 1) // 2, {"cut": hidden})
+    data = {"row": as_json(trace.row), "spans": spans, "cut": trace.cut}
 
     def command(path: tuple[str | int, ...]) -> str:
-        if len(path) >= 2 and path[0] == "spans" and isinstance(path[1], int) and path[1] < len(trace.spans):
-            return f"pilothouse show {short} --step {step_text(trace.spans[path[1]].step)} --as json"
-        return f"pilothouse show {short} --as json --budget {min(BUDGET_MAX, len(dumps(data)) + 1000)}"
+        if len(path) >= 2 and path[0] == "spans" and isinstance(path[1], int) and "step" in spans[path[1]]:
+            return f"pilothouse show {short} --step {step_text(spans[path[1]]['step'])} --as json"
+        return whole
 
     smaller, cuts = fit(data, budget - 400, command)
-    if not cuts:
+    if not cuts and not hidden:
         return dumps(data).decode()
-    return dumps({**smaller, "cuts": len(cuts), "cut_examples": as_json(cuts[:3])}).decode()
+    return dumps({**smaller, "hidden_spans": hidden, "cuts": as_json(cuts[:2]), "get": whole}).decode()
+
+
+def _ends(spans: Sequence[Span], room: int) -> tuple[Sequence[Span], int]:
+    """Head and tail of very many spans, and how many are left out between: no use in writing what cannot fit."""
+    room = max(40, room)
+    if len(spans) <= room:
+        return spans, 0
+    return [*spans[: room - room // 2], *spans[len(spans) - room // 2 :]], len(spans) - room
 
 
 def _preview(trace: Trace, budget: int) -> str:
     """The whole structure with values of at most 100 characters."""
     short = trace.row.trace_id[:12]
     row = trace.row
+    shown, hidden = _ends(trace.spans, budget // 40)
+    steps: list[dict[str, object]] = [_previewed(span) for span in shown]
+    if hidden:
+        steps.insert((len(shown) + 1) // 2, {"cut": hidden})
     data = {
         "trace": row.trace_id,
         "agent": row.agent,
@@ -112,16 +133,13 @@ def _preview(trace: Trace, budget: int) -> str:
         "input": line(row.input_text, 100),
         "output": line(row.output_text, 100),
         "first_error": line(row.first_error, 100),
-        "steps": [_previewed(span) for span in trace.spans],
+        "steps": steps,
     }
-
-    def command(path: tuple[str | int, ...]) -> str:
-        return f"pilothouse show {short} --as preview --budget {min(BUDGET_MAX, len(dumps(data)) + 1000)}"
-
-    smaller, cuts = fit(as_json(data), budget - 300, command)
-    if not cuts:
+    whole = f"pilothouse show {short} --as preview --budget {min(BUDGET_MAX, 2_000 + 300 * len(trace.spans))}"
+    smaller, cuts = fit(as_json(data), budget - 200, lambda _: whole)
+    if not cuts and not hidden:
         return dumps(data).decode()
-    return dumps({**smaller, "cuts": len(cuts), "get": command(())}).decode()
+    return dumps({**smaller, "hidden_steps": hidden, "cuts": len(cuts), "get": whole}).decode()
 
 
 def _previewed(span: Span) -> dict[str, object]:
@@ -137,6 +155,3 @@ def _previewed(span: Span) -> dict[str, object]:
     if span.output_head:
         data["out"] = line(span.output_head, 100)
     return data
-
-
-__all__ = ["BUDGET_MAX", "BUDGET_MIN", "TranscriptStep", "check_form", "media_type", "render"]

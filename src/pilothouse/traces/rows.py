@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -33,18 +33,19 @@ def tokens(row: Mapping[str, Any]) -> Tokens:
     return bucket_tokens([row[column] for column in BUCKET_COLUMNS])
 
 
-def bucket_tokens(buckets: list[Any]) -> Tokens:
+def bucket_tokens(buckets: Sequence[int]) -> Tokens:
     """Tokens from the nine buckets in store order."""
-    uncached, read, write_5m, write_1h, write_other, audio_in, text, reasoning, audio_out = map(int, buckets)
+    uncached, read, write_5m, write_1h, write_other, audio_in, text, reasoning, audio_out = buckets
+    write = write_5m + write_1h + write_other
     return Tokens(
         input_uncached=uncached,
         cache_read=read,
-        cache_write=write_5m + write_1h + write_other,
+        cache_write=write,
         audio_input=audio_in,
         output=text,
         reasoning=reasoning,
         audio_output=audio_out,
-        total=uncached + read + write_5m + write_1h + write_other + audio_in + text + reasoning + audio_out,
+        total=uncached + read + write + audio_in + text + reasoning + audio_out,
     )
 
 

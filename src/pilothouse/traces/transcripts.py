@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pilothouse.records import BadRequest
 from pilothouse.store import TraceStore
 from pilothouse.store.content_reads import FirstUse, StoredContent, contents, first_uses
-from pilothouse.store.trace_reads import whole_texts
+from pilothouse.store.trace_reads import light_spans, placed_spans, tool_results, whole_texts
 
 from .detail import message_view
-from .load import head, load
-from .model import MessageView, Span, Trace, Transcript, TranscriptStep
+from .load import SPANS_MAX, Head, depths_of, head, light_span, number
+from .model import MessageView, Span, Transcript, TranscriptStep
 
 VALUE_CHARS = 4_000
 """How much of a value that is no conversation a transcript shows."""
@@ -24,33 +24,38 @@ def transcript(store: TraceStore, project: str, trace_id: str, *, after_step: in
     """One page of a trace's transcript: the steps after ``after_step``, at most ``limit`` of them."""
     if not 1 <= limit <= _STEPS_MAX:
         raise BadRequest(f"a page of a transcript has 1 to {_STEPS_MAX} steps", got=limit)
-    trace = load(store, project, trace_id)
-    later = [span for span in trace.spans if span.step > after_step]
-    shown = later[:limit]
-    steps = said_steps(store, project, trace, shown)
+    top = head(store, project, trace_id)
+    placed = placed_spans(store, project, trace_id, top.stretch, limit=SPANS_MAX)
+    numbers = number(placed)
+    later = sorted((step, span_id) for span_id, step in numbers.items() if step > after_step)
+    chosen = [span_id for _, span_id in later[:limit]]
+    depths = depths_of(dict(zip(placed[0], placed[1], strict=True)))
+    columns = light_spans(store, project, trace_id, top.stretch, limit=limit, span_ids=chosen) if chosen else []
+    spans = [light_span(row, numbers[row[0]], depths[row[0]], top.start_ns) for row in zip(*columns, strict=True)]
+    spans.sort(key=lambda span: span.step)
     return Transcript(
         trace_id=trace_id,
-        steps=steps,
-        next_step=shown[-1].step if len(later) > len(shown) else None,
-        total=len(trace.spans),
+        steps=said_steps(store, project, top, spans),
+        next_step=later[limit - 1][0] if len(later) > limit else None,
+        total=len(numbers),
     )
 
 
-def said_steps(store: TraceStore, project: str, trace: Trace, spans: Sequence[Span]) -> tuple[TranscriptStep, ...]:
+def said_steps(store: TraceStore, project: str, top: Head, spans: Sequence[Span]) -> tuple[TranscriptStep, ...]:
     """What is new in each of these spans of a trace."""
     if not spans:
         return ()
-    top = head(store, project, trace.row.trace_id)
+    trace_id, stretch = top.row.trace_id, top.stretch
     ids = [span.span_id for span in spans]
-    uses = first_uses(store, project, trace.row.trace_id, top.stretch, span_ids=ids if len(ids) < 2_000 else ())
+    uses = first_uses(store, project, trace_id, stretch, span_ids=ids if len(ids) < 2_000 else ())
     stored = contents(store, project, {use.scope for use in uses}, [use.hash for use in uses])
-    texts = whole_texts(store, project, trace.row.trace_id, ids, top.stretch)
+    texts = whole_texts(store, project, trace_id, ids, stretch)
     by_span: dict[str, list[FirstUse]] = {}
     for use in uses:
         by_span.setdefault(use.span_id, []).append(use)
-    tools = [span for span in trace.spans if span.kind == "tool"]
-    # Known by the call's id, or where the emitter leaves that out by how the result begins.
-    answered = {span.tool_call_id or span.output_head[:_HEAD] for span in tools} - {""}
+    # A result is known by the call's id, or where the emitter leaves that out by how it begins.
+    results = tool_results(store, project, trace_id, stretch, limit=SPANS_MAX)
+    answered = {text for texts_of in results for text in texts_of} - {""}
     return tuple(
         _step(span, by_span.get(span.span_id, []), stored, texts.get(span.span_id, ("", "", 0)), answered)
         for span in spans

@@ -8,6 +8,10 @@ from .model import Span, Trace, TraceRow
 from .text import count, dollars, duration, line, quoted
 
 _INDENT_MAX = 8
+_LINE_MIN = 24
+"""Characters that the shortest of lines takes."""
+_GAP = 18
+"""Characters that a mark for left-out steps takes."""
 
 
 def headline(row: TraceRow) -> str:
@@ -27,12 +31,35 @@ def headline(row: TraceRow) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
-    """A line of the tree: one step, or several folded."""
+class _Group:
+    """What one line shows: a step, or the repeats of one to three steps."""
 
-    steps: tuple[int, ...]
-    text: str
-    failed: bool
+    spans: list[Span]
+    period: int
+    times: int
+    """1: not folded."""
+    same: bool
+    """The repeats have the same arguments."""
+
+    @property
+    def failed(self) -> bool:
+        return self.times == 1 and self.spans[0].failed
+
+
+class _Painter:
+    """Writes lines: knows the trace's widths and which parents are missing."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.width = max(3, len(str(max((span.step for span in trace.spans), default=0))))
+        self.present = {span.span_id for span in trace.spans}
+
+    def line(self, group: _Group, value_chars: int) -> str:
+        if group.times > 1:
+            return _folded(self.trace, group, self.width)
+        span = group.spans[0]
+        orphan = bool(span.parent_span_id) and span.parent_span_id not in self.present
+        return _step_line(span, self.width, value_chars, orphan)
 
 
 def tree(trace: Trace, budget: int, *, title: bool = True) -> str:
@@ -42,18 +69,19 @@ def tree(trace: Trace, budget: int, *, title: bool = True) -> str:
     the middle. Failed steps stay as long as anything does. The last line says what was cut and how to get it.
     """
     top = [headline(trace.row)] if title else []
-    width = max(3, len(str(max((span.step for span in trace.spans), default=0))))
     ordered = in_tree_order(trace.spans)
+    painter = _Painter(trace)
     space = budget - sum(len(part) + 1 for part in top) - 160
-    lines: list[_Line] = []
-    for value_chars, same_arguments in ((100, True), (100, False), (48, False), (0, False)):
-        # A quick bound: so many lines cannot fit, whatever is left out of each.
-        lines = _lines(trace, ordered, width, value_chars, same_arguments)
-        if sum(len(item.text) + 1 for item in lines) <= space:
+    same, alike = _groups(ordered, same=True), _groups(ordered, same=False)
+    for value_chars, groups in ((100, same), (100, alike), (48, alike), (0, alike)):
+        if len(groups) * _LINE_MIN > space:
+            continue
+        lines = [painter.line(group, value_chars) for group in groups]
+        if sum(len(text) + 1 for text in lines) <= space:
             note = _note(trace, 0, 0)
-            return "\n".join([*top, *(item.text for item in lines), *([note] if note else [])])
-    shown, hidden = _thin(lines, space)
-    return "\n".join([*top, *shown, _note(trace, hidden, sum(len(item.text) + 1 for item in lines))])
+            return "\n".join([*top, *lines, *([note] if note else [])])
+    shown, hidden = _thin(alike, painter, space)
+    return "\n".join([*top, *shown, _note(trace, hidden, len(same) * 220)])
 
 
 def in_tree_order(spans: tuple[Span, ...]) -> list[Span]:
@@ -83,35 +111,27 @@ def step_text(step: int, width: int = 3) -> str:
     return f"{step:0{width}d}"
 
 
-def _lines(trace: Trace, ordered: list[Span], width: int, value_chars: int, same_arguments: bool) -> list[_Line]:
-    keys = [_key(span, same_arguments) for span in ordered]
-    present = {span.span_id for span in trace.spans}
-    lines: list[_Line] = []
+def _groups(ordered: list[Span], *, same: bool) -> list[_Group]:
+    keys = [_key(span, same) for span in ordered]
+    groups: list[_Group] = []
     place = 0
     while place < len(ordered):
         period, times = _run(keys, place)
-        if times > 1:
-            group = ordered[place : place + period * times]
-            lines.append(_folded(trace, group, period, times, width, same_arguments))
-            place += period * times
-            continue
-        span = ordered[place]
-        orphan = bool(span.parent_span_id) and span.parent_span_id not in present
-        lines.append(_Line(steps=(span.step,), text=_step_line(span, width, value_chars, orphan), failed=span.failed))
-        place += 1
-    return lines
+        groups.append(_Group(spans=ordered[place : place + period * times], period=period, times=times, same=same))
+        place += period * times
+    return groups
 
 
-def _key(span: Span, same_arguments: bool) -> tuple[object, ...]:
-    arguments = span.input_head if same_arguments and span.kind != "model" else ""
-    return (span.depth, span.kind, span.label, span.failed, arguments)
+def _key(span: Span, same: bool) -> tuple[object, ...]:
+    arguments = span.input_head if same and span.kind != "model" else ""
+    return (span.failed, span.depth, span.kind, span.label, arguments)
 
 
 def _run(keys: list[tuple[object, ...]], place: int) -> tuple[int, int]:
     """How often the steps from here repeat: (period, times), times 1 where they do not."""
     for period in (1, 2, 3):
         pattern = keys[place : place + period]
-        if len(pattern) < period or any(key[3] for key in pattern):
+        if len(pattern) < period or any(key[0] for key in pattern):
             continue
         times = 1
         while keys[place + period * times : place + period * (times + 1)] == pattern:
@@ -121,20 +141,20 @@ def _run(keys: list[tuple[object, ...]], place: int) -> tuple[int, int]:
     return 1, 1
 
 
-def _folded(trace: Trace, group: list[Span], period: int, times: int, width: int, same: bool) -> _Line:
-    first, last = min(span.step for span in group), max(span.step for span in group)
-    names = " <-> ".join(line(span.label, 60) for span in group[:period])
-    kind = group[0].kind if period == 1 else ""
-    total = sum(span.duration_ms for span in group)
-    calls = [span for span in group[:period] if span.kind == "tool"]
-    what = "same call" if calls and same else "calls"
+def _folded(trace: Trace, group: _Group, width: int) -> str:
+    first, last = min(span.step for span in group.spans), max(span.step for span in group.spans)
+    one = group.spans[: group.period]
+    names = " <-> ".join(line(span.label, 60) for span in one)
+    kind = f"{one[0].kind} " if group.period == 1 else ""
+    total = sum(span.duration_ms for span in group.spans)
+    called = next((span for span in one if span.kind == "tool"), None)
     steps = f"{step_text(first, width)}-{step_text(last, width)}"
-    indent = "  " * min(group[0].depth, _INDENT_MAX)
-    text = f"{steps} {indent}{kind + ' ' if kind else ''}{names} x{times} {what} {duration(total)}"
-    if calls and same:
-        text += f" {quoted(calls[0].input_head, 60)}"
-    text += f"  (pilothouse show {trace.row.trace_id[:12]} --step {step_text(first, width)})"
-    return _Line(steps=tuple(span.step for span in group), text=text, failed=False)
+    indent = "  " * min(one[0].depth, _INDENT_MAX)
+    what = "same call" if called is not None and group.same else "calls"
+    text = f"{steps} {indent}{kind}{names} x{group.times} {what} {duration(total)}"
+    if called is not None and group.same:
+        text += f" {quoted(called.input_head, 60)}"
+    return f"{text}  (pilothouse show {trace.row.trace_id[:12]} --step {step_text(first, width)})"
 
 
 def _step_line(span: Span, width: int, value_chars: int, orphan: bool) -> str:
@@ -160,37 +180,33 @@ def _step_line(span: Span, width: int, value_chars: int, orphan: bool) -> str:
     return text
 
 
-def _thin(lines: list[_Line], space: int) -> tuple[list[str], int]:
+def _thin(groups: list[_Group], painter: _Painter, space: int) -> tuple[list[str], int]:
     """Head, failures and tail of lines that do not all fit, with a mark at every gap; and how many steps are hidden."""
-    gap = 40
-    keep: set[int] = set()
+    kept: dict[int, str] = {}
     used = 0
-    head = list(range(len(lines)))
-    failures = [place for place in head if lines[place].failed]
+    everything = range(len(groups))
+    failures = [place for place in everything if groups[place].failed]
     # Failures first, but no more than a third of the space: a trace that fails everywhere still shows its shape.
-    for places, share in ((failures, 0.33), (head, 0.75), (head[::-1], 1.0)):
+    for places, share in ((failures, 0.33), (everything, 0.75), (reversed(everything), 1.0)):
         for place in places:
-            length = len(lines[place].text) + 1
-            if place in keep:
+            if place in kept:
                 continue
-            if used + length + gap > space * share:
+            text = painter.line(groups[place], 48)
+            length = len(text) + 1 + (0 if place - 1 in kept else _GAP)
+            if used + length > space * share:
                 break
-            keep.add(place)
-            used += length + (gap if place - 1 not in keep else 0)
+            kept[place] = text
+            used += length
     shown: list[str] = []
-    hidden = 0
-    missing = 0
-    for place, item in enumerate(lines):
-        if place in keep:
-            if missing:
-                shown.append(f"… {missing:,} steps")
-            shown.append(item.text)
-            missing = 0
-        else:
-            missing += len(item.steps)
-            hidden += len(item.steps)
-    if missing:
-        shown.append(f"… {missing:,} steps")
+    hidden = before = 0
+    for place in [*sorted(kept), len(groups)]:
+        missing = sum(len(group.spans) for group in groups[before:place])
+        if missing:
+            shown.append(f"… {missing:,} steps")
+            hidden += missing
+        if place in kept:
+            shown.append(kept[place])
+        before = place + 1
     return shown, hidden
 
 
