@@ -9,7 +9,7 @@ import zlib
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pilothouse.intake.body import decompress, encoding_name, media_type
@@ -47,6 +47,7 @@ IDS = ["identity", "gzip", "deflate", "raw deflate", "zstd", "zstd stream"]
 
 
 @pytest.mark.parametrize(("encoding", "pack"), PACKERS, ids=IDS)
+@settings(deadline=None)
 @given(data=st.binary(max_size=2000))
 def test_every_encoding_gives_back_what_was_sent(encoding, pack, data):
     assert decompress(encoding, pack(data), 1 << 20) == data
@@ -109,12 +110,14 @@ def test_zstd_with_a_huge_window_is_refused():
         decompress("zstd", body, MIB)
 
 
+@settings(deadline=None)
 @given(encoding=st.sampled_from(["gzip", "deflate", "zstd"]), data=st.binary(max_size=300))
 def test_random_bytes_never_raise_anything_but_our_errors(encoding, data):
     with contextlib.suppress(PilothouseError):
         decompress(encoding, data, 10_000)
 
 
+@settings(deadline=None)
 @given(pick=st.integers(0, len(COMPRESSED) - 1), at=st.integers(0, 10_000), byte=st.integers(0, 255))
 def test_a_changed_byte_never_raises_anything_but_our_errors(pick, at, byte):
     encoding, pack = COMPRESSED[pick]

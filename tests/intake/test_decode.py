@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from otlp_requests import (
     JSON,
@@ -133,6 +133,7 @@ def json_spans(resource: dict[str, Any], drawn: list[dict[str, Any]]) -> bytes:
     return json.dumps(document).encode()
 
 
+@settings(deadline=None)
 @given(resource=attribute_sets, drawn=st.lists(span_fields(), max_size=3))
 def test_the_same_spans_in_protobuf_and_json_decode_equal(resource, drawn):
     left = decode("traces", PROTOBUF, "", protobuf_spans(resource or {"a": 1}, drawn))
@@ -144,6 +145,7 @@ def test_the_same_spans_in_protobuf_and_json_decode_equal(resource, drawn):
     assert left.items == right.items == len(drawn)
 
 
+@settings(deadline=None)
 @given(
     body=values,
     attributes=attribute_sets,
@@ -185,6 +187,7 @@ def test_the_same_log_record_in_protobuf_and_json_decodes_equal(
     assert len(right.logs) == 1
 
 
+@settings(deadline=None)
 @given(number=doubles, whole=int64s, counts=st.lists(uint64s, max_size=3), attributes=attribute_sets, name=texts)
 def test_the_same_points_in_protobuf_and_json_decode_equal(number, whole, counts, attributes, name):
     request, scope = metrics()

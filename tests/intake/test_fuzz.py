@@ -70,7 +70,7 @@ PROTOBUF_SAMPLES = {signal: request.SerializeToString() for signal, request in S
 signals = st.sampled_from(SIGNALS)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(signal=signals, body=st.binary(max_size=200))
 def test_random_bytes_as_protobuf(signal, body):
     check(signal, PROTOBUF, body)
@@ -94,13 +94,13 @@ def mutated(draw: st.DrawFn, whole: bytes) -> bytes:
     return bytes(body)
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(data=st.data(), signal=signals)
 def test_mutated_protobuf(data, signal):
     check(signal, PROTOBUF, data.draw(mutated(PROTOBUF_SAMPLES[signal])))
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(signal=signals, other=signals)
 def test_a_request_sent_to_the_wrong_signal(signal, other):
     check(signal, PROTOBUF, PROTOBUF_SAMPLES[other])
@@ -144,7 +144,7 @@ JSON_SAMPLES = {
 }
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(data=st.data(), signal=signals)
 def test_mutated_json(data, signal):
     check(signal, JSON, data.draw(mutated(JSON_SAMPLES[signal])))
@@ -221,7 +221,7 @@ documents = st.recursive(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(signal=signals, document=documents, depth=st.integers(0, 4))
 def test_random_documents_as_json(signal, document, depth):
     from pilothouse.intake.shapes import camel, shape
@@ -232,6 +232,7 @@ def test_random_documents_as_json(signal, document, depth):
     check(signal, JSON, json.dumps(document).encode())
 
 
+@settings(deadline=None)
 @given(signal=signals, body=st.text(max_size=60) | st.binary(max_size=60))
 def test_random_text_as_json(signal, body):
     check(signal, JSON, body if isinstance(body, bytes) else body.encode("utf-8", "surrogatepass"))

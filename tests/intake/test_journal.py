@@ -333,6 +333,14 @@ def test_a_really_full_file_system_recovers_when_space_is_freed(tmp_path):
 
         async def run() -> list[bytes]:
             (mount / "ballast").write_bytes(bytes(500_000))
+            Journal(mount / "r0").close()
+            # Opening one on a disk that is full to the last byte is no error; appending to it is.
+            with pytest.raises(OSError, match="space"):
+                (mount / "filler").write_bytes(bytes(2_000_000))
+            full = Journal(mount / "r0")
+            await refused(full, "no room")
+            full.close()
+            (mount / "filler").unlink()
             journal = Journal(mount / "r0")
             kept, failed = [], 0
             for number in range(30):

@@ -147,6 +147,11 @@ def span_hex(span_id: bytes) -> str:
     return span_id.hex() if len(span_id) == 8 and span_id != _NO_SPAN else ""
 
 
+def severity(number: int) -> int:
+    """A log's severity as OTLP numbers it, from 1 to 24; 0 where it is unknown."""
+    return number if 0 <= number <= 24 else 0
+
+
 def bad_log_ids(trace_id: bytes, span_id: bytes) -> dict[str, str]:
     """The attributes that keep a log record's ids where they are no ids."""
     kept: dict[str, str] = {}

@@ -309,7 +309,7 @@ def _log(log: dict[str, Any], emitter: Emitter) -> RawLog:
     return RawLog(
         time_ns=time_ns,
         observed_ns=observed_ns,
-        severity_number=severity,
+        severity_number=check.severity(severity),
         severity_text=words(take(log, "severityText", "severity_text")),
         body=any_value(log.get("body")),
         event_name=words(take(log, "eventName", "event_name")),

@@ -187,7 +187,7 @@ def _log(log: Any, emitter: Emitter) -> RawLog:
     return RawLog(
         time_ns=log.time_unix_nano,
         observed_ns=log.observed_time_unix_nano,
-        severity_number=log.severity_number,
+        severity_number=check.severity(log.severity_number),
         severity_text=log.severity_text,
         body=_value(log.body),
         event_name=log.event_name,

@@ -41,6 +41,7 @@ from .settings import Settings
 
 _DEFAULTS = Settings()
 _PIECES_MAX = 512
+_sync = getattr(os, "fdatasync", os.fsync)  # macOS has only fsync.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -53,7 +54,7 @@ class Disk:
 
     def sync(self, descriptor: int) -> None:
         """Return when the file's data is on disk."""
-        os.fdatasync(descriptor)
+        _sync(descriptor)
 
     def truncate(self, descriptor: int, length: int) -> None:
         """Cut the file."""
