@@ -208,7 +208,7 @@ def span(scope: str, given: dict[str, Any], events: tuple[RawEvent, ...] = (), n
     )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(scope=st.sampled_from(SCOPES), given_attributes=attributes)
 def test_a_span_is_read_whatever_its_attributes_hold(scope: str, given_attributes: dict[str, Any]) -> None:
     raw = span(scope, given_attributes)
@@ -222,7 +222,7 @@ def test_a_span_is_read_whatever_its_attributes_hold(scope: str, given_attribute
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(given_attributes=attributes, event=attributes)
 def test_every_dialect_reads_any_span_without_the_safety_net(
     dialect: str, given_attributes: dict[str, Any], event: dict[str, Any]
@@ -251,7 +251,7 @@ EVENTS = [
 ]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(name=st.sampled_from(EVENTS), body=anything, given_attributes=attributes, time=st.integers(0, 1 << 62))
 def test_a_log_record_is_read_whatever_it_holds(
     name: str, body: Any, given_attributes: dict[str, Any], time: int

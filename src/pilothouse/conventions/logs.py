@@ -28,7 +28,7 @@ def read_log(raw: RawLog) -> LogReading | None:
 
     Messages belong to the record's own trace and span. Claude Code's events become spans of a trace whose ids are
     derived from the session and the prompt, so that the same event always gives the same span; they do so only where
-    the record belongs to no trace, since otherwise the real spans arrive as well.
+    the record belongs to no trace, since otherwise the real spans arrive as well, which lack only what was answered.
     """
     try:
         return _read(raw)
@@ -108,7 +108,10 @@ def _score(raw: RawLog) -> LogReading | None:
 
 def _claude_code(raw: RawLog, name: str) -> LogReading | None:
     attributes = raw.attributes
-    if name not in _CLAUDE_SPANS or raw.trace_id:
+    if raw.trace_id:
+        said = values.text(attributes.get("response")) if name == "assistant_response" else ""
+        return LogReading(output=read_messages([said], "assistant")) if said and said != "<REDACTED>" else None
+    if name not in _CLAUDE_SPANS:
         return None
     if name == "tool_decision" and values.word(attributes.get("decision")) != "reject":
         return None

@@ -31,6 +31,8 @@ Slot = Literal[
 Habit = Literal["inclusive", "exclusive", "unknown"]
 """Whether the input count holds the cached tokens."""
 
+_MAIN_SLOTS = ("input", "output", "total", "cache_read", "cache_write", "cache_write_5m", "cache_write_1h")
+
 _INCLUSIVE_PROVIDERS = frozenset(
     {"openai", "azure", "google", "deepseek", "x-ai", "groq", "mistral", "openrouter", "cohere", "together"}
 )
@@ -93,7 +95,8 @@ def settle_usage(
     """
     for key in counts.malformed:
         draft.note(f"{key} is not a token count and was left out")
-    if draft.usage is not None or not counts.reported:
+    if draft.usage is not None or not any(getattr(counts, slot) is not None for slot in _MAIN_SLOTS):
+        # Details alone, such as reasoning tokens on a step that is no call, are no usage.
         return
     if not any(value for _, value in counts.reported):
         draft.note("the emitter reports zero tokens: usage is unknown")

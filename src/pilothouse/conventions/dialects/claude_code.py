@@ -98,8 +98,9 @@ def _read_model(span: RawSpan, draft: Draft) -> None:
     draft.finish_reason = values.word(get("stop_reason"))
     draft.ttft_ns = values.milliseconds_as_ns(get("ttft_ms"))
     draft.cost_given_usd = values.money(get("cost_usd"))
-    draft.feature = values.word(get("query_source"))
-    draft.parameters = {key: attributes[key] for key in ("speed", "effort", "attempt") if key in attributes}
+    draft.parameters = {
+        key: attributes[key] for key in ("speed", "effort", "attempt", "query_source") if key in attributes
+    }
     for key, slot, role in (("new_context", "input", "user"), ("response.model_output", "output", "assistant")):
         text = _content(get(key))
         if text:
@@ -114,20 +115,20 @@ def _read_tool(span: RawSpan, draft: Draft) -> None:
     attributes = span.attributes
     draft.tool_name = values.word(attributes.get("tool_name"))
     draft.tool_call_id = values.first_word(attributes, ("tool_use_id", "gen_ai.tool.call.id"))
-    given = _content(attributes.get("tool_input"))
-    if given:
-        draft.input_value = given
+    draft.input_value = _content(attributes.get("tool_input"))
+    if draft.input_value:
         draft.consumed.add("tool_input")
-    else:
+    for event in span.events:
+        if event.name == "tool.output":
+            draft.input_value = draft.input_value or _content(event.attributes.get("tool_input"))
+            for key in ("output", "content", "diff"):
+                draft.output_value = draft.output_value or _content(event.attributes.get(key))
+    if not draft.input_value:
         details = {key: text for key in _DETAILS if (text := _content(attributes.get(key)))}
         if "tool_parameters" in details and len(details) == 1:
             draft.input_value = details["tool_parameters"]
         elif details:
             draft.input_value = values.json_text(details)
-    for event in span.events:
-        if event.name == "tool.output":
-            for key in ("output", "content", "diff"):
-                draft.output_value = draft.output_value or _content(event.attributes.get(key))
     if values.word(attributes.get("decision")) == "reject":
         draft.tool_error = f"rejected ({values.word(attributes.get('source')) or 'unknown source'})"
 
@@ -135,6 +136,6 @@ def _read_tool(span: RawSpan, draft: Draft) -> None:
 def _read_error(span: RawSpan, draft: Draft) -> None:
     attributes = span.attributes
     draft.error_message = values.text(attributes.get("error"))
-    draft.error_type = values.first_word(attributes, ("error_type", "status_code")) or "error"
+    draft.error_type = values.first_word(attributes, ("error_type", "error_class", "status_code")) or "error"
     if draft.kind == "tool":
         draft.tool_error = draft.tool_error or draft.error_message or draft.error_type
