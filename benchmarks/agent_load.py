@@ -41,7 +41,9 @@ class Writer:
         weights = [1 / (place + 3) for place in range(len(words))]
         self._pool = self.dice.choices(words, weights, k=400_000)
         self.system = self.text(4000)
-        self.tools = json.dumps([{"type": "function", "name": f"tool_{n}", "description": self.text(400)} for n in range(8)])
+        self.tools = json.dumps(
+            [{"type": "function", "name": f"tool_{n}", "description": self.text(400)} for n in range(8)]
+        )
 
     def text(self, chars: int) -> str:
         """Prose-like text of about so many characters."""
@@ -63,7 +65,7 @@ class Writer:
         raw = request.SerializeToString()
         return Request(gzip.compress(raw, 6), traces * SPANS_A_TRACE, len(raw))
 
-    def _trace(self, scope) -> None:  # noqa: ANN001
+    def _trace(self, scope) -> None:
         trace_id, root = os.urandom(16), os.urandom(8)
         start = time.time_ns() - 60_000_000_000
         session = f"session-{self.dice.randrange(10**6)}"
@@ -71,8 +73,17 @@ class Writer:
         at = start
         for turn in range(TURNS):
             answer, result = self.text(300), self.text(self.dice.randrange(1000, 4000))
-            call = {"type": "tool_call", "id": f"call_{turn}", "name": f"tool_{turn % 8}", "arguments": {"q": self.text(60)}}
-            output = {"role": "assistant", "parts": [{"type": "text", "content": answer}, call], "finish_reason": "tool_call"}
+            call = {
+                "type": "tool_call",
+                "id": f"call_{turn}",
+                "name": f"tool_{turn % 8}",
+                "arguments": {"q": self.text(60)},
+            }
+            output = {
+                "role": "assistant",
+                "parts": [{"type": "text", "content": answer}, call],
+                "finish_reason": "tool_call",
+            }
             span = _span(scope, trace_id, root, "chat gpt-5-mini", at, at + 800_000_000)
             _set(
                 span.attributes,
@@ -103,7 +114,9 @@ class Writer:
                 },
             )
             history.append({"role": "assistant", "parts": output["parts"]})
-            history.append({"role": "tool", "parts": [{"type": "tool_call_response", "id": f"call_{turn}", "response": result}]})
+            history.append(
+                {"role": "tool", "parts": [{"type": "tool_call_response", "id": f"call_{turn}", "response": result}]}
+            )
             at += 1_000_000_000
         agent = _span(scope, trace_id, b"", "invoke_agent worker", start, at)
         agent.span_id = root
@@ -118,14 +131,14 @@ def message(role: str, text: str) -> dict[str, object]:
     return {"role": role, "parts": [{"type": "text", "content": text}]}
 
 
-def _span(scope, trace_id: bytes, parent: bytes, name: str, start: int, end: int):  # noqa: ANN001, ANN202
+def _span(scope, trace_id: bytes, parent: bytes, name: str, start: int, end: int):
     span = scope.spans.add()
     span.trace_id, span.span_id, span.parent_span_id, span.name = trace_id, os.urandom(8), parent, name
     span.start_time_unix_nano, span.end_time_unix_nano, span.kind = start, end, 3
     return span
 
 
-def _set(attributes, values: dict[str, object]) -> None:  # noqa: ANN001
+def _set(attributes, values: dict[str, object]) -> None:
     for key, value in values.items():
         attribute = attributes.add()
         attribute.key = key

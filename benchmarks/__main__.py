@@ -1,0 +1,118 @@
+"""``make bench``: every budget of the design with the figure measured beside it; with ``--peers`` the same load on peers.
+
+Nothing here fails a build: figures depend on the machine, whose load is printed with them. ``--quick`` takes a
+twentieth of the data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from . import command_line, guard_rules, ingest, peers, reading
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One budget and what was measured."""
+
+    what: str
+    budget: str
+    measured: str
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--only", default="", help="ingest, reading, guards or cli")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    scale = 0.05 if options.quick else 1.0
+    load = os.getloadavg()
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {load[0]:.1f} at the start\n"
+    )
+    rows: list[Row] = []
+    folder = Path(tempfile.mkdtemp(prefix="pilothouse-bench-"))
+    try:
+        parts = {
+            "ingest": lambda: ingest_rows(folder, scale),
+            "reading": lambda: reading_rows(folder, scale),
+            "guards": guard_rows,
+            "cli": lambda: cli_rows(folder),
+        }
+        for name, part in parts.items():
+            if options.only in ("", name):
+                rows += part()
+        if options.peers:
+            rows += peers.compare(folder, max(int(40 * scale), 4))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    width = max(len(row.what) for row in rows)
+    budget = max(len(row.budget) for row in rows)
+    print(f"{'what':<{width}}  {'budget':<{budget}}  measured")
+    for row in rows:
+        print(f"{row.what:<{width}}  {row.budget:<{budget}}  {row.measured}")
+    print(f"\nload {os.getloadavg()[0]:.1f} at the end")
+    if options.json:
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+
+
+def ingest_rows(folder: Path, scale: float) -> list[Row]:
+    """Durable ingest over HTTP into a real server."""
+    result = ingest.measure(folder / "ingest", requests=max(int(120 * scale), 8))
+    return [
+        Row(
+            f"durable ingest, {result.span_bytes / 1000:.0f} kB agent spans, gzip OTLP: stored and searchable",
+            ">= 4,000 spans/s",
+            f"{result.stored_per_s:,.0f} spans/s ({result.spans:,} spans; acknowledged at {result.acked_per_s:,.0f}/s)",
+        ),
+        Row(
+            "  acknowledgement p99 at 1,000 spans/s",
+            "< 250 ms",
+            f"{result.paced_ack_p99_ms:.0f} ms (p50 {result.paced_ack_p50_ms:.0f})",
+        ),
+        Row("  acknowledgement p99 at full speed", "", f"{result.ack_p99_ms:.0f} ms (p50 {result.ack_p50_ms:.0f})"),
+        Row("  CPU of the server's processes", "", f"{result.cpu_us:.0f} us a span"),
+        Row("ingest to visible, p95", "< 1 s", f"{result.visible_p95_ms:.0f} ms (p50 {result.visible_p50_ms:.0f})"),
+        Row("disk, merged", "<= 1.2 kB a span", f"{result.disk_bytes:,.0f} B a span"),
+        Row("server memory under load, all processes", "< 800 MB", f"{result.peak_mb:.0f} MB at the peak"),
+        Row("server, start to ready", "< 3 s", f"{result.ready_s:.2f} s"),
+    ]
+
+
+def reading_rows(folder: Path, scale: float) -> list[Row]:
+    """Reads over a synthetic store."""
+    spans = max(int(2_000_000 * scale), 50_000)
+    rows = [
+        Row(f"{name} at {spans:,} spans, p95", budget, f"{p95:.0f} ms (p50 {p50:.0f})")
+        for name, budget, p50, p95 in reading.measure(folder / "reading", spans)
+    ]
+    return rows
+
+
+def guard_rows() -> list[Row]:
+    """Masking rules."""
+    return [Row("guards, one 1 kB message, all rules", "<= 30 us", f"{guard_rules.measure():.1f} us")]
+
+
+def cli_rows(folder: Path) -> list[Row]:
+    """Start-up of the command line, and the size of an installation."""
+    result = command_line.measure(folder)
+    return [
+        Row("CLI --help", "<= 0.25 CPU s", f"{result.help_cpu_s:.3f} CPU s"),
+        Row("CLI ls", "<= 0.25 CPU s", f"{result.ls_cpu_s:.3f} CPU s"),
+        Row("pip install 'pilothouse[all]'", "< 1 GB", f"{result.installed_mb:.0f} MB"),
+    ]
+
+
+if __name__ == "__main__":
+    main()
