@@ -1,0 +1,19 @@
+"""The pages: rendered on the server, useful before any script runs, each also as JSON and Markdown."""
+
+from .model import Refusals, SqlColumn, SqlResult, SqlTable
+from .reader import Provider, Reader, Visitor
+from .respond import SECURITY_HEADERS
+from .site import build, not_found_handler
+
+__all__ = [
+    "SECURITY_HEADERS",
+    "Provider",
+    "Reader",
+    "Refusals",
+    "SqlColumn",
+    "SqlResult",
+    "SqlTable",
+    "Visitor",
+    "build",
+    "not_found_handler",
+]

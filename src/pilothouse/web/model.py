@@ -1,0 +1,49 @@
+"""Small records the pages need beside those of :mod:`pilothouse.traces.model`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlColumn:
+    """A column one can query."""
+
+    name: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlTable:
+    """A view one can query."""
+
+    name: str
+    help: str
+    columns: tuple[SqlColumn, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlResult:
+    """The answer to a statement."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    truncated: bool
+    """True where there were more rows than the limit."""
+    elapsed_ms: float
+    rows_read: int = 0
+    notes: tuple[str, ...] = ()
+    """What was limited or rewritten."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusals:
+    """Writes that were refused lately: somebody believes they are recorded and they are not."""
+
+    posts: int
+    """Refused posts."""
+    why: str
+    """The commonest reason, e.g. ``401 unknown key``."""
+    last: str
+    """When the last one came, ISO 8601 UTC."""

@@ -1,0 +1,19 @@
+"""The pages, one noun a file: a frozen context, and the function that gathers it."""
+
+from pilothouse.web.visit import PageSpec
+
+from .doctor import DOCTOR
+from .fleet import FLEET
+from .overview import OVERVIEW
+from .session import SESSION
+from .sessions import SESSIONS
+from .span import SPAN
+from .spans import SPANS
+from .sql import SQL
+from .trace import TRACE
+from .traces import TRACES
+
+PAGES: tuple[PageSpec, ...] = (OVERVIEW, TRACES, TRACE, SPANS, SPAN, SESSIONS, SESSION, FLEET, SQL, DOCTOR)
+"""Every page that shows what was recorded."""
+
+__all__ = ["PAGES"]

@@ -1,0 +1,101 @@
+"""One step of a trace with all its content: messages, arguments, results, errors, usage, raw attributes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pilothouse.traces.model import CostWhy, Explained, MessageView, SpanDetail
+from pilothouse.web.context import as_plain, told
+from pilothouse.web.spans_table import columns_of
+from pilothouse.web.visit import PageContext, PageSpec, Visit, number_in, trace_url
+
+from .trace import find_trace
+
+EARLIER_SHOWN = 2
+"""Input messages shown open: the last ones, which the step answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanPage(PageContext):
+    """One step of a trace."""
+
+    trace_id: str = field(metadata=told("the trace it belongs to"))
+    detail: SpanDetail = field(metadata=told("the step with all its content"))
+    cost: CostWhy | None = field(metadata=told("why it costs what it costs; nothing where it reports no usage"))
+    previous_step: int | None = field(metadata=told("the step before"))
+    next_step: int | None = field(metadata=told("the step after"))
+
+    @property
+    def url(self) -> str:
+        """The address of the trace."""
+        return trace_url(self.trace_id)
+
+    @property
+    def earlier(self) -> tuple[MessageView, ...]:
+        """The input messages before the last ones."""
+        return self.detail.input[:-EARLIER_SHOWN]
+
+    @property
+    def latest(self) -> tuple[MessageView, ...]:
+        """The last input messages."""
+        return self.detail.input[-EARLIER_SHOWN:]
+
+    @property
+    def explained(self) -> Explained | None:
+        """The numbers behind the cost."""
+        return self.cost.spans[0] if self.cost and self.cost.spans else None
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """The short facts that are set."""
+        detail = self.detail
+        named = {
+            "agent": detail.span.agent,
+            "version": detail.span.agent_version,
+            "model": detail.span.model,
+            "asked for": detail.request_model if detail.request_model != detail.span.model else "",
+            "provider": detail.span.provider,
+            "operation": detail.operation,
+            "finish reason": detail.span.finish_reason,
+            "prompt": f"{detail.prompt_name} v{detail.prompt_version}".removesuffix(" v") if detail.prompt_name else "",
+            "tool call": detail.span.tool_call_id,
+            "response": detail.response_id,
+            "service": detail.service,
+            "feature": detail.feature,
+            "dialect": detail.span.dialect,
+            "span": detail.span.span_id,
+        }
+        return {name: value for name, value in named.items() if value}
+
+    @property
+    def raw(self) -> str:
+        """The step as JSON."""
+        return json.dumps(as_plain(self.detail), ensure_ascii=False, indent=2)
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Request parameters."""
+        return self.detail.parameters
+
+
+def gather(visit: Visit) -> SpanPage:
+    """Read one step."""
+    trace_id = find_trace(visit, visit.parts["id"])
+    step = number_in(visit.parts["step"], "step", at_least=1)
+    detail = visit.reader.span(trace_id, step)
+    columns = columns_of(visit.reader, visit.reader.row(trace_id))
+    return SpanPage(
+        title=f"Step {step}: {detail.span.label}",
+        command=f"pilothouse show {trace_id[:12]} --step {step}",
+        trace_id=trace_id,
+        detail=detail,
+        cost=visit.reader.cost_why(trace_id, step) if detail.span.tokens else None,
+        previous_step=columns.neighbour(detail.span.step, -1),
+        next_step=columns.neighbour(detail.span.step, 1),
+    )
+
+
+SPAN = PageSpec(name="span", path="/traces/{id}/spans/{step}", context=SpanPage, gather=gather, nav="traces")

@@ -1,0 +1,164 @@
+"""One trace: its facts, where time and money went, and four views of its steps."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pilothouse.records import NotFound
+from pilothouse.traces.model import AgentGraph, TraceBreakdown, TraceRow, Transcript
+from pilothouse.web.charts import Segment, money_bar, stacked, time_bar
+from pilothouse.web.context import as_plain, told
+from pilothouse.web.format import count, tokens
+from pilothouse.web.graph_layout import GraphPicture, layout
+from pilothouse.web.spans_table import SpanLine, TraceColumns, columns_of, lines
+from pilothouse.web.visit import PageContext, PageSpec, Visit, link, trace_url
+
+View = Literal["transcript", "waterfall", "graph", "raw"]
+VIEWS: tuple[View, ...] = ("transcript", "waterfall", "graph", "raw")
+FORMS: dict[View, str] = {"transcript": "transcript", "waterfall": "tree", "graph": "card", "raw": "json"}
+"""The form of the command line that comes nearest to each view."""
+TRANSCRIPT_STEPS = 40
+ROWS = 100
+"""Rows of the waterfall and the raw view that are written into the page itself."""
+LATER_FROM = 5_000
+"""Spans from which the page shows before the sums of time and money are made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TracePage(PageContext):
+    """One trace."""
+
+    trace: TraceRow = field(metadata=told("the trace as a whole"))
+    view: View = field(metadata=told("transcript, waterfall, graph or raw"))
+    step: int = field(metadata=told("the step marked in the view; 0: none"))
+    after: int = field(metadata=told("the step after which this page of the view begins"))
+    next_after: int | None = field(metadata=told("the same of the next page; nothing at the end"))
+    breakdown: TraceBreakdown | None = field(
+        metadata=told("where time and money went; of huge traces only with part=breakdown")
+    )
+    transcript: Transcript | None = field(
+        metadata=told("in view transcript: what was said and done, each message once")
+    )
+    rows: tuple[SpanLine, ...] = field(metadata=told("in views waterfall and raw: one page of steps in tree order"))
+    graph: AgentGraph | None = field(metadata=told("in view graph: who worked with whom"))
+
+    @property
+    def url(self) -> str:
+        """The address of the trace."""
+        return trace_url(self.trace.trace_id)
+
+    def here(self, **changed: Any) -> str:
+        """The same page with something changed."""
+        values: dict[str, Any] = {"view": "" if self.view == "transcript" else self.view}
+        return link(self.url, **(values | changed))
+
+    def step_url(self, step: int) -> str:
+        """The page of one step."""
+        return f"{self.url}/spans/{step}"
+
+    @property
+    def previous_after(self) -> int | None:
+        """Where the page before begins; nothing on the first."""
+        size = TRANSCRIPT_STEPS if self.view == "transcript" else ROWS
+        return max(self.after - size, 0) if self.after else None
+
+    @property
+    def time(self) -> tuple[Segment, ...]:
+        """Where the time went, as a bar."""
+        return time_bar(self.breakdown.by_kind) if self.breakdown else ()
+
+    @property
+    def money(self) -> tuple[Segment, ...]:
+        """Where the money went, as a bar."""
+        return money_bar(self.breakdown.by_label)[:8] if self.breakdown else ()
+
+    @property
+    def buckets(self) -> tuple[Segment, ...]:
+        """The tokens by bucket, as a bar."""
+        sums = self.trace.tokens
+        named = (
+            ("input", sums.input_uncached),
+            ("cache read", sums.cache_read),
+            ("cache write", sums.cache_write),
+            ("audio in", sums.audio_input),
+            ("output", sums.output),
+            ("reasoning", sums.reasoning),
+            ("audio out", sums.audio_output),
+        )
+        return stacked([(name, float(number), tokens(number)) for name, number in named])
+
+    @property
+    def picture(self) -> GraphPicture | None:
+        """The agent graph, placed."""
+        return layout(self.graph) if self.graph else None
+
+    @property
+    def raw(self) -> str:
+        """The trace as a whole, as JSON."""
+        return json.dumps(as_plain(self.trace), ensure_ascii=False, indent=2)
+
+    @property
+    def summary(self) -> str:
+        """The trace in a line."""
+        row = self.trace
+        return f"{count(row.spans)} spans, {row.model_calls} model calls, {row.tool_calls} tool calls"
+
+
+def gather(visit: Visit) -> TracePage:
+    """Read what one view of a trace needs, and nothing else."""
+    reader = visit.reader
+    trace_id = find_trace(visit, visit.parts["id"])
+    row = reader.row(trace_id)
+    # A dialogue is what people want to read of an agent; a trace without model calls has none.
+    views: tuple[View, ...] = VIEWS if row.model_calls else ("waterfall", "transcript", "graph", "raw")
+    view: View = visit.word("view", views)  # pyright: ignore[reportAssignmentType]
+    part = visit.text("part")
+    step = visit.number("step", 0, at_most=10_000_000)
+    after = visit.number("after", 0)
+    if not after and step:
+        size = TRANSCRIPT_STEPS if view == "transcript" else ROWS
+        after = (step - 1) // size * size if view == "transcript" else 0
+    transcript = graph = None
+    rows: tuple[SpanLine, ...] = ()
+    next_after: int | None = None
+    if part == "breakdown":
+        pass
+    elif view == "transcript":
+        transcript = reader.transcript(trace_id, after_step=after, limit=TRANSCRIPT_STEPS)
+        next_after = transcript.next_step
+    elif view == "graph":
+        graph = reader.graph(trace_id)
+    else:
+        columns = columns_of(reader, row)
+        rows = lines(columns, after, ROWS)
+        next_after = after + ROWS if after + ROWS < columns.total else None
+    return TracePage(
+        title=row.root_name or row.trace_id,
+        command=f"pilothouse show {row.trace_id[:12]}" + (f" --step {step}" if step else f" --as {FORMS[view]}"),
+        trace=row,
+        view=view,
+        step=step,
+        after=after,
+        next_after=next_after,
+        breakdown=reader.breakdown(trace_id) if row.spans <= LATER_FROM or part == "breakdown" else None,
+        transcript=transcript,
+        rows=rows,
+        graph=graph,
+    )
+
+
+def find_trace(visit: Visit, id: str) -> str:
+    """The whole id of a trace: a full one as it is, else what the start of one, ``last`` or ``last-error`` means."""
+    if len(id) == 32:
+        return id
+    found = visit.reader.resolve(id)
+    if found.kind == "session":
+        raise NotFound("that is a session, not a trace", got=id, fix=f"pilothouse show {id}")
+    return found.trace_id
+
+
+TRACE = PageSpec(name="trace", path="/traces/{id}", context=TracePage, gather=gather, nav="traces")
+
+__all__ = ["TRACE", "TraceColumns", "TracePage", "find_trace"]

@@ -1,0 +1,223 @@
+"""The pages as one router: each page as HTML, ``.json`` and ``.md``, the static files, sign-in, and error pages."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from pilothouse.records import Broken, Clock, NotAllowed, NotFound, PilothouseError, SystemClock
+
+from .context import as_plain
+from .markdown import as_markdown
+from .pages import PAGES
+from .pages.errors import ErrorPage
+from .pages.patterns import PATTERNS
+from .pages.sign_in import SignInPage
+from .reader import Provider, Visitor
+from .respond import SECURITY_HEADERS, respond, respond_json
+from .shell import THEME_COOKIE, shell
+from .static_files import files
+from .templating import render
+from .visit import PageSpec, Visit, link
+
+log = logging.getLogger(__name__)
+TWINS = (".json", ".md")
+IMMUTABLE = "public, max-age=31536000, immutable"
+
+
+def build(provider: Provider, clock: Clock | None = None) -> APIRouter:
+    """The router of all pages and of ``/static``. It answers its own errors as pages."""
+    site = _Site(provider, clock or SystemClock())
+    router = APIRouter(include_in_schema=False)
+    # A route of a variable part would swallow the twins of a fixed one, so fixed paths come first.
+    for page in sorted((*PAGES, PATTERNS), key=lambda page: "{" in page.path):
+        for path in _paths(page):
+            router.add_route(path, site.page(page), methods=["GET", "HEAD"])
+    router.add_route("/sign-in", site.sign_in, methods=["GET", "HEAD"])
+    router.add_route("/sign-out", site.sign_out, methods=["POST"])
+    router.add_route("/static/{name:path}", static, methods=["GET", "HEAD"])
+    return router
+
+
+def _paths(page: PageSpec) -> list[str]:
+    if page.path == "/":
+        return ["/", "/overview", "/overview.json", "/overview.md"]
+    if page.path.endswith("}"):
+        # The variable part takes the suffix along; the handler splits it off.
+        return [page.path.replace("}", ":path}") if page.tail else page.path]
+    return [page.path, *(page.path + twin for twin in TWINS)]
+
+
+class _Site:
+    """The handlers, bound to who is asking and what time it is."""
+
+    def __init__(self, provider: Provider, clock: Clock) -> None:
+        self.provider = provider
+        self.clock = clock
+
+    def page(self, page: PageSpec) -> Callable[[Request], Any]:
+        """The handler of one page. The page is made in a worker thread: stores are slow and synchronous."""
+
+        async def handler(request: Request) -> Response:
+            return await run_in_threadpool(self.answer, page, request)
+
+        return handler
+
+    def answer(self, page: PageSpec, request: Request) -> Response:
+        """One page in the form its address asks for."""
+        path, form = _form(request)
+        visitor: Visitor | None = None
+        try:
+            visitor = self.provider.visitor(request)
+            visit = Visit(
+                visitor=visitor,
+                now_ns=self.clock.now_ns(),
+                path=path,
+                parts=_parts(page, path),
+                params=dict(request.query_params),
+            )
+            made = page.gather(visit)
+        except NotAllowed as error:
+            if form == "html" and type(error) is NotAllowed:
+                here = f"{path}?{request.url.query}" if request.url.query else path
+                return RedirectResponse(link("/sign-in", next=here if path != "/" else ""), 303, SECURITY_HEADERS)
+            return self.failed(request, error, form, visitor)
+        except PilothouseError as error:
+            return self.failed(request, error, form, visitor)
+        except Exception:
+            log.exception("page %s failed", page.name)
+            return self.failed(request, Broken("the page could not be made; the server's log says why"), form, visitor)
+        if form == "json":
+            return respond_json(request, as_plain(made))
+        twin = "/overview" if path == "/" else path
+        if form == "md":
+            return respond(request, as_markdown(made.title, as_plain(made), address=twin), "text/markdown")
+        frame = shell(
+            visitor=visitor,
+            current=page.nav or page.name,
+            theme=request.cookies.get(THEME_COOKIE, ""),
+            here=path,
+            twin=twin,
+            query=request.url.query,
+            now_ns=visit.now_ns,
+        )
+        body = render(f"{page.name}.html", shell=frame, page=made, part=request.query_params.get("part", ""))
+        return respond(request, body, "text/html", etag="part" in request.query_params)
+
+    def failed(self, request: Request, error: PilothouseError, form: str, visitor: Visitor | None) -> Response:
+        """An error as a page, or in the one error shape of every surface."""
+        shape = error.as_dict()
+        if form == "json":
+            return respond_json(request, {"ok": False, "error": shape}, status=error.http_status)
+        if form == "md":
+            return respond(
+                request, as_markdown(error.message, shape, address=""), "text/markdown", status=error.http_status
+            )
+        made = ErrorPage.of(error)
+        return respond(request, self.frame(request, "error.html", made, visitor), "text/html", status=error.http_status)
+
+    def frame(self, request: Request, template: str, made: Any, visitor: Visitor | None) -> str:
+        """A page without twins."""
+        frame = shell(
+            visitor=visitor,
+            current="",
+            theme=request.cookies.get(THEME_COOKIE, ""),
+            here=request.url.path,
+            twin="",
+            query="",
+            now_ns=self.clock.now_ns(),
+        )
+        return render(template, shell=frame, page=made, part="")
+
+    async def sign_in(self, request: Request) -> Response:
+        """Spend a one-time link, or tell how to get one."""
+        token = request.query_params.get("token", "")
+        onward = _safe_path(request.query_params.get("next", ""))
+        problem = ""
+        if token:
+            try:
+                cookie = await run_in_threadpool(self.provider.sign_in, token)
+            except NotAllowed as error:
+                problem = error.message
+            else:
+                answer = RedirectResponse(onward or "/", 303, SECURITY_HEADERS)
+                answer.set_cookie(**cookie)
+                return answer
+        made = SignInPage.of(str(request.base_url).rstrip("/"), problem)
+        return respond(
+            request, self.frame(request, "sign_in.html", made, None), "text/html", status=401 if problem else 200
+        )
+
+    async def sign_out(self, request: Request) -> Response:
+        """End the visitor's session. The cookie is SameSite, so no other site can press this."""
+        name = await run_in_threadpool(self.provider.sign_out, request)
+        answer = RedirectResponse("/sign-in", 303, SECURITY_HEADERS)
+        answer.delete_cookie(name)
+        return answer
+
+    def not_found(self, request: Request) -> Response:
+        """The page of an address that leads nowhere."""
+        try:
+            visitor = self.provider.visitor(request)
+        except PilothouseError:
+            visitor = None
+        error = NotFound("there is no page at this address", got=request.url.path, fix="the side bar lists the pages")
+        return self.failed(request, error, _form(request)[1], visitor)
+
+
+def not_found_handler(provider: Provider, clock: Clock | None = None) -> Callable[[Request], Response]:
+    """What the server answers to a browser at an unknown address."""
+    return _Site(provider, clock or SystemClock()).not_found
+
+
+async def static(request: Request) -> Response:
+    """A static file. Under its address with the right ``v`` it may be kept for ever."""
+    file = files().get(request.path_params["name"])
+    if file is None:
+        return Response("no such file\n", 404, SECURITY_HEADERS, "text/plain")
+    fresh = request.query_params.get("v") == file.digest
+    headers = {
+        **SECURITY_HEADERS,
+        "Cache-Control": IMMUTABLE if fresh else "no-cache",
+        "ETag": f'"{file.digest}"',
+        "Vary": "Accept-Encoding",
+    }
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(file.packed, headers={**headers, "Content-Encoding": "gzip"}, media_type=file.type)
+    return Response(file.plain, headers=headers, media_type=file.type)
+
+
+def _form(request: Request) -> tuple[str, str]:
+    """The address without the suffix of a twin, and the form asked for."""
+    path: str = request.scope["path"]
+    asked = request.query_params.get("format", "")
+    if asked in ("html", "json", "md"):
+        return path, asked
+    for twin in TWINS:
+        if path.endswith(twin):
+            return path.removesuffix(twin), twin[1:]
+    accepts = request.headers.get("accept", "")
+    if accepts.startswith("application/json"):
+        return path, "json"
+    return path, "md" if accepts.startswith("text/markdown") else "html"
+
+
+def _parts(page: PageSpec, path: str) -> dict[str, str]:
+    """The variable parts of a path whose suffix is already off."""
+    wanted = page.path.strip("/").split("/")
+    given = path.strip("/").split("/", len(wanted) - 1)
+    return {name[1:-1]: part for name, part in zip(wanted, given, strict=False) if name.startswith("{")}
+
+
+def _safe_path(word: str) -> str:
+    """A path on this server, or nothing: a link in a mail must not lead elsewhere after sign-in."""
+    plain = word.startswith("/") and not word.startswith("//") and "\\" not in word and word.isprintable()
+    return word if plain else ""
