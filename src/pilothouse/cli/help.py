@@ -60,8 +60,7 @@ class PlainCommand(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            known = [name for option in self.params if isinstance(option, click.Option) for name in option.opts]
-            raise unknown("option", error.option_name, known, f"{ctx.command_path} --help") from error
+            raise _no_option(self, ctx, error) from error
 
 
 class PlainGroup(click.Group):
@@ -81,13 +80,17 @@ class PlainGroup(click.Group):
         lines += ["", f"more: {ctx.command_path} COMMAND --help"]
         formatter.write("\n".join(lines) + "\n")
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise _no_option(self, ctx, error) from error
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0] if args else ""
         if self.get_command(ctx, name) is None:
-            if name.startswith("-"):
-                raise unknown("option", name, ["--help"], f"{ctx.command_path} --help")
             raise unknown("command", name, self.list_commands(ctx), f"{ctx.command_path} --help")
         return super().resolve_command(ctx, args)
 
@@ -119,6 +122,12 @@ def unknown(what: str, got: str, known: Sequence[str], see: str) -> BadRequest:
     words = see.removesuffix(" --help")
     fix = f"{words} {close[0]}" if close and what == "command" else see
     return BadRequest(f"there is no {what} '{got}'", got=got, allowed=close or sorted(known), fix=fix)
+
+
+def _no_option(command: click.Command, ctx: click.Context, error: click.NoSuchOption) -> BadRequest:
+    own = [name for option in command.params if isinstance(option, click.Option) for name in option.opts]
+    everywhere = [word for word in GLOBAL_FLAGS.split() if word.startswith("--")]
+    return unknown("option", error.option_name, [*own, *everywhere, "--help"], f"{ctx.command_path} --help")
 
 
 def _options(command: click.Command, ctx: click.Context) -> list[str]:

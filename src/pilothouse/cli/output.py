@@ -46,11 +46,10 @@ class Output:
         """
         settings = self.settings
         if settings.json:
-            shown = pick(data, settings.fields or brief) if settings.fields or not settings.out else data
+            shown = self._chosen(data, () if settings.out else brief)
             self._envelope(shown, page, cut, next)
             return
-        chosen = pick(data, settings.fields) if settings.fields else data
-        lines = fields_as_lines(chosen) if settings.fields else human(chosen)
+        lines = fields_as_lines(self._chosen(data, ())) if settings.fields else human(data)
         text = "\n".join(clean(line) for line in lines)
         self.text(text + _afterwards(page, next, self.repeat()), rows=True)
 
@@ -80,6 +79,16 @@ class Output:
                 text = text[: text.rindex("\n")]
             text += "\n" + hint
         _write(text + "\n")
+
+    def _chosen(self, data: Any, otherwise: Sequence[str]) -> Any:
+        fields = self.settings.fields or otherwise
+        try:
+            return pick(data, fields)
+        except BadRequest as error:
+            if error.allowed:
+                better = [str(error.allowed[0]) if field == error.got else field for field in fields]
+                error.fix = shlex.join(["pilothouse", *self.settings.words, "--fields", ",".join(better)])
+            raise
 
     def repeat(self, *, budget: int | None = None) -> str:
         """The command that was run, once more."""
@@ -184,7 +193,6 @@ def _no_field(field: str, row: Any) -> BadRequest:
         f"there is no field '{field}' in this answer",
         got=field,
         allowed=close or known,
-        fix=f"--fields {close[0]}" if close else None,
     )
 
 

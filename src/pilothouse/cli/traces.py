@@ -69,11 +69,12 @@ def ls(
 
 def _rows(rows: list[dict[str, Any]]) -> list[str]:
     heads = ("trace", "start", "status", "agent", "took", "spans", "err", "tokens", "cost", "signals", "input")
+    short = short_ids([row["trace_id"] for row in rows])
     return table(
         heads,
         (
             (
-                row["trace_id"][:12],
+                row["trace_id"][:short],
                 moment(row["start_time"]),
                 row["status"],
                 row["agent"] or row["root_name"],
@@ -89,6 +90,14 @@ def _rows(rows: list[dict[str, Any]]) -> list[str]:
         ),
         right="took spans err tokens cost",
     )
+
+
+def short_ids(ids: list[str]) -> int:
+    """How many characters of these ids tell them apart; at least twelve."""
+    length = 12
+    while length < 32 and len({one[:length] for one in ids}) < len(set(ids)):
+        length += 1
+    return length
 
 
 def _facets(facets: list[dict[str, Any]]) -> Iterable[str]:
@@ -274,5 +283,6 @@ def search(run: Run, words: tuple[str, ...], filter_text: str, since: str, until
 
 
 def _hits(hits: list[dict[str, Any]]) -> list[str]:
-    rows = ((hit["trace_id"][:12], moment(hit["time"]), hit["role"], hit["snippet"]) for hit in hits)
+    short = short_ids([hit["trace_id"] for hit in hits])
+    rows = ((hit["trace_id"][:short], moment(hit["time"]), hit["role"], hit["snippet"]) for hit in hits)
     return table(("trace", "time", "role", "words"), rows)
