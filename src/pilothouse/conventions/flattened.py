@@ -7,7 +7,9 @@ from typing import Any, Final, cast
 
 from pilothouse.records import Message
 
+from . import values
 from .messages import MEMORY, one_turn, read_element
+from .parts import has_known_type
 
 _KEYS_MAX: Final = 50_000
 _INDEX_DIGITS_MAX: Final = 6
@@ -121,6 +123,8 @@ def _message(body: dict[str, Any]) -> dict[str, Any]:
     inner = body.get("message")
     if isinstance(inner, dict):
         body = cast("dict[str, Any]", inner)
+    elif body.get("role") != "tool":
+        body["content"] = _parts_in_text(body.get("content"))
     parts = body.get("contents")
     if isinstance(parts, list):
         body["contents"] = [_part(part) for part in cast("list[Any]", parts)]
@@ -132,6 +136,16 @@ def _message(body: dict[str, Any]) -> dict[str, Any]:
         arguments = body.pop("function_call_arguments_json", None)
         body["function_call"] = {"name": name, "arguments": arguments}
     return body
+
+
+def _parts_in_text(content: Any) -> Any:
+    """OpenLLMetry sends content of several parts as JSON; a tool's own JSON and a user's stay text."""
+    if not isinstance(content, str) or not content.startswith('[{"'):
+        return content
+    found = values.structure(content)
+    if isinstance(found, list) and all(has_known_type(piece) for piece in cast("list[Any]", found)):
+        return cast("Any", found)
+    return content
 
 
 def _part(part: Any) -> Any:

@@ -95,6 +95,14 @@ def is_part(piece: Mapping[str, Any]) -> bool:
     )
 
 
+def has_known_type(piece: Any) -> bool:
+    """True where the piece is an object that names a type a rule knows."""
+    if not isinstance(piece, Mapping):
+        return False
+    kind = cast("Mapping[str, Any]", piece).get("type")
+    return isinstance(kind, str) and (kind in _TEXT or kind in _MEDIA or is_part(cast("Mapping[str, Any]", piece)))
+
+
 def result_text(value: Any) -> str:
     """What a tool gave, as text: text as it is, text blocks one after the other, anything else as JSON."""
     if isinstance(value, str):
