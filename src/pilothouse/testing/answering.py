@@ -55,7 +55,7 @@ class ScriptedModel:
             refused = reply.fault is not None and (reply.fault.after_pieces is None or not request.stream)
             # A refused call reads nothing, so it must not warm the cache either.
             cached = CachedTokens() if refused else self._cache.look(request)
-        latency = reply.latency or self._script.latency
+        latency = reply.latency or self._script.latency_of(request.model)
         timing = {"delay_s": _delay_s(latency, seeded(self._seed, content, repetition, "latency").gauss(0, 1))}
         if refused:
             return Outcome(answer=None, fault=reply.fault, **timing)

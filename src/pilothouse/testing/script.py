@@ -131,10 +131,17 @@ class Script:
 
     rules: tuple[Rule, ...] = ()
     latency: Latency = field(default_factory=Latency)
+    latencies: Mapping[str, Latency] = field(default_factory=dict[str, Latency])
+    """Latency of the models whose name fits a shell pattern; the first that fits comes before the general one."""
     models: Mapping[str, str] = field(default_factory=lambda: DATED_MODELS)
     """Requested name to answered name, since providers answer with a dated one; other names are repeated."""
     cache_tokens_min: int = 1024
     """Shortest prefix that a prompt cache keeps, in tokens; 1,024 is what the large providers use."""
+
+    def latency_of(self, model: str) -> Latency:
+        """Return how long a model takes where its reply does not say."""
+        fitting = (latency for pattern, latency in self.latencies.items() if fnmatch.fnmatchcase(model, pattern))
+        return next(fitting, self.latency)
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "Script":
@@ -144,6 +151,9 @@ class Script:
             values["rules"] = tuple(_rule(rule) for rule in objects(values["rules"]))
         if "latency" in values:
             values["latency"] = Latency(**_known(Latency, as_object(values["latency"])))
+        if "latencies" in values:
+            given = as_object(values["latencies"])
+            values["latencies"] = {name: Latency(**_known(Latency, as_object(item))) for name, item in given.items()}
         return cls(**values)
 
     @classmethod
