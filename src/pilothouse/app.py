@@ -10,15 +10,17 @@ import asyncio
 import json
 import logging
 import os
-import signal
 import socket
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from pilothouse import __version__, access, api, web
 from pilothouse.intake.grpc import GrpcServer
@@ -132,8 +134,26 @@ def build(state: ServerState, intake: Intake, *, url: str, grpc: str) -> FastAPI
     app.router.routes[:0] = otlp_routes(intake)
     pages = PageProvider(state, url=url, grpc=grpc)
     app.include_router(web.build(pages))
-    web.install(app, pages)
+    _answer_browsers(app, pages)
     return app
+
+
+def _answer_browsers(app: FastAPI, pages: PageProvider) -> None:
+    """An address that leads nowhere is a page for a browser, and the one error shape for everybody else."""
+    as_page = web.not_found_handler(pages)
+    as_error = app.exception_handlers[HTTPException]
+
+    async def unknown(request: Request, error: Exception) -> Response:
+        status = getattr(error, "status_code", 404)
+        if (
+            status == 404
+            and "text/html" in request.headers.get("accept", "")
+            and not request.url.path.startswith("/api/")
+        ):
+            return await run_in_threadpool(as_page, request)
+        return cast("Response", as_error(request, error))
+
+    app.add_exception_handler(HTTPException, unknown)
 
 
 async def _serve(options: UpOptions, state: ServerState, listening: socket.socket, new_key: str) -> None:

@@ -72,6 +72,8 @@ def create_key(control: ControlStore, project_id: str, *, name: str, mode: str, 
     """
     if mode not in MODES:
         raise BadRequest("no such mode", got=mode, allowed=list(MODES))
+    if not 0 < len(name) <= 200 or not name.isprintable():
+        raise BadRequest("a key's name has 1 to 200 printable characters", got=name[:200])
     if secret and len(secret) < 20:
         raise BadRequest("a key of your own needs at least 20 characters", got=f"{len(secret)} characters")
     secret = secret or new_secret("ph")
@@ -79,7 +81,7 @@ def create_key(control: ControlStore, project_id: str, *, name: str, mode: str, 
     control.add_key(
         key_id=key_id,
         project_id=project_id,
-        name=name[:200],
+        name=name,
         mode=mode,
         secret_hash=hash_secret(secret),
         hint=secret[:6] + "…" + secret[-2:],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -17,6 +17,7 @@ from pilothouse.store import TraceStore
 from pilothouse.store.control_store import ControlStore
 from pilothouse.traces.model import Refused
 
+from .page_reader import PageReader
 from .state import ServerState
 
 COOKIE = "pilothouse_session"
@@ -170,7 +171,7 @@ class PageProvider:
             project=self._name(grant.project_id),
             who=grant.who,
             mode=grant.mode,
-            reader=web.StoreReader(state.store, grant.project_id, refusals=self._refusals(grant.project_id)),
+            reader=PageReader(state.store, grant.project_id, self._refusals(grant.project_id)),
             otlp_url=self._url,
             grpc_url=self._grpc,
             refusals=web.Refusals(
@@ -199,7 +200,7 @@ class PageProvider:
             access.sign_out(self._state.control, cookie)
         return COOKIE
 
-    def _refusals(self, project_id: str) -> Any:
+    def _refusals(self, project_id: str) -> Callable[[int], tuple[Refused, ...]]:
         return lambda since_ns: refusals(self._state, project_id, since_ns)
 
     def _name(self, project_id: str) -> str:

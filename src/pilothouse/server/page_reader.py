@@ -1,0 +1,130 @@
+"""The reading verbs bound to one store and one project: what the pages ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pilothouse import traces
+from pilothouse.store import TraceStore, user_sql
+from pilothouse.store.views import VIEWS
+from pilothouse.traces.model import (
+    AgentGraph,
+    CostWhy,
+    Doctor,
+    Facet,
+    Fleet,
+    Heatmap,
+    Overview,
+    Page,
+    Refused,
+    Resolved,
+    Session,
+    SessionRow,
+    SpanDetail,
+    TraceBreakdown,
+    TraceQuery,
+    TraceRow,
+    Transcript,
+    Waterfall,
+)
+from pilothouse.web import SqlColumn, SqlResult, SqlTable
+
+
+class PageReader:
+    """Serves :class:`pilothouse.web.Reader`."""
+
+    def __init__(self, store: TraceStore, project: str, refusals: Callable[[int], tuple[Refused, ...]]) -> None:
+        self._store = store
+        self._project = project
+        self._refusals = refusals
+
+    def search(self, query: TraceQuery) -> Page[TraceRow]:
+        """Traces of a query, one page."""
+        return traces.search(self._store, self._project, query)
+
+    def facets(self, query: TraceQuery, fields: tuple[str, ...]) -> tuple[Facet, ...]:
+        """The commonest values of some fields."""
+        return traces.facets(self._store, self._project, query, fields)
+
+    def heatmap(self, query: TraceQuery) -> Heatmap:
+        """Traces by time and duration."""
+        return traces.heatmap(self._store, self._project, query)
+
+    def resolve(self, id: str) -> Resolved:
+        """What a short id stands for."""
+        return traces.resolve(self._store, self._project, id)
+
+    def row(self, trace_id: str) -> TraceRow:
+        """A trace as a whole."""
+        return traces.row(self._store, self._project, trace_id)
+
+    def waterfall(self, trace_id: str) -> Waterfall:
+        """A whole trace as columns."""
+        return traces.waterfall(self._store, self._project, trace_id)
+
+    def breakdown(self, trace_id: str) -> TraceBreakdown:
+        """Where the time and the money went."""
+        return traces.breakdown(traces.load(self._store, self._project, trace_id))
+
+    def graph(self, trace_id: str) -> AgentGraph:
+        """Who worked with whom."""
+        return traces.graph(traces.load(self._store, self._project, trace_id))
+
+    def transcript(self, trace_id: str, *, after_step: int, limit: int) -> Transcript:
+        """What was said and done."""
+        return traces.transcript(self._store, self._project, trace_id, after_step=after_step, limit=limit)
+
+    def span(self, trace_id: str, step: int) -> SpanDetail:
+        """One step with all its content."""
+        return traces.span(self._store, self._project, trace_id, step)
+
+    def cost_why(self, trace_id: str, step: int) -> CostWhy:
+        """Why one step costs what it costs."""
+        return traces.cost_why(
+            self._store, self._project, traces.span(self._store, self._project, trace_id, step).span.span_id
+        )
+
+    def sessions(self, query: TraceQuery) -> Page[SessionRow]:
+        """Conversations of a query."""
+        return traces.sessions(self._store, self._project, query)
+
+    def session(self, session_id: str, *, cursor: str, limit: int) -> Session:
+        """One conversation and a page of its turns."""
+        return traces.session(self._store, self._project, session_id, cursor=cursor, limit=limit)
+
+    def fleet(self, since_ns: int, until_ns: int) -> Fleet:
+        """Every agent seen in a window."""
+        return traces.fleet(self._store, self._project, since_ns=since_ns, until_ns=until_ns)
+
+    def overview(self, since_ns: int, until_ns: int, text: str) -> Overview:
+        """Charts, totals and tables of a window."""
+        return traces.overview(self._store, self._project, TraceQuery(text=text, since_ns=since_ns, until_ns=until_ns))
+
+    def doctor(self, since_ns: int, until_ns: int) -> Doctor:
+        """What keeps the recorded picture from being the whole truth."""
+        return traces.doctor(
+            self._store, self._project, since_ns=since_ns, until_ns=until_ns, refused=self._refusals(since_ns)
+        )
+
+    def sql(self, statement: str) -> SqlResult:
+        """Run one read-only statement."""
+        result = user_sql.run(self._store, self._project, statement)
+        return SqlResult(
+            columns=result.columns,
+            rows=tuple(tuple(row) for row in result.rows),
+            truncated=result.more,
+            elapsed_ms=result.elapsed_ms,
+            rows_read=result.rows_read,
+            notes=tuple(result.notes),
+        )
+
+    def sql_schema(self) -> tuple[SqlTable, ...]:
+        """The documented views."""
+        return tuple(
+            SqlTable(
+                name=view.name,
+                help=view.help,
+                columns=tuple(SqlColumn(name=column.name, help=column.help) for column in view.columns),
+            )
+            for view in VIEWS
+        )
