@@ -1,11 +1,14 @@
-"""``keys`` and ``projects``: who may do what."""
+"""``keys``, ``projects``, ``sign-in`` and ``open``: who may do what, and how people get in."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 
 import click
+
+from pilothouse.records import BadRequest
 
 from .client import segment
 from .help import PlainGroup, command
@@ -118,3 +121,38 @@ def new_project(run: Run, name: str) -> None:
     """Make a project; make a key for it next."""
     answer = run.client.post("/projects", {"name": name})
     run.output.envelope(answer, human=lambda data: [f"{data['project_id']}  {data['name']}"])
+
+
+@command(
+    "sign-in",
+    examples=("pilothouse sign-in", "pilothouse sign-in --json", "pilothouse sign-in --fields url"),
+    keys="data: url",
+)
+@click.pass_obj
+def sign_in(run: Run) -> None:
+    """Print a link that signs a browser in: it works once, for an hour."""
+    run.output.answer({"url": run.client.url + _link(run)}, human=lambda data: [data["url"]])
+
+
+@command(
+    "open",
+    examples=("pilothouse open", "pilothouse open /traces", "pilothouse open /traces/4bf92f35 --json"),
+    keys="data: url opened",
+)
+@click.argument("path", default="/")
+@click.pass_obj
+def open_page(run: Run, path: str) -> None:
+    """Print the address of a page, signed in; open it where a person sits at a terminal."""
+    if not path.startswith("/") or path.startswith("//"):
+        raise BadRequest("a page's path begins with one /", got=path, fix="pilothouse open /traces")
+    url = f"{run.client.url}{_link(run)}&next={quote(path, safe='/')}"
+    opened = False
+    if run.settings.terminal and not run.settings.json:
+        import webbrowser
+
+        opened = webbrowser.open(url)
+    run.output.answer({"url": url, "opened": opened}, human=lambda data: [data["url"]])
+
+
+def _link(run: Run) -> str:
+    return str(run.client.post("/sign-in-links", {})["data"]["path"])

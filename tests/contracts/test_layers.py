@@ -1,0 +1,93 @@
+"""Who may import whom. The list is the architecture: change it in a commit of its own, with the reason."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from .sources import SOURCE, files, own_imports, package_of, strings
+
+ALLOWED: dict[str, str] = {
+    # What runs in the user's process: light, and without a store.
+    "records": "",
+    "conventions": "records",
+    "guards": "records",
+    "costs": "records",
+    # The only SQL.
+    "store": "records",
+    # Domains do not import each other sideways: they meet through records and stored rows. Reading history again needs
+    # the rules that read it first, and explaining a cost needs the prices.
+    "intake": "records store conventions costs guards",
+    "traces": "records store conventions costs",
+    "access": "records store",
+    # Surfaces: thin over the verbs.
+    "api": "records store traces access",
+    "web": "records store traces access",
+    "cli": "records",
+    # What makes a server of the parts.
+    "server": "records store intake traces access api web costs conventions guards",
+    "app": "records store intake traces access api web server",
+    # Public helpers for tests and demos: real clients, no store.
+    "testing": "records",
+}
+
+LAZY: dict[tuple[str, str], str] = {
+    ("cli", "app"): "`pilothouse up` is the server: imported when it is called",
+    ("cli", "server"): "`down` and `status` read the runtime file the server writes",
+}
+"""Imports inside functions only, with the reason."""
+
+_NOT_PACKAGES = {"__init__", "__version__", "py"}
+
+
+def test_every_package_is_on_the_list() -> None:
+    found = {package_of(path) for path in files()} - _NOT_PACKAGES
+    assert found == set(ALLOWED) & found, f"not listed: {sorted(found - set(ALLOWED))}"
+
+
+@pytest.mark.parametrize("package", sorted(ALLOWED))
+def test_imports_point_one_way(package: str) -> None:
+    allowed = {*ALLOWED[package].split(), *_NOT_PACKAGES}
+    wrong = [
+        f"{found.file}:{found.line} imports {found.target}"
+        for found in own_imports()
+        if found.package == package
+        and found.target_package not in allowed
+        and not (found.lazy and (package, found.target_package) in LAZY)
+    ]
+    assert wrong == []
+
+
+def test_the_list_has_no_circle() -> None:
+    order: list[str] = []
+    waiting = {package: set(allowed.split()) for package, allowed in ALLOWED.items()}
+    while waiting:
+        free = sorted(package for package, needs in waiting.items() if not needs & set(waiting))
+        assert free, f"a circle among {sorted(waiting)}"
+        order += free
+        for package in free:
+            del waiting[package]
+    assert order[0] == "records"
+
+
+_SQL = re.compile(r"\b(SELECT\b.+\bFROM\b|INSERT INTO\b|CREATE TABLE\b|ALTER TABLE\b|DELETE FROM\b)", re.DOTALL)
+_USERS_SQL = {
+    "cli/": "examples of what users may type",
+    "server/try_out.py": "asks over HTTP, in users' SQL, as anybody could",
+    "web/": "examples of what users may type",
+    "testing/": "examples of what users may type",
+    "conventions/": "SQL that agents run, as data",
+    "intake/": "SQL that agents run, as data",
+}
+
+
+def test_sql_is_written_in_the_store_alone() -> None:
+    wrong = [
+        f"{path.relative_to(SOURCE)}:{line}"
+        for path in files()
+        if package_of(path) != "store" and not str(path.relative_to(SOURCE)).startswith(tuple(_USERS_SQL))
+        for line, text in strings(path)
+        if _SQL.search(text)
+    ]
+    assert wrong == []
