@@ -40,9 +40,7 @@ def control(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Ite
         url = request.getfixturevalue("postgresql_url")
         name = f"test_{time.time_ns()}"
         subprocess.run(["psql", "-q", url, "-c", f"CREATE DATABASE {name}"], check=True)
-        store = ControlStore(
-            url.replace("postgresql://", "postgresql+psycopg://").replace("/postgres", f"/{name}"), clock
-        )
+        store = ControlStore(f"{url.rpartition('/')[0]}/{name}".replace("postgresql:", "postgresql+psycopg:"), clock)
     store.migrate()
     yield store
     store.close()

@@ -13,7 +13,10 @@ import pytest
 import zstandard
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-from otlp_requests import (
+
+from pilothouse.intake import Settings, decode
+from pilothouse.records import RawSpan
+from tests.intake.otlp_requests import (
     JSON,
     KEY,
     PROTOBUF,
@@ -27,9 +30,6 @@ from otlp_requests import (
     spans,
     traces,
 )
-
-from pilothouse.intake import Settings, decode
-from pilothouse.records import RawSpan
 
 MIB = 1 << 20
 

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from otlp_requests import (
+
+from pilothouse.intake import decode, validate
+from pilothouse.records import BadRequest
+from tests.intake.otlp_requests import (
     JSON,
     PROTOBUF,
     SPAN_ID,
@@ -28,9 +31,6 @@ from otlp_requests import (
     spans,
     traces,
 )
-
-from pilothouse.intake import decode, validate
-from pilothouse.records import BadRequest
 
 
 def from_protobuf(request: Any, signal: Any = "traces") -> Any:

@@ -9,10 +9,20 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from otlp_requests import JSON, PROTOBUF, json_attributes, json_span, json_traces, logs, metrics, spans, traces
 
 from pilothouse.intake import SIGNALS, decode, validate
 from pilothouse.records import PilothouseError
+from tests.intake.otlp_requests import (
+    JSON,
+    PROTOBUF,
+    json_attributes,
+    json_span,
+    json_traces,
+    logs,
+    metrics,
+    spans,
+    traces,
+)
 
 
 def check(signal: Any, content_type: str, body: bytes) -> None:

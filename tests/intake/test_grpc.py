@@ -12,15 +12,15 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-from faulty_disk import FaultyDisk
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
-from otlp_requests import KEY, Running, logs, metrics, running, spans, traces
 
 from pilothouse.intake import Settings, decode
 from pilothouse.intake.grpc import GrpcServer
 from pilothouse.records import Unreachable
+from tests.intake.faulty_disk import FaultyDisk
+from tests.intake.otlp_requests import KEY, Running, logs, metrics, running, spans, traces
 
 METADATA = (("authorization", f"Bearer {KEY}"),)
 

@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from otlp_requests import KEY, PROTOBUF, Running, running, traces
 from starlette.applications import Starlette
 
 from pilothouse.intake import Settings
 from pilothouse.intake.http import routes
+from tests.intake.otlp_requests import KEY, PROTOBUF, Running, running, traces
 
 HEADERS = {"content-type": PROTOBUF, "authorization": f"Bearer {KEY}"}
 PARSERS = ["httptools", "h11"]

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty_disk import FaultyDisk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from pilothouse.intake import Checkpoint, Journal, JournalReader, Position, Reco
 from pilothouse.intake.mark import Mark, MarkWriter, read_mark
 from pilothouse.intake.segment import HEAD_BYTES, MARKER_BYTES, file_name, segments
 from pilothouse.records import BadRequest, Broken, DiskFull, PilothouseError, Refused
+from tests.intake.faulty_disk import FaultyDisk
 
 WHOLE = {"bytes_max": 1 << 40, "records_max": 1 << 40}
 

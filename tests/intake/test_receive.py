@@ -11,13 +11,13 @@ import threading
 from typing import Any
 
 import pytest
-from faulty_disk import FaultyDisk
-from otlp_requests import JSON, KEY, PROTOBUF, json_span, json_traces, running, spans, traces
 
 from pilothouse.intake import Intake, Journal, Settings
 from pilothouse.intake.counters import KEYS_MAX, Counters
 from pilothouse.intake.credentials import token
 from pilothouse.records import BadRequest, Forbidden, NotAllowed
+from tests.intake.faulty_disk import FaultyDisk
+from tests.intake.otlp_requests import JSON, KEY, PROTOBUF, json_span, json_traces, running, spans, traces
 
 BODY = traces({"name": "sound"}).SerializeToString()
 
