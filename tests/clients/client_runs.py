@@ -1,7 +1,7 @@
 """Runs the real clients under `agents/` against the scripted model server, and keeps what they export.
 
 Each client is a program of its own in an environment of its own: their packages pin each other's versions, and the
-project's own environment must not depend on them. `install_clients.py` makes the environments.
+project's own environment must not depend on them. `python -m tests.clients.install_clients` makes the environments.
 """
 
 import functools
@@ -166,7 +166,7 @@ def run_client(name: str, *, otlp_url: str | None = None, headers: str = "") -> 
     client = client_named(name)
     interpreter = _interpreter(client.environment, client.modules)
     if interpreter is None:
-        raise ClientFailed(f"{name} is not installed; run python tests/clients/install_clients.py")
+        raise ClientFailed(f"{name} is not installed; run python -m tests.clients.install_clients")
     with ModelServer(SCRIPT, seed=7) as models, OtlpSink() as sink:
         environment = {
             "PATH": os.environ["PATH"],

@@ -1,10 +1,10 @@
-"""Record what the real clients send: `python tests/clients/record_captures.py [NAME ...]`."""
+"""Record what the real clients send: `python -m tests.clients.record_captures [NAME ...]`."""
 
 import sys
 from pathlib import Path
 
-from client_runs import CLIENTS, is_installed, run_client
-from scrubbing import scrubbed, written
+from tests.clients.client_runs import CLIENTS, is_installed, run_client
+from tests.clients.scrubbing import scrubbed, written
 
 CAPTURES = Path(__file__).parents[1] / "conventions" / "captures"
 

@@ -168,8 +168,6 @@ class Script:
 
 def _rule(data: JsonObject) -> Rule:
     values = _known(Rule, data)
-    if "reply" not in values:
-        raise ScriptError(f"a rule has no reply: {data}; add reply with text, calls or fault")
     reply = _known(Reply, as_object(values["reply"]))
     if "calls" in reply:
         reply["calls"] = tuple(ToolCall(**_known(ToolCall, call)) for call in objects(reply["calls"]))
