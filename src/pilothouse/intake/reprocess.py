@@ -6,20 +6,17 @@ long values) is kept as it is. The corrected rows are newer versions of the same
 
 from __future__ import annotations
 
-import calendar
 import time
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-import orjson
-
 from pilothouse import conventions, costs
 from pilothouse.guards import Masker
-from pilothouse.records import Emitter, RawSpan, Reading, steps
+from pilothouse.records import Reading, steps
 from pilothouse.store import TraceStore
 from pilothouse.store.ingest_store import IngestStore
 from pilothouse.store.schema import SPAN, TRACE
+from pilothouse.store.stored_span import stored_span
 
 from .ingest import settle_trace
 from .moments import Moment, stored_milliseconds
@@ -119,31 +116,6 @@ def reprocess(
     }
 
 
-def stored_span(row: Mapping[str, Any]) -> RawSpan:
-    """The raw span that a stored row came from, without the content that is kept elsewhere.
-
-    ``row`` holds the columns of ``schema.SPAN``.
-    """
-    typed = set(row["typed_attributes"])
-    attributes = {key: _value(text) if key in typed else text for key, text in row["attributes"].items()}
-    start_ns = _nanoseconds(row["start_time"])
-    failed = row["status"] == "error"
-    return RawSpan(
-        trace_id=row["trace_id"],
-        span_id=row["span_id"],
-        parent_span_id=row["parent_span_id"],
-        name=row["name"],
-        otel_kind=row["otel_kind"],
-        start_ns=start_ns,
-        end_ns=start_ns + int(row["duration_ns"]),
-        status_code=2 if failed else 0,
-        status_message=row["error_message"] if failed else "",
-        trace_state=row["trace_state"],
-        attributes=attributes,
-        emitter=Emitter(resource=row["resource"], scope_name=row["scope_name"], scope_version=row["scope_version"]),
-    )
-
-
 def _keep(fact: Fact, row: list[Any]) -> None:
     """What cannot be read again from attributes stays as it was read when the span came."""
     for name in ("name", "status", "error_message", "tool_error", "input_text", "output_text", "service"):
@@ -186,16 +158,3 @@ def _same(new: Any, old: Any) -> bool:
         return new is not None and old is not None and Decimal(str(new)) == Decimal(str(old))
     except ArithmeticError:
         return False
-
-
-def _value(text: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
-
-
-def _nanoseconds(text: str) -> int:
-    whole, _, fraction = text.partition(".")
-    seconds = calendar.timegm(time.strptime(whole, "%Y-%m-%d %H:%M:%S"))
-    return seconds * 1_000_000_000 + int((fraction or "0").ljust(9, "0")[:9])
