@@ -1,12 +1,14 @@
-"""pydantic-ai with its own instrumentation, as it is by default."""
+"""pydantic-ai with its own instrumentation, as it is by default, or a short run in the data format FORMAT."""
 
 import asyncio
 import contextlib
+import os
 
 import telemetry
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelAPIError
 from pydantic_ai.models.anthropic import AnthropicModel, AnthropicModelSettings
+from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -24,7 +26,8 @@ from setting import (
 )
 
 telemetry.start("concierge-service")
-Agent.instrument_all()
+data_format = os.environ.get("FORMAT")
+Agent.instrument_all(InstrumentationSettings(version=int(data_format)) if data_format else True)
 agent = Agent(
     OpenAIChatModel(OPENAI_MODEL, provider=OpenAIProvider(base_url=f"{MODEL_URL}/v1", api_key="none")),
     name=AGENT,
@@ -47,9 +50,10 @@ async def stream_answer():
 
 
 first = agent.run_sync(QUESTIONS[0], conversation_id=SESSION, metadata={"user_id": "user-42"})
-asyncio.run(stream_answer())
-agent.run_sync(QUESTIONS[0], model=claude, conversation_id=SESSION)
-agent.run_sync(QUESTIONS[1], model=claude, output_type=bool, conversation_id=SESSION)
-with contextlib.suppress(ModelAPIError):
-    agent.run_sync(REFUSED_QUESTION, conversation_id=SESSION)
+if not data_format:
+    asyncio.run(stream_answer())
+    agent.run_sync(QUESTIONS[0], model=claude, conversation_id=SESSION)
+    agent.run_sync(QUESTIONS[1], model=claude, output_type=bool, conversation_id=SESSION)
+    with contextlib.suppress(ModelAPIError):
+        agent.run_sync(REFUSED_QUESTION, conversation_id=SESSION)
 telemetry.stop()
