@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stay", action="store_true", help="keep the server running")
     parser.add_argument("--data", type=Path, default=Path(".pilothouse"))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=6)
     options = parser.parse_args()
     ports = ["--port", os.environ.get("PORT", "4318"), "--grpc-port", os.environ.get("GRPC_PORT", "4317")]
     if not options.stay:
