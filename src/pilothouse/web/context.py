@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, get_type_hints
+from typing import Any
 
 
 def told(help: str) -> Mapping[str, str]:
@@ -34,17 +34,5 @@ def as_plain(value: Any) -> Any:
 
 
 def describe(context: type[Any]) -> list[tuple[str, str, str]]:
-    """Name, type and help of every field of a context."""
-    hints = get_type_hints(context)
-    return [(f.name, type_name(hints[f.name]), str(f.metadata.get("help", ""))) for f in dataclasses.fields(context)]
-
-
-def type_name(hint: Any) -> str:
-    """A type as people write it: ``Page[TraceRow]``, ``str``, ``tuple[Facet, ...]``."""
-    if hint is type(None):
-        return "None"
-    if isinstance(hint, type) and not hasattr(hint, "__args__"):
-        return hint.__name__
-    return (
-        str(hint).replace("pilothouse.traces.model.", "").replace("pilothouse.web.model.", "").split("pilothouse.")[-1]
-    )
+    """Name, type as written, and help of every field of a context."""
+    return [(f.name, str(f.type), str(f.metadata.get("help", ""))) for f in dataclasses.fields(context)]

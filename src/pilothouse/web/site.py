@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
@@ -93,6 +94,8 @@ class _Site:
         except Exception:
             log.exception("page %s failed", page.name)
             return self.failed(request, Broken("the page could not be made; the server's log says why"), form, visitor)
+        if form != "html" and made.failure is not None:
+            return self.refused(request, made.failure, form)
         if form == "json":
             return respond_json(request, as_plain(made))
         twin = "/overview" if path == "/" else path
@@ -104,23 +107,25 @@ class _Site:
             theme=request.cookies.get(THEME_COOKIE, ""),
             here=path,
             twin=twin,
-            query=request.url.query,
+            query=urlencode([(k, v) for k, v in request.query_params.multi_items() if k not in ("format", "part")]),
             now_ns=visit.now_ns,
         )
         body = render(f"{page.name}.html", shell=frame, page=made, part=request.query_params.get("part", ""))
-        return respond(request, body, "text/html", etag="part" in request.query_params)
+        status = 400 if made.failure is not None else 200
+        return respond(request, body, "text/html", status=status, etag="part" in request.query_params)
 
     def failed(self, request: Request, error: PilothouseError, form: str, visitor: Visitor | None) -> Response:
         """An error as a page, or in the one error shape of every surface."""
-        shape = error.as_dict()
-        if form == "json":
-            return respond_json(request, {"ok": False, "error": shape}, status=error.http_status)
-        if form == "md":
-            return respond(
-                request, as_markdown(error.message, shape, address=""), "text/markdown", status=error.http_status
-            )
+        if form != "html":
+            return self.refused(request, error.as_dict(), form, status=error.http_status)
         made = ErrorPage.of(error)
         return respond(request, self.frame(request, "error.html", made, visitor), "text/html", status=error.http_status)
+
+    def refused(self, request: Request, shape: Mapping[str, Any], form: str, status: int = 400) -> Response:
+        """An error as a twin."""
+        if form == "json":
+            return respond_json(request, {"ok": False, "error": shape}, status=status)
+        return respond(request, as_markdown(str(shape["message"]), dict(shape)), "text/markdown", status=status)
 
     def frame(self, request: Request, template: str, made: Any, visitor: Visitor | None) -> str:
         """A page without twins."""

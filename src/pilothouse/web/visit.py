@@ -71,9 +71,9 @@ class PageContext:
     command: str = field(metadata=told("the command line that gives the same"))
 
     @property
-    def http_status(self) -> int:
-        """200, unless the page shows what is wrong with the question."""
-        return 200
+    def failure(self) -> Mapping[str, Any] | None:
+        """What is wrong with the question, where the page shows it in place; its twins then are that error."""
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

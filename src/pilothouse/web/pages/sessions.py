@@ -29,9 +29,9 @@ class SessionsPage(PageContext):
     setup: Setup | None = field(metadata=told("how to send the first trace; only where there is nothing"))
 
     @property
-    def http_status(self) -> int:
-        """400 where the filter line is wrong."""
-        return 400 if self.problem else 200
+    def failure(self) -> dict[str, Any] | None:
+        """The problem, where there is one."""
+        return self.problem
 
     def here(self, **changed: Any) -> str:
         """The same list with something changed."""

@@ -57,9 +57,9 @@ class SqlPage(PageContext):
     tables: tuple[SqlTable, ...] = field(metadata=told("the views one can ask, with their columns"))
 
     @property
-    def http_status(self) -> int:
-        """400 where the statement is wrong."""
-        return 400 if self.problem else 200
+    def failure(self) -> dict[str, Any] | None:
+        """The problem, where there is one."""
+        return self.problem
 
     @property
     def examples(self) -> list[tuple[str, str]]:

@@ -59,6 +59,11 @@ class TracePage(PageContext):
         return f"{self.url}/spans/{step}"
 
     @property
+    def live(self) -> bool:
+        """True while the trace runs: what is shown of it may change."""
+        return self.trace.status == "running"
+
+    @property
     def previous_after(self) -> int | None:
         """Where the page before begins; nothing on the first."""
         size = TRANSCRIPT_STEPS if self.view == "transcript" else ROWS
@@ -123,8 +128,8 @@ def gather(visit: Visit) -> TracePage:
     transcript = graph = None
     rows: tuple[SpanLine, ...] = ()
     next_after: int | None = None
-    if part == "breakdown":
-        pass
+    if part in ("breakdown", "facts"):
+        pass  # the view beside it stays as it is
     elif view == "transcript":
         transcript = reader.transcript(trace_id, after_step=after, limit=TRANSCRIPT_STEPS)
         next_after = transcript.next_step

@@ -39,9 +39,9 @@ class TracesPage(PageContext):
     elsewhere: int = field(metadata=told("traces of the last 30 days, counted only where the window holds none"))
 
     @property
-    def http_status(self) -> int:
-        """400 where the filter line is wrong."""
-        return 400 if self.problem else 200
+    def failure(self) -> dict[str, Any] | None:
+        """The problem, where there is one."""
+        return self.problem
 
     @property
     def picture(self) -> HeatmapPicture | None:

@@ -1,0 +1,150 @@
+"""The pages over a sample project, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.testclient import TestClient
+
+from pilothouse.records import NotAllowed
+from pilothouse.web import Reader, Refusals, Visitor, build, not_found_handler
+
+from .sample import NOW_NS, Scene, failing, hostile, huge, looping, research, running, scenes
+from .sample_reader import SampleReader
+
+HOUR = 3600 * 1_000_000_000
+
+
+class StillClock:
+    """A clock that stands at the sample's moment."""
+
+    def now_ns(self) -> int:
+        return NOW_NS
+
+
+@dataclass
+class SampleProvider:
+    """Everybody is signed in, unless the test says otherwise."""
+
+    reader: Reader
+    refusals: Refusals | None = None
+    signed_in: bool = True
+    spent: bool = False
+
+    def visitor(self, request: Request) -> Visitor:
+        if not self.signed_in and request.cookies.get("session") != "good":
+            raise NotAllowed("not signed in", fix="pilothouse sign-in")
+        return Visitor(
+            project="default",
+            who="first key",
+            mode="admin",
+            reader=self.reader,
+            otlp_url="http://pilothouse.test:4318",
+            grpc_url="http://pilothouse.test:4317",
+            refusals=self.refusals,
+            version="0.1.0",
+        )
+
+    def sign_in(self, token: str) -> Mapping[str, Any]:
+        if token != "once" or self.spent:
+            raise NotAllowed("this sign-in link was used or has expired", fix="pilothouse sign-in")
+        self.spent = True
+        return {"key": "session", "value": "good", "httponly": True, "samesite": "lax", "path": "/"}
+
+    def sign_out(self, request: Request) -> str:
+        return "session"
+
+
+def make_app(provider: SampleProvider) -> FastAPI:
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.include_router(build(provider, StillClock()))
+    app.add_exception_handler(404, lambda request, _: not_found_handler(provider, StillClock())(request))
+    return app
+
+
+def client_of(provider: SampleProvider) -> TestClient:
+    return TestClient(make_app(provider), follow_redirects=False, raise_server_exceptions=True)
+
+
+@pytest.fixture(scope="session")
+def sample() -> SampleReader:
+    return SampleReader((*scenes(), HUGE))
+
+
+@pytest.fixture(scope="session")
+def full(sample: SampleReader) -> Iterator[TestClient]:
+    """A project with a day's traffic."""
+    with client_of(SampleProvider(sample)) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def empty() -> Iterator[TestClient]:
+    """A project nothing was sent to."""
+    with client_of(SampleProvider(SampleReader(()))) as client:
+        yield client
+
+
+HUGE = huge(NOW_NS - HOUR, 12_000)
+
+
+def first(kind: type[object] | Any) -> Scene:
+    """The newest sample trace made by one of the sample's functions."""
+    names = {
+        research: "research report",
+        looping: "triage ticket",
+        failing: "nightly digest",
+        running: "migrate catalogue",
+    }
+    if kind is hostile:
+        return next(s for s in scenes() if "<script>" in s.name)
+    return next(s for s in scenes() if s.name == names[kind])
+
+
+RESEARCH = first(research).trace_id
+LOOPING = first(looping).trace_id
+FAILING = first(failing).trace_id
+RUNNING = first(running).trace_id
+HOSTILE_TRACE = first(hostile).trace_id
+
+ADDRESSES = (
+    "/",
+    "/overview",
+    "/overview?window=7d&q=agent:support",
+    "/traces",
+    "/traces?q=status:error&sort=slowest",
+    "/sessions",
+    "/sessions/chat-1",
+    "/fleet",
+    "/sql",
+    "/sql?query=SELECT+1",
+    "/doctor",
+    "/patterns",
+    *(f"/traces/{RESEARCH}?view={view}" for view in ("transcript", "waterfall", "graph", "raw")),
+    f"/traces/{RESEARCH}?view=waterfall&step=9",
+    f"/traces/{RESEARCH}/spans",
+    f"/traces/{RESEARCH}/spans/9",
+    f"/traces/{LOOPING}",
+    f"/traces/{FAILING}",
+    f"/traces/{RUNNING}",
+    f"/traces/{HOSTILE_TRACE}",
+    f"/traces/{HOSTILE_TRACE}?view=waterfall",
+    f"/traces/{HOSTILE_TRACE}?view=graph",
+    f"/traces/{HOSTILE_TRACE}?view=raw",
+    f"/traces/{HOSTILE_TRACE}/spans/2",
+    f"/traces/{HOSTILE_TRACE}/spans/3",
+    f"/traces/{HUGE.trace_id}?view=waterfall",
+    f"/traces/{HUGE.trace_id}",
+)
+"""One of everything."""
+
+
+def twin(address: str, form: str) -> str:
+    """The address of a twin."""
+    path, mark, query = address.partition("?")
+    return ("/overview" if path == "/" else path) + f".{form}{mark}{query}"
