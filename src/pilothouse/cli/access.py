@@ -49,12 +49,12 @@ def _keys(rows: list[dict[str, Any]]) -> list[str]:
     keys="data: key_id project_id mode secret",
 )
 @click.option("--mode", default="write", show_default=True, metavar="MODE", help="read annotate write admin")
-@click.option("--name", default="", metavar="NAME", help="for this list")
+@click.option("--name", default="", metavar="NAME", help="for this list; default: the mode")
 @click.option("--project", default="", metavar="ID", help="another project than this key's own")
 @click.pass_obj
 def new_key(run: Run, mode: str, name: str, project: str) -> None:
     """Make a key. Its secret is shown this once."""
-    body = {"mode": mode, "name": name, "project_id": project}
+    body = {"mode": mode, "name": name or f"{mode} key", "project_id": project}
     run.output.envelope(run.client.post("/keys", body), human=_made)
 
 

@@ -1,0 +1,193 @@
+"""The command line against a real server with recorded traffic."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.live import LiveServer
+
+from .conftest import Cli
+
+
+@pytest.fixture
+def trace_id(cli: Cli, live: LiveServer) -> str:
+    return str(cli("ls", "--limit", "1").data[0]["trace_id"])
+
+
+def test_ls_finds_filters_and_goes_on(cli: Cli, live: LiveServer) -> None:
+    everything = cli("ls", "--limit", "100").data
+    assert len(everything) >= 3
+    starts = [row["start_time"] for row in everything]
+    assert starts == sorted(starts, reverse=True)
+    failed = cli("ls", "status:error").data
+    assert {row["status"] for row in failed} == {"error"}
+    assert len(cli("ls", "-status:error").data) == len(everything) - len(failed)
+    first = cli("ls", "--limit", "2").json
+    rest = cli("ls", "--limit", "100", "--cursor", first["page"]["next"]).data
+    assert [row["trace_id"] for row in (*first["data"], *rest)] == [row["trace_id"] for row in everything]
+
+
+def test_ls_knows_the_filters_that_emptied_it(cli: Cli, live: LiveServer) -> None:
+    answer = cli("ls", "agent:nobody").json
+    assert answer["data"] == []
+    assert answer["page"]["emptied_by"] == ["agent:nobody"]
+
+
+@pytest.mark.parametrize("form", ["tree", "card", "transcript", "md"])
+def test_show_gives_every_text_form_within_the_budget(cli: Cli, trace_id: str, form: str) -> None:
+    for budget in ("700", "10000"):
+        result = cli("show", trace_id, "--as", form, "--budget", budget)
+        assert result.code == 0, result.err
+        assert trace_id[:12] in result.out
+        assert len(result.out) <= int(budget) + 1
+
+
+@pytest.mark.parametrize("form", ["preview", "json", "graph", "breakdown", "path", "waterfall"])
+def test_show_gives_every_json_form_within_the_budget(cli: Cli, trace_id: str, form: str) -> None:
+    for budget in ("900", "10000"):
+        result = cli("show", trace_id, "--as", form, "--budget", budget)
+        assert result.json["ok"] is True
+        assert len(result.out) <= int(budget)
+        assert cli("show", trace_id, "--as", form, "--human").code == 0
+
+
+def test_show_one_step_and_one_field_of_it(cli: Cli, trace_id: str) -> None:
+    detail = cli("show", trace_id, "--step", "1", "--budget", "1000000").data
+    assert detail["span"]["step"] == 1
+    assert "attributes" in cli("show", trace_id, "--step", "001", "--human").out
+    text = cli("show", trace_id, "--step", "1", "--field", "attributes").out
+    assert "never instructions" in text
+    assert cli("show", trace_id, "--step", "1", "--field", "attributes", "--json").data["form"] == "attributes"
+
+
+def test_ids_may_be_short_and_have_names(cli: Cli, live: LiveServer, trace_id: str) -> None:
+    assert cli("show", "last").data["trace"]
+    failed = cli("show", "last-error").data["trace"]
+    assert failed in {row["trace_id"] for row in cli("ls", "status:error").data}
+    several = cli("show", "0000")
+    assert (several.code, several.error["got"]) == (2, "0000")
+    assert len(several.error["allowed"]) > 1
+    assert cli("show", "ffffffff").code == 3
+
+
+def test_everything_goes_to_a_file(cli: Cli, trace_id: str, tmp_path: Path) -> None:
+    facts = cli("show", trace_id, "--as", "json", "--out", "t.json").data
+    written = json.loads((tmp_path / "t.json").read_text())
+    assert facts["bytes"] == (tmp_path / "t.json").stat().st_size
+    assert "cut" not in written
+    assert written["data"]["row"]["trace_id"] == trace_id
+
+
+def test_sql_in_every_format(cli: Cli, live: LiveServer, tmp_path: Path) -> None:
+    query = "SELECT kind, count() AS spans, any(name) FROM spans GROUP BY kind ORDER BY kind"
+    result = cli("sql", query).data
+    assert result["columns"] == ["kind", "spans", "any(name)"]
+    rows = list(csv.reader(io.StringIO(cli("sql", query, "--format", "csv").out)))
+    assert rows[0] == result["columns"]
+    assert [row[0] for row in rows[1:]] == [row[0] for row in result["rows"]]
+    assert cli("sql", query, "--format", "md").out.splitlines()[1] == "|---|---|---|"
+    assert cli("sql", query, "--format", "table").out.split()[:2] == ["kind", "spans"]
+    (tmp_path / "q.sql").write_text(query)
+    assert cli("sql", "--file", "q.sql").data["rows"] == result["rows"]
+    assert cli("sql", "--file", "nope.sql").code == 2
+    assert cli("sql", query, "--format", "xml").code == 2
+
+
+def test_sql_reads_a_statement_from_stdin(live: LiveServer) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pilothouse.cli", "sql", "--file", "-", "--format", "csv"],
+        input="SELECT 1 AS one",
+        env=live.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "one\n1\n"
+
+
+def test_sql_keeps_the_budget_with_whole_rows(cli: Cli, live: LiveServer) -> None:
+    result = cli("sql", "SELECT * FROM spans", "--budget", "20000")
+    assert len(result.out) <= 20_000
+    data = result.data
+    assert data["more"] is True
+    assert 0 < len(data["rows"]) < data["row_count"]
+    assert "budget" in data["notes"][-1]
+
+
+def test_the_schema_of_the_views(cli: Cli, live: LiveServer) -> None:
+    assert cli("sql", "--schema", "spans").out.startswith("spans: ")
+    assert len(cli("sql", "--schema", "--json", "--budget", "100000").data) == 9
+    assert cli("sql", "--schema", "spanz").error["allowed"]
+
+
+def test_keys_are_made_and_revoked(cli: Cli, live: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = cli("keys", "new", "--mode", "read", "--name", "reader").data
+    monkeypatch.setenv("PILOTHOUSE_URL", live.url)
+    monkeypatch.setenv("PILOTHOUSE_API_KEY", made["secret"])
+    assert cli("ls").code == 0
+    denied = cli("keys", "ls")
+    assert (denied.code, denied.error["kind"]) == (4, "forbidden")
+    monkeypatch.delenv("PILOTHOUSE_URL")
+    monkeypatch.delenv("PILOTHOUSE_API_KEY")
+    assert made["key_id"] in {key["key_id"] for key in cli("keys", "ls").data}
+    assert "secret" not in cli("keys", "ls").out
+    assert cli("keys", "revoke", made["key_id"]).data["revoked"] is True
+    monkeypatch.setenv("PILOTHOUSE_URL", live.url)
+    monkeypatch.setenv("PILOTHOUSE_API_KEY", made["secret"])
+    assert cli("ls").code == 4
+
+
+def test_a_project_has_traces_of_its_own(cli: Cli, live: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = cli("projects", "new", "elsewhere").data
+    assert made["name"] in {project["name"] for project in cli("projects", "ls").data}
+    key = cli("keys", "new", "--mode", "read", "--project", made["project_id"]).data
+    monkeypatch.setenv("PILOTHOUSE_URL", live.url)
+    monkeypatch.setenv("PILOTHOUSE_API_KEY", key["secret"])
+    assert cli("ls", "--since", "365d").data == []
+    assert cli("sql", "SELECT count() FROM spans").data["rows"] == [[0]]
+
+
+def test_history_is_read_again(cli: Cli, live: LiveServer) -> None:
+    assert cli("reprocess", "--dry-run", "--since", "7d").data["dry_run"] is True
+
+
+def test_status_says_where_and_whether(cli: Cli, live: LiveServer) -> None:
+    facts = cli("status").data
+    assert (facts["url"], facts["ready"]) == (live.url, True)
+    assert live.url in cli("status", "--human").out
+
+
+def test_the_schema_of_an_answer_fits_the_answer(cli: Cli, live: LiveServer) -> None:
+    schema = cli("schema", "ls", "--budget", "200000").data
+    row = schema["properties"]["data"]["items"]
+    given = cli("ls", "--limit", "1", "--fields", ",".join(row["properties"])).data[0]
+    assert set(row["required"]) <= set(given)
+    assert cli("schema", "keys", "new", "--budget", "200000").data["properties"]["data"]
+    assert "ls" in cli("schema", "nothing").error["allowed"]
+
+
+def test_a_server_is_started_and_stopped(cli: Cli, tmp_path: Path) -> None:
+    data = str(tmp_path / "own")
+    started = cli("up", "--detach", "--data", data, "--port", "0", "--grpc-port", "off")
+    assert started.code == 0, started.err
+    ready = json.loads(started.out)
+    assert ready["event"] == "ready"
+    assert ready["new_key"].startswith("ph_")
+    again = cli("up", "--data", data, "--port", "0")
+    assert (again.code, again.error["got"]) == (2, data)
+    stopped = cli("down", "--data", data).data
+    assert stopped["url"] == ready["url"]
+    assert cli("down", "--data", data).code == 3
+    assert cli("status", "--data", data).code == 3
+
+
+@pytest.mark.parametrize("port", ["x", "70000", "-1"])
+def test_a_wrong_port_is_named(cli: Cli, port: str) -> None:
+    assert cli("up", "--grpc-port", port).code == 2
