@@ -154,6 +154,17 @@ CLIENTS = (
         signals=("traces", "logs", "metrics"),
     ),
     Client(
+        name="google-adk-content",
+        program="google_adk_own.py",
+        environment="clients-pinned",
+        modules=("google.adk",),
+        signals=("traces", "logs", "metrics"),
+        variables={
+            "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental",
+            "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_AND_EVENT",
+        },
+    ),
+    Client(
         name="mlflow",
         program="mlflow_own.py",
         environment="clients-mlflow",
