@@ -7,12 +7,15 @@ and the ingest worker. Killed at any moment, all three end, and the next start g
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -156,6 +159,20 @@ def _answer_browsers(app: FastAPI, pages: PageProvider) -> None:
     app.add_exception_handler(HTTPException, unknown)
 
 
+class _HttpServer(uvicorn.Server):
+    """uvicorn ends the process by the signal it was sent once it has stopped; here, more is to be closed after it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leave signals to :meth:`end`."""
+        yield
+
+    def end(self) -> None:
+        """Stop in order; the second time at once."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
 async def _serve(options: UpOptions, state: ServerState, listening: socket.socket, new_key: str) -> None:
     host, port = listening.getsockname()[:2]
     url = f"http://{_shown(host)}:{port}"
@@ -167,7 +184,7 @@ async def _serve(options: UpOptions, state: ServerState, listening: socket.socke
         grpc = GrpcServer(intake, host=options.host, port=options.grpc_port)
         await grpc.start()
         grpc_address = f"http://{_shown(options.host)}:{grpc.port}"
-    server = uvicorn.Server(
+    server = _HttpServer(
         uvicorn.Config(
             build(state, intake, url=url, grpc=grpc_address),
             log_level="warning",
@@ -178,6 +195,8 @@ async def _serve(options: UpOptions, state: ServerState, listening: socket.socke
             h11_max_incomplete_event_size=64 * 1024,
         )
     )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, server.end)
     housekeeping = Housekeeping(state, intake)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     while not server.started and not serving.done():
