@@ -99,37 +99,55 @@ _METADATA_SLOTS: Final = {
 _METADATA_KEYS: Final = ("metadata", "langfuse.trace.metadata")
 
 
+_SPAN_SLOTS: Final = (
+    ("session_id", SESSION_KEYS),
+    ("user_id", USER_KEYS),
+    ("feature", FEATURE_KEYS),
+    ("environment", ENVIRONMENT_KEYS),
+    ("agent_version", VERSION_KEYS),
+)
+_RESOURCE_SLOTS: Final = (
+    ("environment", ENVIRONMENT_KEYS),
+    ("agent_version", (*VERSION_KEYS, "service.version")),
+    ("session_id", ("session.id",)),
+    ("user_id", ("user.id", "enduser.id")),
+    ("feature", FEATURE_KEYS),
+)
+
+
+def _places(slots: tuple[tuple[str, tuple[str, ...]], ...]) -> dict[str, tuple[int, str]]:
+    """For each key its rank and the field it fills: a span has few of the many keys, so they are looked up once."""
+    keys = [(key, slot) for slot, names in slots for key in names]
+    return {key: (rank, slot) for rank, (key, slot) in enumerate(keys)}
+
+
+_SPAN_PLACES: Final = _places(_SPAN_SLOTS)
+_RESOURCE_PLACES: Final = _places(_RESOURCE_SLOTS)
+_TAG_KEYS: Final = frozenset(TAG_KEYS)
+
+
 def fill_identity(span: RawSpan, draft: Draft) -> None:
     """Fill what the dialect left empty, from the span's attributes, then from its resource."""
     attributes = span.attributes
     resource = span.emitter.resource
-    draft.session_id = draft.session_id or values.first_word(attributes, SESSION_KEYS)
-    draft.user_id = draft.user_id or values.first_word(attributes, USER_KEYS)
-    draft.feature = draft.feature or values.first_word(attributes, FEATURE_KEYS)
-    if not draft.tags:
+    _fill(attributes, _SPAN_PLACES, draft)
+    if not draft.tags and not _TAG_KEYS.isdisjoint(attributes):
         for key in TAG_KEYS:
             if key in attributes and (tags := values.words(attributes[key])):
                 draft.tags = tags
                 break
     if not draft.session_id or not draft.user_id:
         _fill_from_metadata(attributes, draft)
-    draft.environment = (
-        draft.environment
-        or values.first_word(attributes, ENVIRONMENT_KEYS)
-        or values.first_word(resource, ENVIRONMENT_KEYS)
-    )
-    draft.agent_version = (
-        draft.agent_version
-        or values.first_word(attributes, VERSION_KEYS)
-        or values.first_word(resource, VERSION_KEYS)
-        or values.word(resource.get("service.version"))
-    )
-    if resource:
-        draft.session_id = draft.session_id or values.first_word(resource, ("session.id",))
-        draft.user_id = draft.user_id or values.first_word(resource, ("user.id", "enduser.id"))
-        draft.feature = draft.feature or values.first_word(resource, ("pilothouse.feature", "feature"))
+    _fill(resource, _RESOURCE_PLACES, draft)
     if draft.kind == "agent" and not draft.agent:
         draft.agent = _service_name(resource)
+
+
+def _fill(attributes: Mapping[str, Any], places: dict[str, tuple[int, str]], draft: Draft) -> None:
+    for key in sorted(attributes.keys() & places.keys(), key=places.__getitem__):
+        slot = places[key][1]
+        if not getattr(draft, slot):
+            setattr(draft, slot, values.word(attributes[key]))
 
 
 def _service_name(resource: Mapping[str, Any]) -> str:

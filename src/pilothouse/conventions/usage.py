@@ -69,14 +69,20 @@ class Counts:
             self.reported.append((key, found))
 
 
-def take_counts(attributes: Mapping[str, Any], table: Iterable[tuple[str, Slot]]) -> Counts:
-    """The counts under the keys of a table; of several keys for one slot the first good one wins."""
-    counts = Counts()
-    for key, slot in table:
-        value = attributes.get(key)
-        if value is not None:
-            counts.take(slot, key, value)
-    return counts
+class CountTable:
+    """Which attribute holds which count; of several for one slot the first good one wins."""
+
+    __slots__ = ("_places",)
+
+    def __init__(self, keys: Iterable[tuple[str, Slot]]) -> None:
+        self._places: dict[str, tuple[int, Slot]] = {key: (rank, slot) for rank, (key, slot) in enumerate(keys)}
+
+    def take(self, attributes: Mapping[str, Any]) -> Counts:
+        """The counts among the attributes. A span has few of the many keys, so they are looked up once."""
+        counts = Counts()
+        for key in sorted(attributes.keys() & self._places.keys(), key=self._places.__getitem__):
+            counts.take(self._places[key][1], key, attributes[key])
+        return counts
 
 
 def settle_usage(

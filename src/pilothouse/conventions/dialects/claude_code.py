@@ -7,7 +7,7 @@ from typing import Any, Final
 from pilothouse.conventions import values
 from pilothouse.conventions.draft import Draft
 from pilothouse.conventions.messages import read_messages
-from pilothouse.conventions.usage import Slot, settle_usage, take_counts
+from pilothouse.conventions.usage import CountTable, settle_usage
 from pilothouse.records import Kind, RawSpan
 
 from . import otel_genai
@@ -28,11 +28,13 @@ _KINDS: Final[dict[str, Kind]] = {
     "hook": "other",
     "assistant_response": "other",
 }
-_USAGE: Final[tuple[tuple[str, Slot], ...]] = (
-    ("input_tokens", "input"),
-    ("output_tokens", "output"),
-    ("cache_read_tokens", "cache_read"),
-    ("cache_creation_tokens", "cache_write"),
+_USAGE: Final = CountTable(
+    (
+        ("input_tokens", "input"),
+        ("output_tokens", "output"),
+        ("cache_read_tokens", "cache_read"),
+        ("cache_creation_tokens", "cache_write"),
+    )
 )
 _DETAILS: Final = ("full_command", "file_path", "skill_name", "subagent_type", "tool_parameters")
 _REDACTED: Final = "<REDACTED>"
@@ -106,7 +108,7 @@ def _read_model(span: RawSpan, draft: Draft) -> None:
         if text:
             setattr(draft, slot, read_messages(text, role))
             draft.consumed.add(key)
-    counts = take_counts(attributes, _USAGE)
+    counts = _USAGE.take(attributes)
     if counts.reported or counts.malformed:
         settle_usage(draft, counts, rule="claude-code", habit="exclusive")
 

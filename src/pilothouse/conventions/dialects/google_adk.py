@@ -11,8 +11,8 @@ from pilothouse.conventions.draft import Draft
 from pilothouse.conventions.messages import read_messages
 from pilothouse.conventions.providers import provider_of_model
 from pilothouse.conventions.tools import tool_definitions
-from pilothouse.conventions.usage import Counts, Slot, settle_usage, take_counts
-from pilothouse.records import RawSpan
+from pilothouse.conventions.usage import Counts, CountTable, Slot, settle_usage
+from pilothouse.records import Message, Part, RawSpan, message
 
 from . import otel_genai
 
@@ -27,7 +27,8 @@ _GEMINI_USAGE: Final[tuple[tuple[str, str, Slot], ...]] = (
     ("cached_content_token_count", "cachedContentTokenCount", "cache_read"),
     ("thoughts_token_count", "thoughtsTokenCount", "reasoning"),
 )
-_REASONING_KEYS: Final[tuple[tuple[str, Slot], ...]] = (("gen_ai.usage.experimental.reasoning_tokens", "reasoning"),)
+_REASONING_KEY: Final = "gen_ai.usage.experimental.reasoning_tokens"
+_USAGE: Final = CountTable((*otel_genai.USAGE_KEYS, (_REASONING_KEY, "reasoning")))
 
 
 def read(span: RawSpan, draft: Draft) -> None:
@@ -66,7 +67,24 @@ def read(span: RawSpan, draft: Draft) -> None:
         draft.tool_call_id = ""
     if draft.kind == "chain" and draft.tool_name == "(merged tools)":
         draft.tool_name = ""
+    draft.output = _one_stream(draft.output)
     _drop_placeholders(attributes, draft)
+
+
+def _one_stream(output: tuple[Message, ...]) -> tuple[Message, ...]:
+    """A streamed answer, which ADK reports chunk by chunk as if each were an answer, as one message."""
+    if len(output) < 2 or any(item.finish_reason for item in output[:-1]):
+        return output
+    if any(item.role != "assistant" for item in output):
+        return output
+    parts: list[Part] = []
+    for part in (part for item in output for part in item.parts):
+        last = parts[-1] if parts else None
+        if last is not None and last.type == part.type and part.type in ("text", "reasoning"):
+            parts[-1] = Part(type=part.type, text=last.text + part.text, extra=last.extra)
+        else:
+            parts.append(part)
+    return (message("assistant", tuple(parts), finish_reason=output[-1].finish_reason),)
 
 
 def _captured(attributes: Mapping[str, Any], key: str) -> str:
@@ -122,8 +140,8 @@ def _read_usage(attributes: Mapping[str, Any], response: Mapping[str, Any], draf
     apart = bool(counts.reported)
     if not apart:
         # Gemini counts thoughts beside the output; under the convention's own names ADK has added them up already.
-        counts = take_counts(attributes, (*otel_genai.USAGE_KEYS, *_REASONING_KEYS))
-        apart = _REASONING_KEYS[0][0] in attributes
+        counts = _USAGE.take(attributes)
+        apart = _REASONING_KEY in attributes
     if counts.reported or counts.malformed:
         scope = "aggregate" if draft.kind == "agent" else "leaf"
         settle_usage(draft, counts, rule="google-adk", habit="inclusive", reasoning_apart=apart, scope=scope)

@@ -11,14 +11,14 @@ from pilothouse.conventions.draft import Draft
 from pilothouse.conventions.emitters import emission_of, habit_of
 from pilothouse.conventions.messages import read_messages
 from pilothouse.conventions.tools import tool_definitions
-from pilothouse.conventions.usage import Slot, settle_usage, take_counts
+from pilothouse.conventions.usage import CountTable, settle_usage
 from pilothouse.records import Message, RawSpan
 
 from . import otel_genai
 
 NAME: Final = "logfire"
 
-_RUN_TOTALS: Final[tuple[tuple[str, Slot], ...]] = tuple(
+_RUN_TOTALS: Final = CountTable(
     (key.replace("gen_ai.usage.", "gen_ai.aggregated_usage."), slot)
     for key, slot in otel_genai.USAGE_KEYS
     if key.startswith("gen_ai.usage.")
@@ -123,11 +123,11 @@ def _read_request_parameters(attributes: Mapping[str, Any], draft: Draft) -> Non
         draft.tools = tool_definitions(definitions)
         if draft.tools and "gen_ai.tool.definitions" in attributes:
             draft.consumed.add("gen_ai.tool.definitions")
-    rest = {
-        key: value
-        for key, value in given.items()
-        if key not in ("function_tools", "output_tools") and value is not None and value != []
-    }
+    # The instructions are repeated here where they stand under the convention's own name.
+    held = {"function_tools", "output_tools"} | (
+        {"instruction_parts"} if "gen_ai.system_instructions" in attributes else set[str]()
+    )
+    rest = {key: value for key, value in given.items() if key not in held and value is not None and value != []}
     otel_genai.read_parameters(attributes, draft)
     if rest:
         draft.parameters = {**draft.parameters, "model_request": rest}
@@ -137,7 +137,7 @@ def _read_request_parameters(attributes: Mapping[str, Any], draft: Draft) -> Non
 
 def _read_totals(span: RawSpan, draft: Draft) -> None:
     """The totals of a run, which its model calls report again one by one."""
-    counts = take_counts(span.attributes, _RUN_TOTALS)
+    counts = _RUN_TOTALS.take(span.attributes)
     if not counts.reported and not counts.malformed:
         return
     emission = emission_of(span.emitter.scope_name, NAME)

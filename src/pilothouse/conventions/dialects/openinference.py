@@ -13,7 +13,7 @@ from pilothouse.conventions.flattened import Flattened
 from pilothouse.conventions.messages import read_conversation, read_messages
 from pilothouse.conventions.providers import provider_id, provider_of_model
 from pilothouse.conventions.tools import tool_definitions
-from pilothouse.conventions.usage import Slot, settle_usage, take_counts
+from pilothouse.conventions.usage import CountTable, settle_usage
 from pilothouse.records import Document, Kind, RawSpan
 
 NAME: Final = "openinference"
@@ -42,16 +42,18 @@ _LISTS: Final = frozenset(
         "reranker.output_documents",
     }
 )
-_USAGE: Final[tuple[tuple[str, Slot], ...]] = (
-    ("llm.token_count.prompt", "input"),
-    ("llm.token_count.completion", "output"),
-    ("llm.token_count.total", "total"),
-    ("llm.token_count.prompt_details.cache_read", "cache_read"),
-    ("llm.token_count.prompt_details.cache_write", "cache_write"),
-    ("llm.token_count.prompt_details.cache_input", "cache_read"),
-    ("llm.token_count.prompt_details.audio", "audio_input"),
-    ("llm.token_count.completion_details.reasoning", "reasoning"),
-    ("llm.token_count.completion_details.audio", "audio_output"),
+_USAGE: Final = CountTable(
+    (
+        ("llm.token_count.prompt", "input"),
+        ("llm.token_count.completion", "output"),
+        ("llm.token_count.total", "total"),
+        ("llm.token_count.prompt_details.cache_read", "cache_read"),
+        ("llm.token_count.prompt_details.cache_write", "cache_write"),
+        ("llm.token_count.prompt_details.cache_input", "cache_read"),
+        ("llm.token_count.prompt_details.audio", "audio_input"),
+        ("llm.token_count.completion_details.reasoning", "reasoning"),
+        ("llm.token_count.completion_details.audio", "audio_output"),
+    )
 )
 _MODELS: Final = ("llm.response.model_name", "llm.model_name", "embedding.model_name", "reranker.model_name")
 _HELD_PARAMETERS: Final = frozenset(
@@ -272,7 +274,7 @@ def _read_usage(span: RawSpan, response: Response | None, draft: Draft) -> None:
         pieces = [values.money(attributes.get(f"llm.cost.{name}")) for name in ("prompt", "completion")]
         known = [piece for piece in pieces if piece is not None]
         draft.cost_given_usd = total if total is not None else (sum(known[1:], start=known[0]) if known else None)
-    counts = take_counts(attributes, _USAGE)
+    counts = _USAGE.take(attributes)
     if not counts.reported and not counts.malformed:
         return
     take_details(response, counts, "output.value")

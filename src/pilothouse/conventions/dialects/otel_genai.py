@@ -11,7 +11,7 @@ from pilothouse.conventions.emitters import emission_of, habit_of, note_dropped_
 from pilothouse.conventions.messages import read_messages, read_system, with_system
 from pilothouse.conventions.providers import provider_id, provider_of_model
 from pilothouse.conventions.tools import tool_definitions
-from pilothouse.conventions.usage import Slot, settle_usage, take_counts
+from pilothouse.conventions.usage import CountTable, Slot, settle_usage
 from pilothouse.records import Document, Kind, Message, RawEvent, RawSpan
 
 NAME: Final = "otel_genai"
@@ -88,6 +88,8 @@ USAGE_KEYS: Final[tuple[tuple[str, Slot], ...]] = (
     ("gen_ai.usage.details.output_audio_tokens", "audio_output"),
 )
 
+_USAGE: Final = CountTable(USAGE_KEYS)
+
 _PARAMETERS: Final = (
     "max_tokens",
     "temperature",
@@ -160,7 +162,7 @@ def read_usage(span: RawSpan, draft: Draft) -> None:
     """Read the token counts; on an agent or chain they repeat what its calls report, until the trace says otherwise."""
     if draft.usage is not None:
         return
-    counts = take_counts(span.attributes, USAGE_KEYS)
+    counts = _USAGE.take(span.attributes)
     if not counts.reported and not counts.malformed:
         return
     emission = emission_of(span.emitter.scope_name, draft.dialect)
@@ -182,7 +184,11 @@ def read_cost(attributes: Mapping[str, Any], draft: Draft) -> None:
         if key in attributes:
             draft.cost_given_usd = values.money(attributes[key])
             return
-    pieces = [values.money(attributes.get(key)) for key in ("gen_ai.usage.input_cost", "gen_ai.usage.output_cost")]
+    pieces = [
+        values.money(attributes[key])
+        for key in ("gen_ai.usage.input_cost", "gen_ai.usage.output_cost")
+        if key in attributes
+    ]
     known = [piece for piece in pieces if piece is not None]
     if known:
         draft.cost_given_usd = sum(known[1:], start=known[0])

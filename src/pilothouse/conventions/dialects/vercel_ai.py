@@ -11,25 +11,27 @@ from pilothouse.conventions.draft import Draft
 from pilothouse.conventions.messages import read_messages
 from pilothouse.conventions.providers import provider_id, provider_of_model
 from pilothouse.conventions.tools import tool_definitions
-from pilothouse.conventions.usage import Counts, Habit, Slot, settle_usage, take_counts
+from pilothouse.conventions.usage import Counts, CountTable, Habit, settle_usage
 from pilothouse.records import Kind, RawSpan
 
 from . import otel_genai
 
 NAME: Final = "vercel_ai"
 
-_USAGE: Final[tuple[tuple[str, Slot], ...]] = (
-    ("ai.usage.inputTokens", "input"),
-    ("ai.usage.promptTokens", "input"),
-    ("ai.usage.tokens", "input"),
-    ("ai.usage.outputTokens", "output"),
-    ("ai.usage.completionTokens", "output"),
-    ("ai.usage.totalTokens", "total"),
-    ("ai.usage.inputTokenDetails.cacheReadTokens", "cache_read"),
-    ("ai.usage.cachedInputTokens", "cache_read"),
-    ("ai.usage.inputTokenDetails.cacheWriteTokens", "cache_write"),
-    ("ai.usage.outputTokenDetails.reasoningTokens", "reasoning"),
-    ("ai.usage.reasoningTokens", "reasoning"),
+_USAGE: Final = CountTable(
+    (
+        ("ai.usage.inputTokens", "input"),
+        ("ai.usage.promptTokens", "input"),
+        ("ai.usage.tokens", "input"),
+        ("ai.usage.outputTokens", "output"),
+        ("ai.usage.completionTokens", "output"),
+        ("ai.usage.totalTokens", "total"),
+        ("ai.usage.inputTokenDetails.cacheReadTokens", "cache_read"),
+        ("ai.usage.cachedInputTokens", "cache_read"),
+        ("ai.usage.inputTokenDetails.cacheWriteTokens", "cache_write"),
+        ("ai.usage.outputTokenDetails.reasoningTokens", "reasoning"),
+        ("ai.usage.reasoningTokens", "reasoning"),
+    )
 )
 _UNCACHED: Final = "ai.usage.inputTokenDetails.noCacheTokens"
 
@@ -155,7 +157,7 @@ def _read_values(attributes: Mapping[str, Any], draft: Draft) -> None:
 
 
 def _read_usage(attributes: Mapping[str, Any], draft: Draft) -> None:
-    counts = take_counts(attributes, _USAGE)
+    counts = _USAGE.take(attributes)
     if not counts.reported and not counts.malformed:
         return
     habit: Habit = "exclusive" if draft.provider in ("anthropic", "aws") else "inclusive"
