@@ -165,6 +165,12 @@ CLIENTS = (
         },
     ),
     Client(
+        name="google-adk-old",
+        program="google_adk_old.py",
+        environment="clients-adk-old",
+        modules=("google.adk",),
+    ),
+    Client(
         name="mlflow",
         program="mlflow_own.py",
         environment="clients-mlflow",

@@ -1,7 +1,7 @@
 """Make the environments of the real clients: `python -m tests.clients.install_clients [clients clients-pinned node ...]`.
 
 Each dependency group becomes a virtual environment `.venv-<group>` beside the project, and `node` runs `npm ci`.
-Without arguments everything is installed but the large `clients-mlflow`.
+Without arguments everything is installed but the large `clients-mlflow` and `clients-adk-old`.
 """
 
 import subprocess
