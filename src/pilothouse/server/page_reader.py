@@ -56,7 +56,7 @@ class PageReader:
 
     def row(self, trace_id: str) -> TraceRow:
         """A trace as a whole."""
-        return traces.row(self._store, self._project, trace_id)
+        return traces.head(self._store, self._project, trace_id).row
 
     def waterfall(self, trace_id: str) -> Waterfall:
         """A whole trace as columns."""
@@ -98,7 +98,7 @@ class PageReader:
 
     def overview(self, since_ns: int, until_ns: int, text: str) -> Overview:
         """Charts, totals and tables of a window."""
-        return traces.overview(self._store, self._project, TraceQuery(text=text, since_ns=since_ns, until_ns=until_ns))
+        return traces.overview(self._store, self._project, since_ns=since_ns, until_ns=until_ns, text=text)
 
     def doctor(self, since_ns: int, until_ns: int) -> Doctor:
         """What keeps the recorded picture from being the whole truth."""

@@ -131,7 +131,7 @@ class ApiProvider:
             name="intake_refused_total",
             help="Requests refused.",
             type="counter",
-            samples=tuple(({"reason": reason}, count) for reason, count in snapshot.refused_by_reason().items()),
+            samples=tuple(({"reason": reason}, count) for reason, count in snapshot.refused_by_reason.items()),
         )
         for name in ("spans", "repeated_spans", "amended_spans", "logs", "points", "scores", "undecodable"):
             yield Metric(
