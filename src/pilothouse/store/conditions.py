@@ -41,9 +41,18 @@ _NUMBER = {
     "errors": "errors",
 }
 
+LATEST_NS = 4_102_444_800_000_000_000
+"""The year 2100: no bound at all."""
+
 TEXT_FIELDS = (*_TEXT, *_LIST, "provider", "error", "id")
 NUMBER_FIELDS = tuple(_NUMBER)
-FACET_FIELDS = (*_TEXT, *_LIST)
+FACET_COLUMNS = {
+    **{name: (sql, False) for name, sql in _TEXT.items()},
+    **{name: (sql, True) for name, sql in _LIST.items()},
+    # The agent asked is not always a span of its own, so it may be missing in the list of agents.
+    "agent": ("arrayFilter(x -> x != '', arrayConcat([agent], agents))", True),
+}
+"""Fields whose values can be counted: the column or expression, and whether a trace has several."""
 
 
 # What started in the range cannot have arrived before it; a day of grace for senders whose clock is ahead. The first
@@ -101,10 +110,21 @@ def window(where: Where, project: str, since_ns: int, until_ns: int, *, time: st
     )
 
 
-def filtered(project: str, since_ns: int, until_ns: int, conditions: Iterable[Condition]) -> Where:
-    """The condition on ``trace`` for a project, a time range and filters."""
+def is_dear(condition: Condition) -> bool:
+    """True for a filter that looks into spans or messages: it costs more the longer the time range is."""
+    return condition.field in ("text", "provider", "error") or condition.field.startswith(("attr.", "resource."))
+
+
+def filtered(
+    project: str, since_ns: int, until_ns: int, conditions: Iterable[Condition], *, spans_until_ns: int = LATEST_NS
+) -> Where:
+    """The condition on ``trace`` for a project, a time range and filters.
+
+    ``spans_until_ns`` bounds the reads of spans and messages: nothing of these traces may have started later.
+    """
     where = Where()
     window(where, project, since_ns, until_ns)
+    where.params["spans_until"] = spans_until_ns
     for condition in conditions:
         sql = _condition(where, condition)
         where.add(f"NOT ({sql})" if condition.negated else f"({sql})")
@@ -180,7 +200,14 @@ def _in_spans(sql: str) -> str:
 def _spans_with(sql: str) -> str:
     return (
         "SELECT trace_id FROM {db}.span WHERE project_id = {project:String}"
-        f" AND {ARRIVED} AND start_time >= fromUnixTimestamp64Nano({{since:Int64}}, 'UTC') AND {sql}"
+        f" AND {ARRIVED} AND {_started('start_time')} AND {sql}"
+    )
+
+
+def _started(column: str) -> str:
+    return (
+        f"{column} >= fromUnixTimestamp64Nano({{since:Int64}}, 'UTC')"
+        f" AND {column} < fromUnixTimestamp64Nano({{spans_until:Int64}}, 'UTC')"
     )
 
 
@@ -190,7 +217,7 @@ def _said(where: Where, words: str) -> str:
     name, phrase = where.name(words), has_phrase(words)
     return (
         "trace_id IN (SELECT trace_id FROM {db}.message WHERE project_id = {project:String} AND scope != ''"
-        f" AND {ARRIVED} AND {words_in_message(name, phrase=phrase)}"
+        f" AND {ARRIVED} AND {_started('time')} AND {words_in_message(name, phrase=phrase)}"
         f" UNION ALL {_spans_with(words_in_span(name, phrase=phrase))})"
     )
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import orjson
 
-from .conditions import TOTAL_TOKENS, TRACE_STATUS, Condition, filtered
+from .conditions import LATEST_NS, TOTAL_TOKENS, TRACE_STATUS, Condition, filtered
 from .schema import SPAN, TOKEN_BUCKETS
 from .trace_store import TraceStore
 
@@ -76,12 +76,13 @@ def find_traces(
     order: Order,
     limit: int,
     after: tuple[int, str] | None = None,
+    spans_until_ns: int = LATEST_NS,
 ) -> FoundPage:
     """The ids of the traces that fit, in order; ``after`` is the key and id of the last one already seen.
 
     The total is 0 where ``after`` is given: whoever goes on knows it from the first page.
     """
-    where = filtered(project, since_ns, until_ns, conditions)
+    where = filtered(project, since_ns, until_ns, conditions, spans_until_ns=spans_until_ns)
     key, direction = _KEYS[order]
     total = "count() OVER ()"
     if after is not None:
@@ -100,6 +101,22 @@ def find_traces(
     )
     found = tuple(Found(trace_id=row[0], key=row[1], received_day=row[2]) for row in table.rows)
     return FoundPage(traces=found, total=table.rows[0][3] if table.rows else 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """What lies in a time range, roughly: versions of a trace not merged yet count each."""
+
+    traces: int
+    longest_ns: int
+
+
+def extent(store: TraceStore, project: str, since_ns: int, until_ns: int) -> Extent:
+    """How many traces started in a range, and how long the longest took."""
+    where = filtered(project, since_ns, until_ns, ())
+    sql = f"SELECT count(), max(duration_ns) FROM {{db}}.trace WHERE {where.sql}"
+    ((traces, longest),) = store.query(sql, where.params).rows
+    return Extent(traces=traces, longest_ns=longest)
 
 
 def any_trace(store: TraceStore, project: str, since_ns: int, until_ns: int, conditions: Sequence[Condition]) -> bool:

@@ -1,20 +1,29 @@
 """Reading traces: search, show, chart, explain. Every verb is a plain function of a store and a project."""
 
+from .charts import FACET_FIELDS, facets, heatmap, overview
+from .cost_why import cost_why
 from .detail import span
+from .doctor import doctor
 from .filters import FIELDS, parse_filter
+from .fleet import fleet
 from .graph import graph
 from .jsons import Cut, as_json, dumps, fit, money_text
-from .load import load, waterfall
+from .load import head, load, waterfall
 from .model import DEFAULT_BUDGET, FORMS, SORTS, Form, Sort, TraceQuery
 from .paths import breakdown, critical_path
 from .render import media_type, render
 from .resolve import resolve
 from .search import search
+from .sessions import session, session_text, sessions
+from .spending import costs
+from .stats import store_stats
+from .text_search import text_search
 from .transcripts import transcript
 from .windows import Range, parse_moment, time_range
 
 __all__ = [
     "DEFAULT_BUDGET",
+    "FACET_FIELDS",
     "FIELDS",
     "FORMS",
     "SORTS",
@@ -25,19 +34,32 @@ __all__ = [
     "TraceQuery",
     "as_json",
     "breakdown",
+    "cost_why",
+    "costs",
     "critical_path",
+    "doctor",
     "dumps",
+    "facets",
     "fit",
+    "fleet",
     "graph",
+    "head",
+    "heatmap",
     "load",
     "media_type",
     "money_text",
+    "overview",
     "parse_filter",
     "parse_moment",
     "render",
     "resolve",
     "search",
+    "session",
+    "session_text",
+    "sessions",
     "span",
+    "store_stats",
+    "text_search",
     "time_range",
     "transcript",
     "waterfall",

@@ -25,6 +25,9 @@ class Cursor:
     until_ns: int
     total: int
     assumed: bool
+    """The range was not named by the caller."""
+    exact: bool = True
+    """Whether the total is."""
 
 
 def digest(*parts: object) -> str:
@@ -34,7 +37,8 @@ def digest(*parts: object) -> str:
 
 def write_cursor(cursor: Cursor, query: str) -> str:
     """The cursor as text, good for the query with this digest."""
-    fields = [query, cursor.key, cursor.id, cursor.since_ns, cursor.until_ns, cursor.total, int(cursor.assumed)]
+    fields = [query, cursor.key, cursor.id, cursor.since_ns, cursor.until_ns, cursor.total]
+    fields += [int(cursor.assumed), int(cursor.exact)]
     return base64.urlsafe_b64encode(orjson.dumps(fields)).decode().rstrip("=")
 
 
@@ -47,7 +51,7 @@ def read_cursor(text: str, query: str) -> Cursor:
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         fields = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        found, key, id, since_ns, until_ns, total, assumed = fields
+        found, key, id, since_ns, until_ns, total, assumed, exact = fields
         numbers = (key, since_ns, until_ns, total)
         if not isinstance(id, str) or len(id) > 2_000 or any(type(n) is not int or abs(n) > _INT64 for n in numbers):
             raise ValueError
@@ -55,4 +59,12 @@ def read_cursor(text: str, query: str) -> Cursor:
         raise BadRequest("this is no cursor", got=text[:80], fix="start again without a cursor") from None
     if found != query:
         raise BadRequest("this cursor belongs to another query or order", fix="start again without a cursor")
-    return Cursor(key=key, id=id, since_ns=since_ns, until_ns=until_ns, total=total, assumed=bool(assumed))
+    return Cursor(
+        key=key,
+        id=id,
+        since_ns=since_ns,
+        until_ns=until_ns,
+        total=total,
+        assumed=bool(assumed),
+        exact=bool(exact),
+    )

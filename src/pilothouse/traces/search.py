@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pilothouse.records import BadRequest
 from pilothouse.store import TraceStore
-from pilothouse.store.conditions import Condition
-from pilothouse.store.trace_reads import any_trace, find_traces, trace_rows
+from pilothouse.store.conditions import LATEST_NS, Condition, is_dear
+from pilothouse.store.trace_reads import Found, any_trace, extent, find_traces, trace_rows
 
 from .cursors import Cursor, digest, read_cursor, write_cursor
 from .filters import parse_filter
 from .model import SORTS, Page, TraceQuery, TraceRow
 from .rows import trace_row
-from .windows import Range, time_range
+from .windows import Range, slices, time_range
 
 LIMIT_MAX = 1_000
 
@@ -23,7 +25,7 @@ def search(store: TraceStore, project: str, query: TraceQuery) -> Page[TraceRow]
     """
     conditions = parse_filter(query.text)
     check_page(query)
-    marked = digest("traces", query.text, query.sort, query.since_ns, query.until_ns)
+    marked = digest("traces", query.text, query.sort)
     cursor = read_cursor(query.cursor, marked) if query.cursor else None
     if cursor is None:
         covered = time_range(query.since_ns, query.until_ns)
@@ -31,19 +33,11 @@ def search(store: TraceStore, project: str, query: TraceQuery) -> Page[TraceRow]
     else:
         covered = Range(since_ns=cursor.since_ns, until_ns=cursor.until_ns, assumed=cursor.assumed)
         after = (cursor.key, cursor.id)
-    found = find_traces(
-        store,
-        project,
-        covered.since_ns,
-        covered.until_ns,
-        conditions,
-        order=query.sort,
-        limit=query.limit + 1,
-        after=after,
-    )
+    found = _find(store, project, query, covered, conditions, after)
     shown = found.traces[: query.limit]
     rows = trace_rows(store, project, shown)
     total = cursor.total if cursor is not None else found.total
+    exact = cursor.exact if cursor is not None else found.exact
     more = len(found.traces) > query.limit
     following = ""
     if more:
@@ -56,6 +50,7 @@ def search(store: TraceStore, project: str, query: TraceQuery) -> Page[TraceRow]
                 until_ns=covered.until_ns,
                 total=total,
                 assumed=covered.assumed,
+                exact=exact,
             ),
             marked,
         )
@@ -64,9 +59,54 @@ def search(store: TraceStore, project: str, query: TraceQuery) -> Page[TraceRow]
         next=following,
         more=more,
         total=total,
+        total_is="exact" if exact else "estimate",
         window=covered.as_window(),
         emptied_by=() if shown or cursor is not None else emptied_by(store, project, covered, conditions),
     )
+
+
+class _Found(NamedTuple):
+    traces: tuple[Found, ...]
+    total: int
+    exact: bool
+
+
+def _find(
+    store: TraceStore,
+    project: str,
+    query: TraceQuery,
+    covered: Range,
+    conditions: tuple[Condition, ...],
+    after: tuple[int, str] | None,
+) -> _Found:
+    since_ns, until_ns, limit = covered.since_ns, covered.until_ns, query.limit + 1
+    if query.sort != "newest" or not any(is_dear(condition) for condition in conditions):
+        page = find_traces(store, project, since_ns, until_ns, conditions, order=query.sort, limit=limit, after=after)
+        return _Found(page.traces, page.total, True)
+    if after is not None:
+        until_ns = min(until_ns, after[0] + 1)
+    traces: list[Found] = []
+    total, seen = 0, 0
+    for lower, upper in slices(since_ns, until_ns):
+        here = extent(store, project, lower, upper)
+        page = find_traces(
+            store,
+            project,
+            lower,
+            upper,
+            conditions,
+            order="newest",
+            limit=limit - len(traces),
+            after=after,
+            spans_until_ns=upper + here.longest_ns + 1,
+        )
+        traces += page.traces
+        total += page.total
+        seen += here.traces
+        if len(traces) >= limit and lower > since_ns:
+            everything = extent(store, project, since_ns, until_ns).traces
+            return _Found(tuple(traces), round(total * everything / max(seen, 1)), False)
+    return _Found(tuple(traces), total, True)
 
 
 def check_page(query: TraceQuery) -> None:
@@ -81,7 +121,7 @@ def emptied_by(store: TraceStore, project: str, covered: Range, conditions: tupl
     """Which single filters keep an answer empty; the time range where nothing lies in it at all."""
     since_ns, until_ns = covered.since_ns, covered.until_ns
     if not any_trace(store, project, since_ns, until_ns, ()):
-        if any_trace(store, project, 0, 4_102_444_800_000_000_000, ()):
+        if any_trace(store, project, 0, LATEST_NS, ()):
             window = covered.as_window()
             return (f"since {window.since} until {window.until}",)
         return ()

@@ -46,6 +46,25 @@ def time_range(since_ns: int | None, until_ns: int | None, *, now_ns: int | None
     return Range(since_ns=since, until_ns=until, assumed=since_ns is None)
 
 
+_SLICES = (1 / 28, 1 / 7, 1 / 2, 1.0)
+"""Of a week: six hours, a day, half of it, the rest."""
+
+
+def slices(since_ns: int, until_ns: int) -> list[tuple[int, int]]:
+    """A time range in growing pieces, newest first.
+
+    What is common is found in the newest piece; what is rare is found by an index, however long the range is.
+    """
+    pieces: list[tuple[int, int]] = []
+    upper = until_ns
+    for share in _SLICES:
+        lower = since_ns if share == 1.0 else until_ns - int((until_ns - since_ns) * share)
+        if lower < upper:
+            pieces.append((lower, upper))
+            upper = lower
+    return pieces
+
+
 def parse_moment(text: str, *, now_ns: int | None = None, name: str = "since") -> int:
     """A moment: ``15m`` (that long ago), ``now``, or ISO 8601 (UTC where it names no zone)."""
     now = now_ns or time.time_ns()
