@@ -106,7 +106,7 @@ def run_fleet(config: FleetConfig, report: Callable[[AgentRun], object] = lambda
     """Run the fleet to its end and send its spans; `report` is called for each run as it ends."""
     telemetry = FleetTelemetry(SERVICES, traces_url=f"{config.endpoint.rstrip('/')}/v1/traces", key=config.key)
     finished: list[AgentRun] = []
-    with ModelServer(SCRIPT, seed=config.seed) as server, _instrumented(telemetry.tracer_provider):
+    with ModelServer(SCRIPT, seed=config.seed) as server, _Instrumented(telemetry.tracer_provider):
         clients = Clients(
             openai=openai.OpenAI(base_url=server.openai_url, api_key="none", max_retries=0),
             anthropic=anthropic.Anthropic(base_url=server.anthropic_url, api_key="none", max_retries=0),
@@ -121,7 +121,7 @@ def run_fleet(config: FleetConfig, report: Callable[[AgentRun], object] = lambda
     return FleetReport(runs=tuple(finished), exports=telemetry.close())
 
 
-class _instrumented:
+class _Instrumented:
     """Patches both SDKs for the length of a block, in both dialects."""
 
     def __init__(self, provider: trace.TracerProvider) -> None:
