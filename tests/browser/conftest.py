@@ -1,0 +1,137 @@
+"""The pages in Debian's Chromium, over the sample project."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+
+from pilothouse.web import Refusals
+from tests.web.conftest import SampleProvider, make_app
+from tests.web.sample import NOW_NS, SECOND, Scene, huge, scenes, support
+from tests.web.sample_reader import SampleReader
+
+CHROMIUM = shutil.which("chromium") or ""
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+LONG = huge(NOW_NS - 3000 * SECOND, 50_000)
+LONG_SESSION = "chat-long"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here needs the browser."""
+    for item in items:
+        if "tests/browser/" in item.path.as_posix():
+            item.add_marker(pytest.mark.browser)
+            if not CHROMIUM:
+                item.add_marker(pytest.mark.skip(reason="chromium is not installed: apt-get install chromium"))
+
+
+def long_session() -> list[Scene]:
+    """A conversation of 6,000 turns: more than 30,000 spans."""
+    random_ = random.Random(3)
+    start = NOW_NS - 20 * 86_400 * SECOND
+    return [
+        support(start + i * 200 * SECOND, random_, session=LONG_SESSION, user="u-patient", turn=i) for i in range(6000)
+    ]
+
+
+@dataclass
+class Site:
+    """A running server."""
+
+    url: str
+    provider: SampleProvider
+    reader: SampleReader
+
+
+def serve(provider: SampleProvider) -> Iterator[str]:
+    """Serve the pages on a free port until the caller is done."""
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(make_app(provider), log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Site]:
+    """A project with a day's traffic, a trace of 50,000 spans and a session of 6,000 turns."""
+    reader = SampleReader((*scenes(), LONG, *long_session()))
+    provider = SampleProvider(reader, Refusals(posts=3, why="401 not_allowed", last="2026-11-20T14:00:00.000Z"))
+    for url in serve(provider):
+        yield Site(url, provider, reader)
+
+
+@pytest.fixture(scope="session")
+def empty_site() -> Iterator[Site]:
+    """A project nothing was sent to."""
+    reader = SampleReader(())
+    provider = SampleProvider(reader)
+    for url in serve(provider):
+        yield Site(url, provider, reader)
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    yield launched
+    launched.close()
+
+
+@dataclass
+class Watched:
+    """A page, and what went wrong in it."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list[str])
+    largest: int = 0
+    """The largest answer's body, in bytes."""
+
+
+def watch(context: BrowserContext, allowed: tuple[str, ...] = ()) -> Watched:
+    """Open a page and listen for errors; policy violations are console errors too."""
+    watched = Watched(context.new_page())
+
+    def complain(text: str) -> None:
+        if not any(word in text for word in allowed):
+            watched.complaints.append(text)
+
+    watched.page.on("console", lambda m: complain(m.text) if m.type in ("error", "warning") else None)
+    watched.page.on("pageerror", lambda e: complain(str(e)))
+    return watched
+
+
+@pytest.fixture
+def view(browser: Browser, site: Site) -> Iterator[Page]:
+    """A page of 1280 by 900; the test fails where the page complained of anything."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=site.url)
+    watched = watch(context)
+    yield watched.page
+    context.close()
+    assert watched.complaints == []
