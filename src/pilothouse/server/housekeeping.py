@@ -10,7 +10,7 @@ import time
 from pilothouse.intake.counters import Snapshot
 from pilothouse.intake.receive import Intake
 from pilothouse.records import PilothouseError
-from pilothouse.store.retention import apply_retention
+from pilothouse.store.retention import apply_rules
 
 from .state import ServerState
 
@@ -53,8 +53,7 @@ class Housekeeping:
 
     def retain(self) -> None:
         """Apply the retention rules of every project."""
-        for rule in self._state.control.retention():
-            deleted = apply_retention(self._state.store, rule, time.time_ns(), dry_run=False)
+        for deleted in apply_rules(self._state.store, self._state.control.retention(), time.time_ns(), dry_run=False):
             if deleted.traces or deleted.logs:
                 LOG.info("retention: %s", deleted)
 

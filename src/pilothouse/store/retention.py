@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .control_store import RetentionRule
@@ -37,29 +38,51 @@ KEPT = (
 )
 
 
-def apply_retention(store: TraceStore, rule: RetentionRule, now_ns: int, *, dry_run: bool) -> Deleted:
-    """Delete what a rule says is over. The result says what was deleted and what was kept."""
+def apply_rules(store: TraceStore, rules: Sequence[RetentionRule], now_ns: int, *, dry_run: bool) -> list[Deleted]:
+    """Delete what the rules of one or more projects say is over; each result says what was deleted and what was kept.
+
+    A rule without an environment leaves those alone that have a rule of their own.
+    """
+    return [
+        _apply(
+            store,
+            rule,
+            [other.environment for other in rules if _is_own(other, rule)] if not rule.environment else [],
+            now_ns,
+            dry_run=dry_run,
+        )
+        for rule in rules
+    ]
+
+
+def _is_own(other: RetentionRule, rule: RetentionRule) -> bool:
+    return other.project_id == rule.project_id and other.kind == rule.kind and other.environment != ""
+
+
+def _apply(store: TraceStore, rule: RetentionRule, but: list[str], now_ns: int, *, dry_run: bool) -> Deleted:
     if rule.kind == "logs":
-        return _retain_logs(store, rule, now_ns, dry_run=dry_run)
+        return _retain_logs(store, rule, but, now_ns, dry_run=dry_run)
     cutoff = now_ns - rule.days * DAY_NS if rule.days is not None else 0
     if rule.budget_bytes is not None:
-        cutoff = max(cutoff, _cutoff_for_budget(store, rule))
+        cutoff = max(cutoff, _cutoff_for_budget(store, rule, but))
     if cutoff <= 0:
         return Deleted(project_id=rule.project_id, environment=rule.environment, dry_run=dry_run)
-    return delete_traces(store, rule.project_id, rule.environment, cutoff, dry_run=dry_run)
+    return delete_traces(store, rule.project_id, rule.environment, cutoff, but=but, dry_run=dry_run)
 
 
-def delete_traces(store: TraceStore, project: str, environment: str, before_ns: int, *, dry_run: bool) -> Deleted:
+def delete_traces(
+    store: TraceStore, project: str, environment: str, before_ns: int, *, but: Sequence[str] = (), dry_run: bool
+) -> Deleted:
     """Delete the traces that ended before a moment, with spans, events and the messages only they refer to.
 
-    ``environment`` empty: all environments.
+    ``environment`` empty: all environments except those in ``but``.
     """
-    params = {"project": project, "environment": environment, "before": before_ns}
-    where = "project_id = {project:String} AND toUnixTimestamp64Nano(start_time) + duration_ns < {before:Int64}" + (
-        " AND environment = {environment:String}" if environment else ""
+    params = {"project": project, "environment": environment, "but": list(but), "before": before_ns}
+    where = (
+        "project_id = {project:String} AND toUnixTimestamp64Nano(start_time) + duration_ns < {before:Int64}"
+        + _environment(environment)
     )
     traces = spans = messages = 0
-    freed = 0
     width = _row_bytes(store)
     seen: set[str] = set()
     while True:
@@ -126,13 +149,13 @@ def _sessions_without_others(store: TraceStore, project: str, sessions: list[str
     return [session for session in wanted if session not in in_use]
 
 
-def _retain_logs(store: TraceStore, rule: RetentionRule, now_ns: int, *, dry_run: bool) -> Deleted:
+def _retain_logs(store: TraceStore, rule: RetentionRule, but: Sequence[str], now_ns: int, *, dry_run: bool) -> Deleted:
     counts = {"log": 0, "point": 0}
     if rule.days is not None:
-        params = {"project": rule.project_id, "before": now_ns - rule.days * DAY_NS, "environment": rule.environment}
+        before = now_ns - rule.days * DAY_NS
+        params = {"project": rule.project_id, "before": before, "environment": rule.environment, "but": list(but)}
         where = "project_id = {project:String} AND time < fromUnixTimestamp64Nano({before:Int64}, 'UTC')"
-        if rule.environment:
-            where += " AND resource['deployment.environment.name'] = {environment:String}"
+        where += _environment(rule.environment, "resource['deployment.environment.name']")
         for table in counts:
             found = store.query(f"SELECT count() FROM {{db}}.{table} FINAL WHERE {where}", params)
             counts[table] = int(found.rows[0][0])
@@ -147,7 +170,7 @@ def _retain_logs(store: TraceStore, rule: RetentionRule, now_ns: int, *, dry_run
     )
 
 
-def _cutoff_for_budget(store: TraceStore, rule: RetentionRule) -> int:
+def _cutoff_for_budget(store: TraceStore, rule: RetentionRule, but: Sequence[str]) -> int:
     """The moment before which traces must go, so that the rest fits its budget; 0 where all fits.
 
     A trace's share of the disk is estimated from its number of spans and the average bytes of a span with all that
@@ -158,26 +181,28 @@ def _cutoff_for_budget(store: TraceStore, rule: RetentionRule) -> int:
     counted = store.query("SELECT count() FROM {db}.span").rows[0][0]
     held = store.query("SELECT count() FROM {db}.message").rows[0][0]
     per_span = width["span"] + (width["message"] * held / counted if counted else 0)
-    where = "project_id = {project:String}" + (" AND environment = {environment:String}" if rule.environment else "")
+    where = "project_id = {project:String}" + _environment(rule.environment)
+    params = {"project": rule.project_id, "environment": rule.environment, "but": list(but)}
     table = store.query(
         "SELECT min(ends) FROM (SELECT toUnixTimestamp64Nano(start_time) + duration_ns AS ends, "
         "sum(spans) OVER (ORDER BY ends DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS upto "
         f"FROM {{db}}.trace FINAL WHERE {where}) WHERE upto * {{width:Float64}} <= {{budget:Float64}}",
-        {
-            "project": rule.project_id,
-            "environment": rule.environment,
-            "width": per_span,
-            "budget": float(rule.budget_bytes),
-        },
+        {**params, "width": per_span, "budget": float(rule.budget_bytes)},
     )
     oldest_that_fits = int(table.rows[0][0] or 0)
     if oldest_that_fits == 0:
         newest = store.query(
             f"SELECT max(toUnixTimestamp64Nano(start_time) + duration_ns) FROM {{db}}.trace FINAL WHERE {where}",
-            {"project": rule.project_id, "environment": rule.environment},
+            params,
         )
         return int(newest.rows[0][0] or 0)
     return oldest_that_fits
+
+
+def _environment(name: str, column: str = "environment") -> str:
+    if name:
+        return f" AND {column} = {{environment:String}}"
+    return f" AND {column} NOT IN {{but:Array(String)}}"
 
 
 def _row_bytes(store: TraceStore) -> dict[str, float]:
