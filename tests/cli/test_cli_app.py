@@ -127,6 +127,55 @@ def test_the_schema_of_the_views(cli: Cli, live: LiveServer) -> None:
     assert cli("sql", "--schema", "spanz").error["allowed"]
 
 
+def test_facets_count_what_a_filter_finds(cli: Cli, live: LiveServer) -> None:
+    facets = {facet["field"]: facet for facet in cli("ls", "--facets", "agent,status").data}
+    assert set(facets) == {"agent", "status"}
+    errors = {value["value"]: value["count"] for value in facets["status"]["values"]}["error"]
+    assert errors == len(cli("ls", "status:error", "--limit", "100").data)
+    assert len(cli("ls", "--facets", "all", "--budget", "100000").data) > 3
+    assert "agent" in cli("ls", "--facets", "agnet").error["allowed"]
+
+
+def test_search_finds_words_and_goes_on(cli: Cli, live: LiveServer) -> None:
+    first = cli("search", "weather", "--limit", "3").json
+    assert all(hit["snippet"] for hit in first["data"])
+    more = cli("search", "weather", "--limit", "3", "--cursor", first["page"]["next"]).data
+    assert not {(h["trace_id"], h["span_id"], h["snippet"]) for h in more} & {
+        (h["trace_id"], h["span_id"], h["snippet"]) for h in first["data"]
+    }
+    assert cli("search", "xyzzyplugh").data == []
+    assert cli("search", "weather", "--human").out.startswith("trace")
+
+
+def test_sessions_and_one_of_them(cli: Cli, live: LiveServer) -> None:
+    rows = cli("sessions").data
+    assert rows
+    several = max(rows, key=lambda row: row["traces"])["session_id"]
+    one = cli("sessions", several).data
+    assert one["row"]["session_id"] == several
+    assert len(one["turns"]) == one["row"]["traces"]
+    assert cli("sessions", "show", several).data == one
+    for form in ("tree", "transcript"):
+        text = cli("sessions", several, "--as", form, "--budget", "1500")
+        assert text.code == 0
+        assert len(text.out) <= 1501
+    assert cli("sessions", "no-such-session").code == 3
+    for words in (("sessions",), ("sessions", several)):
+        assert cli(*words, "--human").out
+
+
+@pytest.mark.parametrize("words", [("overview",), ("fleet",), ("cost",), ("cost", "--by", "agent,user")])
+def test_a_window_in_numbers(cli: Cli, live: LiveServer, words: tuple[str, ...]) -> None:
+    data = cli(*words, "--budget", "100000").data
+    assert data["window"]["until"]
+    assert cli(*words, "--human").out
+    assert len(cli(*words, "--budget", "800").out) <= 800
+
+
+def test_cost_by_what_there_is_not(cli: Cli, live: LiveServer) -> None:
+    assert "agent" in cli("cost", "--by", "agnt").error["allowed"]
+
+
 def test_keys_are_made_and_revoked(cli: Cli, live: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
     made = cli("keys", "new", "--mode", "read", "--name", "reader").data
     monkeypatch.setenv("PILOTHOUSE_URL", live.url)

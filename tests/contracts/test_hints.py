@@ -68,8 +68,7 @@ def test_a_hint_is_a_command_line(place: str, command: str) -> None:
     found = root.get_command(context, first)
     assert found is not None, f"{place}: pilothouse {text}"
     if isinstance(found, click.Group) and second and not second.startswith("-"):
-        assert found.get_command(context, second) is not None, f"{place}: pilothouse {text}"
-        found = found.get_command(context, second)
+        _, found, _ = found.resolve_command(click.Context(found, parent=context), words[1:])
     assert found is not None
     known = {name for option in found.params for name in (*option.opts, *option.secondary_opts)}
     known |= {"--json", "--human", "--budget", "--fields", "--out", "--help"}

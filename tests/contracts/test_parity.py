@@ -44,7 +44,18 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
 """Verbs without a surface, on purpose. The list only shrinks."""
 
 HELPERS = {
-    *("as_json", "dumps", "fit", "media_type", "money_text", "parse_filter", "parse_moment", "time_range", "clean"),
+    *(
+        "as_json",
+        "dumps",
+        "fit",
+        "media_type",
+        "money_text",
+        "parse_filter",
+        "parse_moment",
+        "time_range",
+        "clean",
+        "head",
+    ),
     *("session_text", "render_session", "filter_words", "bucket_seconds"),
 }
 """Functions that are no verbs: they have nothing to ask a store."""

@@ -167,12 +167,12 @@ def segment(text: str) -> str:
 def _query(params: Params | None) -> str:
     pairs: list[tuple[str, str]] = []
     for name, value in (params or {}).items():
-        if value is None or value == "" or value == ():
+        if value is None or value == "":
             continue
         if isinstance(value, bool):
             pairs.append((name, "true" if value else "false"))
         elif isinstance(value, list | tuple):
-            pairs.append((name, ",".join(map(str, cast("list[object]", value)))))
+            pairs += [(name, str(one)) for one in cast("list[object]", value)]
         else:
             pairs.append((name, str(value)))
     return urlencode(pairs, errors="replace")

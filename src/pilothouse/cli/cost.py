@@ -24,7 +24,7 @@ _HELP = """What was spent, dearest first; why one call costs what it costs.
 usage: pilothouse cost [--by A,B] [FILTER options]
        pilothouse cost why ID
 
-  --by A,B      agent model provider environment user session feature tool tag; default agent,model
+  --by A,B      up to four dimensions, such as agent model environment user; default agent,model
   --filter F    only traces that fit, as in ls
   --since TIME  15m, 24h, 7d or ISO 8601; default 7d
   --until TIME  before; default now

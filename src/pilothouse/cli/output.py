@@ -218,7 +218,8 @@ def _afterwards(page: Mapping[str, Any] | None, next: Sequence[str], repeat: str
         if page.get("emptied_by"):
             lines.append(f"nothing matches; without {' or '.join(page['emptied_by'])} something does")
         if page.get("more") and page.get("next"):
-            more = f" of {page['total']:,}" if page.get("total") else ""
+            about = "about " if page.get("total_is") == "estimate" else ""
+            more = f" of {about}{page['total']:,}" if page.get("total") else ""
             lines.append(f"more{more}: {repeat} --cursor {page['next']}")
     lines += [f"next: {command}" for command in list(next)[:3]]
     return "\n" + "\n".join(lines) if lines else ""

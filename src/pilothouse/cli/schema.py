@@ -19,6 +19,7 @@ ROUTES = {
     "cost": ("get", "/cost"),
     "cost why": ("get", "/cost/{id}"),
     "sessions": ("get", "/sessions"),
+    "sessions show": ("get", "/sessions/{id}"),
     "fleet": ("get", "/fleet"),
     "overview": ("get", "/overview"),
     "stats": ("get", "/stats"),

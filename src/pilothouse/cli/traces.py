@@ -52,7 +52,7 @@ class _FilterCommand(PlainCommand):
 @click.argument("terms", nargs=-1, metavar="[FILTER]...")
 @window()
 @click.option("--sort", default="newest", metavar="ORDER", help="newest oldest slowest dearest tokens errors spans")
-@click.option("--facets", default="", metavar="A,B", help="instead: the commonest values of these fields")
+@click.option("--facets", default="", metavar="A,B", help="instead: the commonest values of these fields, or of all")
 @page(20)
 @click.pass_obj
 def ls(
@@ -61,7 +61,8 @@ def ls(
     """List traces, newest first and then by id. Filter: field:value cost>1 -not "words"."""
     query = {"filter": " ".join(terms), "since": since, "until": until}
     if facets:
-        run.output.envelope(run.client.get("/facets", {**query, "fields": facets}), human=_facets)
+        chosen = [] if facets == "all" else [name.strip() for name in facets.split(",")]
+        run.output.envelope(run.client.get("/facets", {**query, "field": chosen}), human=_facets)
         return
     answer = run.client.get("/traces", {**query, "sort": sort, "limit": limit, "cursor": cursor})
     run.output.envelope(answer, human=_rows, brief=_BRIEF)
@@ -256,23 +257,21 @@ _PART_LINES = {"graph": _graph, "breakdown": _breakdown, "path": _path, "waterfa
     "search",
     examples=(
         "pilothouse search card declined --since 30d",
-        "pilothouse search refund --filter 'status:error agent:refunds'",
+        "pilothouse search 'rate limit' --limit 5",
         "pilothouse search timeout --fields trace_id,snippet --limit 100",
     ),
     keys="data[]: trace_id span_id role snippet time; page.next is the cursor",
 )
 @click.argument("words", nargs=-1, required=True)
-@click.option("--filter", "filter_text", default="", metavar="FILTER", help="only in traces that fit, as in ls")
 @window()
 @page(20)
 @click.pass_obj
-def search(run: Run, words: tuple[str, ...], filter_text: str, since: str, until: str, limit: int, cursor: str) -> None:
-    """Find words in messages and tool values. All words must occur; newest first."""
+def search(run: Run, words: tuple[str, ...], since: str, until: str, limit: int, cursor: str) -> None:
+    """Find whole words that stand together, in messages and tool values; newest first."""
     answer = run.client.get(
         "/search",
         {
             "text": " ".join(words),
-            "filter": filter_text,
             "since": since,
             "until": until,
             "limit": limit,
