@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -196,3 +198,14 @@ def test_a_wrong_row_is_named(row: dict[str, object], word: str) -> None:
 def test_a_time_without_prices_is_refused_with_a_reason() -> None:
     for at in (0, -5, 1 << 63):
         assert price(Usage(input_uncached=1), model="gpt-4o", provider="openai", at_ns=at).usd is None
+
+
+def test_a_table_that_is_no_toml_is_refused_with_a_remedy() -> None:
+    with pytest.raises(BadRequest, match="not TOML") as caught:
+        PriceBook("[[price]\nmodel = 1")
+    assert caught.value.fix is not None
+
+
+def test_importing_prices_does_not_load_the_book() -> None:
+    code = "import sys, pilothouse.costs; sys.exit('genai_prices' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -61,7 +61,10 @@ def price_rows(table: str | Iterable[Mapping[str, Any]]) -> tuple[PriceRow, ...]
         try:
             rows: Any = tomllib.loads(table, parse_float=Decimal).get("price", [])
         except tomllib.TOMLDecodeError as error:
-            raise BadRequest(f"the price table is not TOML: {error}", fix="see the guide on prices") from error
+            raise BadRequest(
+                f"the price table is not TOML: {error}",
+                fix='write each price as a [[price]] table: model = "name*", input = 1.0, output = 2.0',
+            ) from error
     else:
         rows = table
     return tuple(_row(number, row) for number, row in enumerate(rows, start=1))
