@@ -228,7 +228,10 @@ def _afterwards(page: Mapping[str, Any] | None, next: Sequence[str], repeat: str
 def complain(error: PilothouseError, settings: CliSettings | None) -> None:
     """Say on stderr what went wrong: one line of JSON, or words with a way out on a terminal."""
     if settings is None or settings.errors_json:
-        sys.stderr.write(visible(json.dumps({"error": error.as_dict()}, ensure_ascii=False, default=str)) + "\n")
+        sys.stderr.write(
+            visible(json.dumps({"error": error.as_dict()}, ensure_ascii=False, separators=(",", ":"), default=str))
+            + "\n"
+        )
         return
     lines = [f"error: {clean(error.message)}"]
     if error.got not in (None, ""):
