@@ -445,6 +445,13 @@ def settle_trace(state: TraceState) -> dict[str, conventions.Settlement]:
     return conventions.settle([_settle_facts(fact) for fact in state.facts.values()])
 
 
+_TELLING = tuple(
+    TOKEN_BUCKETS.index(bucket)
+    for bucket in ("cache_read", "cache_write_5m", "cache_write_1h", "audio_input", "reasoning", "audio_output")
+)
+"""The buckets that only a detailed report fills: of two reports of one call, the one with more of them counts."""
+
+
 def _settle_facts(fact: Fact) -> conventions.SpanFacts:
     input_places = TOKEN_BUCKETS.index("audio_input") + 1
     return conventions.SpanFacts(
@@ -460,6 +467,7 @@ def _settle_facts(fact: Fact) -> conventions.SpanFacts:
         model=fact.model,
         scope_name=fact.scope_name,
         declared="aggregate" if fact.declared_scope == "aggregate" else "leaf",
+        detail=sum(fact.tokens[place] > 0 for place in _TELLING),
     )
 
 
