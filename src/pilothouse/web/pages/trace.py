@@ -12,6 +12,7 @@ from pilothouse.web.charts import Segment, money_bar, stacked, time_bar
 from pilothouse.web.context import as_plain, told
 from pilothouse.web.format import count, tokens
 from pilothouse.web.graph_layout import GraphPicture, layout
+from pilothouse.web.repeats import Stretch, folded
 from pilothouse.web.spans_table import SpanLine, TraceColumns, columns_of, lines
 from pilothouse.web.visit import PageContext, PageSpec, Visit, link, trace_url
 
@@ -57,6 +58,11 @@ class TracePage(PageContext):
     def step_url(self, step: int) -> str:
         """The page of one step."""
         return f"{self.url}/spans/{step}"
+
+    @property
+    def stretches(self) -> tuple[Stretch, ...]:
+        """The transcript with what repeats folded."""
+        return folded(self.transcript.steps) if self.transcript else ()
 
     @property
     def live(self) -> bool:

@@ -48,6 +48,7 @@ class StepPane extends HTMLElement {
     for (const old of this.querySelectorAll('.turn[aria-selected="true"]')) old.removeAttribute("aria-selected");
     const turn = this.step && this.querySelector(`#s${this.step}`);
     turn?.setAttribute("aria-selected", "true");
+    turn?.closest("details")?.setAttribute("open", "");
     turn?.scrollIntoView({ block: "nearest" });
   }
 
@@ -83,6 +84,7 @@ class StepPane extends HTMLElement {
     if (this.step) this.show(this.turn);
     else {
       for (const turn of turns) turn.setAttribute("aria-selected", turn === next);
+      next.closest(".repeat details")?.setAttribute("open", "");
       next.scrollIntoView({ block: "nearest" });
     }
   }
