@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pilothouse.testing import ModelServer, OtlpSink, SinkRequest
+from pilothouse.testing import ModelServer, OtlpSink, RecordedRequest, SinkRequest
 from pilothouse.testing.jsons import JsonObject
 
 ROOT = Path(__file__).parents[2]
@@ -191,6 +191,8 @@ class ClientRun:
     """What one client did."""
 
     model_port: int
+    calls: tuple[RecordedRequest, ...]
+    """What it asked the models, oldest first."""
     requests: tuple[SinkRequest, ...]
     """Its exports, oldest first."""
     bodies: dict[str, JsonObject]
@@ -240,6 +242,7 @@ def run_client(name: str, *, otlp_url: str | None = None, headers: str = "") -> 
             raise ClientFailed(f"{name} ended with {finished.returncode}:\n{finished.stderr[-4000:]}")
         return ClientRun(
             model_port=models.port,
+            calls=models.requests,
             requests=sink.requests,
             bodies={signal: sink.as_json(signal) for signal in ("traces", "logs", "metrics")},
             spans=sink.spans(),

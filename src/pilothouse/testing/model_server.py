@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 from pilothouse.testing.answering import Outcome, ScriptedModel
 from pilothouse.testing.embeddings import gemini_embeddings, openai_embeddings
-from pilothouse.testing.exchange import ModelRequest, tokens_of
+from pilothouse.testing.exchange import ModelRequest, Usage, tokens_of
 from pilothouse.testing.jsons import JsonObject, as_object
 from pilothouse.testing.local_server import BodyRefused, LocalHandler, LocalServer
 from pilothouse.testing.script import DATED_MODELS, Fault, Script
@@ -53,6 +53,8 @@ class RecordedRequest:
     headers: Mapping[str, str]
     body: JsonObject
     status: int
+    usage: Usage | None = None
+    """Tokens of the answer; None where nothing was generated."""
 
 
 class ModelServer(LocalServer):
@@ -203,7 +205,7 @@ class _Handler(LocalHandler):
         rendered = wire.render(request, answer)
         if wire is OPENAI_RESPONSES:
             state.keep(body, rendered)
-        self._record(wire.name, 200, body)
+        self._record(wire.name, 200, body, answer.usage)
         events = list(wire.stream(request, answer))
         headers = _request_ids(answer.key)
         if not request.stream:
@@ -246,10 +248,18 @@ class _Handler(LocalHandler):
         self._record("", status, body)
         self.send_json(status, answer)
 
-    def _record(self, wire: str, status: int, body: JsonObject) -> None:
+    def _record(self, wire: str, status: int, body: JsonObject, usage: Usage | None = None) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server_state.record(
-            RecordedRequest(method=self.command, path=self.path, wire=wire, headers=headers, body=body, status=status)
+            RecordedRequest(
+                method=self.command,
+                path=self.path,
+                wire=wire,
+                headers=headers,
+                body=body,
+                status=status,
+                usage=usage,
+            )
         )
 
     def _wire_of_key(self) -> Wire:
