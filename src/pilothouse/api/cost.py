@@ -7,12 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from pilothouse import traces
-from pilothouse.traces.model import Costs
+from pilothouse.traces.model import Costs, CostWhy
 from pilothouse.traces.spending import DIMENSIONS
 
 from .context import Caller
 from .envelope import Envelope, answer
-from .params import FilterText, WindowQuery
+from .params import FilterText, IdText, WindowQuery
 
 router = APIRouter(tags=["cost"])
 
@@ -40,3 +40,9 @@ def show_costs(
         ),
         next=["pilothouse cost why last"],
     )
+
+
+@router.get("/cost/{id}", response_model=Envelope[CostWhy])
+def explain_cost(caller: Caller, id: IdText) -> Response:
+    """Why a trace or a span costs what it costs: every number, its rule, its price, and what was left out and why."""
+    return answer(traces.cost_why(caller.store, caller.project_id, id))

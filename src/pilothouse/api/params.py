@@ -82,5 +82,5 @@ def trace_id_of(caller: Context, id: str) -> str:
     """
     found = resolve(caller.store, caller.project_id, id)
     if found.kind == "session":
-        raise BadRequest("this is a session, not a trace", got=id, fix=f"pilothouse sessions show {found.id}")
+        raise BadRequest("this is a session, not a trace", got=id, fix=f"pilothouse sessions {found.id}")
     return found.trace_id

@@ -1,4 +1,4 @@
-"""What is stored, and having it normalised and priced again."""
+"""What is stored, whether it is the whole truth, and having it normalised and priced again."""
 
 from __future__ import annotations
 
@@ -7,13 +7,39 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from pilothouse import traces
 from pilothouse.traces.filters import check_text
+from pilothouse.traces.model import Doctor, Stats, StoreStats
 from pilothouse.traces.windows import parse_moment, time_range
 
 from .context import Caller
 from .envelope import Envelope, answer
+from .params import WindowQuery
 
 router = APIRouter(tags=["store"])
+
+
+@router.get("/stats", response_model=Envelope[Stats])
+def show_stats(caller: Caller, covered: WindowQuery) -> Response:
+    """What was recorded in a window, in numbers."""
+    since_ns = None if covered.assumed else covered.since_ns
+    return answer(traces.stats(caller.store, caller.project_id, since_ns=since_ns, until_ns=covered.until_ns))
+
+
+@router.get("/store/stats", response_model=Envelope[StoreStats])
+def show_store_stats(caller: Caller) -> Response:
+    """Bytes a span, rows and bytes by table, and what storing messages once has saved."""
+    return answer(traces.store_stats(caller.store, caller.project_id))
+
+
+@router.get("/doctor", response_model=Envelope[Doctor])
+def examine(caller: Caller, covered: WindowQuery) -> Response:
+    """What keeps the recorded picture from being the whole truth: refused, orphaned, skewed, unpriced, seen twice."""
+    refused = caller.provider.refusals(caller.project_id, covered.since_ns)
+    since_ns = None if covered.assumed else covered.since_ns
+    return answer(
+        traces.doctor(caller.store, caller.project_id, since_ns=since_ns, until_ns=covered.until_ns, refused=refused)
+    )
 
 
 class Reprocess(BaseModel):

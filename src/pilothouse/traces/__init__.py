@@ -16,7 +16,7 @@ from .resolve import resolve
 from .search import search
 from .sessions import session, session_text, sessions
 from .spending import costs
-from .stats import store_stats
+from .stats import stats, store_stats
 from .text_search import text_search
 from .transcripts import transcript
 from .windows import Range, parse_moment, time_range
@@ -58,6 +58,7 @@ __all__ = [
     "session_text",
     "sessions",
     "span",
+    "stats",
     "store_stats",
     "text_search",
     "time_range",

@@ -12,11 +12,12 @@ from pilothouse.records import NotFound
 from pilothouse.store import TraceStore
 from pilothouse.store.schema import TOKEN_BUCKETS
 from pilothouse.store.stored_span import stored_span
-from pilothouse.store.usage_reads import spans_with_usage
+from pilothouse.store.usage_reads import span_rows
 
-from .load import load
+from .load import head, load
 from .model import CostWhy, Explained
 from .resolve import resolve
+from .rows import money
 
 SPANS_MAX = 200
 
@@ -32,25 +33,26 @@ def cost_why(store: TraceStore, project: str, id: str, *, prices: PriceBook | No
         raise NotFound("a session's cost is the sum of its traces", got=id, fix=f"pilothouse sessions {id}")
     trace = load(store, project, found.trace_id)
     numbers = {span.span_id: span.step for span in trace.spans}
-    rows = spans_with_usage(store, project, found.trace_id)
-    aggregates = sum(row["usage_scope"] == "aggregate" and not row["duplicate_of"] for row in rows)
-    duplicates = sum(bool(row["duplicate_of"]) for row in rows)
-    counted = [row for row in rows if row["usage_scope"] != "aggregate" and not row["duplicate_of"]]
+    reporting = [span for span in trace.spans if span.usage_scope]
+    counted = [span for span in reporting if span.counted]
+    known = [span.cost_usd for span in counted if span.cost_usd is not None]
+    chosen = reporting
     if found.kind == "span":
-        rows = [row for row in rows if row["span_id"] == found.id]
-    rows.sort(key=lambda row: (-(Decimal(row["cost_usd"] or 0)), numbers.get(row["span_id"], 0)))
+        chosen = [span for span in trace.spans if span.span_id == found.id]
+    chosen = sorted(chosen, key=lambda span: (-(span.cost_usd or Decimal(0)), span.step))
+    shown = [span.span_id for span in chosen[:SPANS_MAX]]
+    rows = span_rows(store, project, found.trace_id, shown, head(store, project, found.trace_id).stretch)
     book = prices or PriceBook()
-    known = [Decimal(row["cost_usd"]) for row in counted if row["cost_usd"] is not None]
     return CostWhy(
         trace_id=found.trace_id,
         cost_usd=sum(known, Decimal(0)) if known else None,
         counted=len(counted),
-        aggregates=aggregates,
-        duplicates=duplicates,
-        unknown=sum(row["cost_usd"] is None for row in counted),
-        gap_tokens=_gap(rows, counted),
-        spans=tuple(_explained(row, numbers, book) for row in rows[:SPANS_MAX]),
-        cut=max(len(rows) - SPANS_MAX, 0),
+        aggregates=sum(span.usage_scope == "aggregate" and not span.duplicate_of for span in reporting),
+        duplicates=sum(bool(span.duplicate_of) for span in reporting),
+        unknown=len(counted) - len(known),
+        gap_tokens=trace.row.usage_gap,
+        spans=tuple(_explained(rows[span_id], numbers, book) for span_id in shown if span_id in rows),
+        cut=max(len(chosen) - SPANS_MAX, 0),
     )
 
 
@@ -58,13 +60,14 @@ def _explained(row: Mapping[str, Any], numbers: Mapping[str, int], book: PriceBo
     raw = stored_span(row)
     reading = conventions.read(raw)
     usage = reading.usage
-    given = Decimal(row["cost_given_usd"]) if row["cost_given_usd"] is not None else None
+    given = money(row["cost_given_usd"])
     cost = book.price(usage, model=row["model"], provider=row["provider"], at_ns=raw.start_ns, given_usd=given)
-    stored = Decimal(row["cost_usd"]) if row["cost_usd"] is not None else None
-    notes = [note for note in row["notes"] if note.startswith("usage:") is False]
+    stored = money(row["cost_usd"])
+    notes = [note for note in row["notes"] if not note.startswith("usage:")]
     if cost.reason:
         notes.append(cost.reason)
-    if cost.usd != stored:
+    # The store keeps twelve decimals.
+    if (None if cost.usd is None else round(cost.usd, 12)) != stored:
         notes.append(f"stored as {stored}, today's rules and prices give {cost.usd}: pilothouse reprocess")
     if cost.gap_usd is not None:
         notes.append(f"read without cached tokens in the input it would cost {cost.other_usd} ({cost.gap_usd:+f})")
@@ -74,7 +77,7 @@ def _explained(row: Mapping[str, Any], numbers: Mapping[str, int], book: PriceBo
         kind=row["kind"],
         model=row["model"],
         provider=row["provider"],
-        counted=row["usage_scope"] != "aggregate" and not row["duplicate_of"],
+        counted=row["usage_scope"] == "leaf" and not row["duplicate_of"],
         why=_why(row, numbers),
         reported=dict(usage.reported) if usage is not None else {},
         rule=row["usage_rule"],
@@ -101,20 +104,10 @@ def _why(row: Mapping[str, Any], numbers: Mapping[str, int]) -> str:
     if row["duplicate_of"]:
         step = numbers.get(row["duplicate_of"], 0)
         return f"not counted: step {step:03d} is the same call, seen by another instrumentation"
+    if not row["usage_scope"]:
+        return "it reports no tokens"
     if row["usage_scope"] == "aggregate":
         return "not counted: the calls below it report the same tokens"
     if row["cost_usd"] is None:
         return "its tokens are counted; its price is not known"
     return "counted: no span below it reports tokens"
-
-
-def _gap(rows: list[dict[str, Any]], counted: list[dict[str, Any]]) -> int:
-    totals = [row for row in rows if row["usage_scope"] == "aggregate" and not row["duplicate_of"]]
-    if not totals:
-        return 0
-    outermost = max(totals, key=lambda row: int(row["duration_ns"]))
-    return _tokens(outermost) - sum(_tokens(row) for row in counted)
-
-
-def _tokens(row: Mapping[str, Any]) -> int:
-    return sum(int(row[f"{bucket}_tokens"]) for bucket in TOKEN_BUCKETS)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from pilothouse.store import TraceStore
-from pilothouse.store.health_reads import check, spans_in
+from pilothouse.store.health_reads import checks
 
 from .model import Doctor, Finding, Refused
 from .windows import time_range
@@ -84,7 +84,7 @@ def doctor(
     """Examine a window. ``refused`` are the refused writes that the server counted in it."""
     covered = time_range(since_ns, until_ns)
     findings = [_refused(refused)]
-    spans = spans_in(store, project, covered.since_ns, covered.until_ns)
+    spans, found = checks(store, project, covered.since_ns, covered.until_ns)
     if spans == 0:
         findings.append(
             Finding(
@@ -97,14 +97,14 @@ def doctor(
             )
         )
     for name, about in _CHECKS.items():
-        count, kinds, examples = check(store, project, name, covered.since_ns, covered.until_ns)
+        count, kinds = found[name].count, found[name].kinds
         findings.append(
             Finding(
                 check=name,
                 level=about.level if count else "ok",
                 count=count,
                 summary=about.found.format(count=f"{count:,}", kinds=f"{kinds:,}") if count else about.fine,
-                examples=tuple(examples),
+                examples=tuple({"what": what, "count": times} for what, times in found[name].examples),
                 fix=about.fix if count else "",
             )
         )

@@ -760,6 +760,37 @@ class Doctor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """What was recorded in a window, in numbers."""
+
+    window: Window
+    traces: int
+    spans: int
+    model_calls: int
+    tool_calls: int
+    errors: int
+    """Spans that failed."""
+    traces_with_errors: int
+    sessions: int
+    users: int
+    agents: int
+    duplicates: int
+    """Spans that are the same call seen by another instrumentation."""
+    orphans: int
+    """Spans whose parent never arrived."""
+    tokens: Tokens
+    cost_usd: Decimal | None
+    cost_unknown: int
+    """Model calls without a known price."""
+    dialects: Mapping[str, int]
+    """Traces by the conventions their spans came in."""
+    events: int
+    logs: int
+    points: int
+    scores: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TableStats:
     """One stored table."""
 
@@ -785,9 +816,9 @@ class StoreStats:
     references: int
     """Times a span refers to a stored message."""
     dedup_share_saved: float
-    """Share of message text that did not need storing again."""
+    """Share of message text that did not need storing again, as seen in the newest traces."""
     bytes_saved_raw: int
-    """Message text that would have been stored without it, before compression."""
+    """Message text that would have been stored without it, before compression: an estimate by that share."""
     oldest: str
     newest: str
     memory_bytes: int

@@ -126,7 +126,7 @@ def session_text(found: Session, budget: int = DEFAULT_BUDGET, *, transcript: bo
         if used + len(piece) > budget - 200:
             shown = place - 1
             form = "transcript" if transcript else "tree"
-            get = f"pilothouse sessions show {line(row.session_id, 200)} --as {form} --budget {budget * 10}"
+            get = f"pilothouse sessions {line(row.session_id, 200)} --as {form} --budget {budget * 10}"
             lines.append(f"cut: {row.traces - shown:,} of {row.traces:,} turns; more: {get}")
             return "\n".join(lines) + "\n"
         lines.append(piece)
