@@ -406,6 +406,9 @@ REFUSED = [
     "SELECT sumFile(1)",
     "SELECT arrayReduce(concat('s', 'um'), [1])",
     "SELECT file(0.5)('/etc/passwd')",
+    "SELECT editDistance(repeat('a', 60000), repeat('b', 60000))",
+    "SELECT levenshteinDistance(name, model) FROM spans",
+    "SELECT arraySimilarity([1], [2], [1], [1])",
     # types that read bytes the engine trusts
     "SELECT CAST(unhex('00') AS AggregateFunction(uniq, String))",
     "SELECT unhex('00')::AggregateFunction(uniq, String)",

@@ -74,10 +74,24 @@ def fleet(run: Run, since: str, until: str) -> None:
 
 
 def _fleet(data: dict[str, Any]) -> list[str]:
-    heads = ("agent", "state", "traces", "running", "stuck", "errors", "p50", "p95", "cost", "last seen", "signals")
+    heads = (
+        "agent",
+        "env",
+        "state",
+        "traces",
+        "running",
+        "stuck",
+        "errors",
+        "p50",
+        "p95",
+        "cost",
+        "last seen",
+        "signals",
+    )
     rows = (
         (
             row["agent"],
+            row["environment"],
             row["state"],
             row["traces"],
             row["running"] or "",

@@ -163,8 +163,8 @@ def _ready(url: str) -> dict[str, Any]:
 @command(
     "demo",
     examples=("pilothouse demo", "pilothouse demo --rounds 10", "pilothouse ls --since 1h"),
-    keys="what the agents did; then pilothouse ls shows it",
-    exits=(0, 4, 5, 9),
+    keys="data: summary runs[]",
+    exits=(0, 4, 5, 6),
 )
 @click.option("--rounds", default=3, show_default=True, metavar="N", help="how often each agent works")
 @click.option("--spread", default="", metavar="TIME", help="spread the traces over this long a past, e.g. 24h")
@@ -173,6 +173,10 @@ def demo(run: Run, rounds: int, spread: str) -> None:
     """Record demo agents: real SDKs and instrumentors against a scripted model server. No key, no network."""
     words = [sys.executable, "-m", "pilothouse.testing.demo", "--endpoint", run.client.url, "--key", run.client.token]
     words += ["--rounds", str(rounds), *(["--spread", spread] if spread else [])]
-    code = subprocess.run(words, check=False).returncode
-    if code != 0:
-        raise Unverified(f"the demo agents ended with code {code}", fix=_DEMO_EXTRA)
+    done = subprocess.run(words, check=False, text=True, stdout=subprocess.PIPE if run.settings.json else None)
+    if done.returncode != 0:
+        raise Unverified(f"the demo agents ended with code {done.returncode}", fix=_DEMO_EXTRA)
+    if run.settings.json:
+        lines = done.stdout.splitlines()
+        facts = {"summary": lines[-1] if lines else "", "runs": lines[:-1]}
+        run.output.answer(facts, human=lambda found: found["runs"], next=["pilothouse ls --since 1h"])

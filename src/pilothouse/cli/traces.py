@@ -75,7 +75,7 @@ def _rows(rows: list[dict[str, Any]]) -> list[str]:
         heads,
         (
             (
-                row["trace_id"][:short],
+                id,
                 moment(row["start_time"]),
                 row["status"],
                 row["agent"] or row["root_name"],
@@ -87,18 +87,23 @@ def _rows(rows: list[dict[str, Any]]) -> list[str]:
                 ",".join(row["signals"]),
                 row["input_text"],
             )
-            for row in rows
+            for id, row in zip(short, rows, strict=True)
         ),
         right="took spans err tokens cost",
     )
 
 
-def short_ids(ids: list[str]) -> int:
-    """How many characters of these ids tell them apart; at least twelve."""
-    length = 12
-    while length < 32 and len({one[:length] for one in ids}) < len(set(ids)):
-        length += 1
-    return length
+def short_ids(ids: list[str]) -> list[str]:
+    """The ids cut to what tells them apart, at least twelve characters."""
+    wanted = set(ids)
+
+    def short(one: str) -> str:
+        length = 12
+        while length < len(one) and sum(other.startswith(one[:length]) for other in wanted) > 1:
+            length += 1
+        return one[:length]
+
+    return [short(one) for one in ids]
 
 
 def _facets(facets: list[dict[str, Any]]) -> Iterable[str]:
@@ -283,5 +288,5 @@ def search(run: Run, words: tuple[str, ...], since: str, until: str, limit: int,
 
 def _hits(hits: list[dict[str, Any]]) -> list[str]:
     short = short_ids([hit["trace_id"] for hit in hits])
-    rows = ((hit["trace_id"][:short], moment(hit["time"]), hit["role"], hit["snippet"]) for hit in hits)
+    rows = ((id, moment(hit["time"]), hit["role"], hit["snippet"]) for id, hit in zip(short, hits, strict=True))
     return table(("trace", "time", "role", "words"), rows)
