@@ -7,6 +7,8 @@ import io
 import json
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -201,6 +203,40 @@ def test_a_project_has_traces_of_its_own(cli: Cli, live: LiveServer, monkeypatch
     monkeypatch.setenv("PILOTHOUSE_API_KEY", key["secret"])
     assert cli("ls", "--since", "365d").data == []
     assert cli("sql", "SELECT count() FROM spans").data["rows"] == [[0]]
+
+
+def test_retention_is_set_tried_and_dropped(cli: Cli, live: LiveServer) -> None:
+    assert cli("retention", "show").data == []
+    assert "everything is kept" in cli("retention", "show", "--human").out
+    rule = cli("retention", "set", "--days", "3650", "--max-size", "50GB", "--environment", "nowhere").data
+    assert (rule["days"], rule["budget_bytes"], rule["environment"]) == (3650, 50 * 10**9, "nowhere")
+    assert cli("retention", "show").data == [rule]
+    assert "50GB" in cli("retention", "show", "--human").out
+    tried = cli("retention", "apply", "--dry-run").data
+    assert [(entry["traces"], entry["dry_run"]) for entry in tried] == [(0, True)]
+    cli("retention", "set", "--off", "--environment", "nowhere")
+    assert cli("retention", "show").data == []
+    for words in (
+        (),
+        ("--days", "-1"),
+        ("--days", "3", "--off"),
+        ("--max-size", "much"),
+        ("--days", "3", "--kind", "x"),
+    ):
+        assert cli("retention", "set", *words).code == 2
+
+
+def test_a_browser_is_let_in_once(cli: Cli, live: LiveServer) -> None:
+    url = cli("sign-in").data["url"]
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    assert b"<html" in opener.open(url, timeout=30).read()
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.build_opener().open(url, timeout=30)
+    page = cli("open", "/traces").data
+    assert page["opened"] is False
+    answer = urllib.request.build_opener(urllib.request.HTTPCookieProcessor()).open(page["url"], timeout=30)
+    assert answer.url == f"{live.url}/traces"
+    assert cli("open", "//elsewhere").code == 2
 
 
 def test_history_is_read_again(cli: Cli, live: LiveServer) -> None:
