@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from pilothouse import conventions, costs
 from pilothouse.guards import Masker
@@ -138,7 +138,7 @@ def _renewed(old: list[Any], fact: Fact, reading: Reading, cost: costs.Cost) -> 
     new = list(old)
     for name in _FROM_FACT:
         value = getattr(fact, name)
-        new[_PLACE[name]] = list(value) if isinstance(value, tuple) else value
+        new[_PLACE[name]] = list(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else value
     for name in _FROM_READING:
         # A field whose source was content kept elsewhere cannot be read again: the old value is the better one.
         new[_PLACE[name]] = getattr(reading, name)[:200] or old[_PLACE[name]]
