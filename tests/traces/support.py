@@ -70,7 +70,7 @@ class TraceBuilder:
     ) -> str:
         """Add a span. ``tokens`` by bucket makes it a leaf with usage."""
         row: dict[str, Any] = dict.fromkeys(SPAN.column_names, "")
-        row.update(dict.fromkeys(_LISTS, []), attributes={}, resource={}, ttft_ns=None, cost_usd=None)
+        row.update({key: [] for key in _LISTS}, attributes={}, resource={}, ttft_ns=None, cost_usd=None)
         row.update(dict.fromkeys(_NUMBERS, 0), cost_given_usd=None, dialect="otel", status="ok", service="svc")
         row.update({f"{bucket}_tokens": 0 for bucket in TOKEN_BUCKETS})
         start_ns = self.start_ns + int(at_ms * 1e6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+
 from pilothouse import traces
 from pilothouse.records import BadRequest
 from pilothouse.store import TraceStore
@@ -86,7 +87,7 @@ def test_the_heatmap_has_every_trace_in_the_cell_of_its_time_and_duration(store:
     assert sum(chart.count) == 10 and sum(chart.errors) == 2
     assert chart.edges_ms == (64, 128, 256, 512, 1024)
     assert max(chart.row) == 3 and min(chart.row) == 0
-    by_row = {row: 0 for row in range(4)}
+    by_row = dict.fromkeys(range(4), 0)
     for row, count in zip(chart.row, chart.count, strict=True):
         by_row[row] += count
     assert by_row == {0: 1, 1: 1, 2: 3, 3: 5}

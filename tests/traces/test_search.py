@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pilothouse import traces
 from pilothouse.records import BadRequest
 from pilothouse.store import TraceStore

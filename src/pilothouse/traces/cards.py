@@ -43,7 +43,12 @@ def card(trace: Trace, content: CardContent, budget: int, *, markdown: bool = Fa
     parts += [_heading("final answer"), fence.around(cut(content.answer, text_space)), ""]
     parts.append(f"more: pilothouse show {short} --as transcript | pilothouse show {short} --step 001")
     text = "\n".join(parts)
-    return text if len(text) <= budget else text[: budget - 60] + f"\n… cut; more: --budget {len(text) + 500}"
+    if len(text) <= budget:
+        return text
+    # So small a budget shows no content at all rather than a fence that is not closed.
+    form = "md" if markdown else "card"
+    note = f"cut: all but this head; all: pilothouse show {short} --as {form} --budget {max(2_000, len(text) + 500)}"
+    return f"{cut(headline(row), budget - len(note) - 40)}\n{note}"
 
 
 def first_error(trace: Trace) -> Span | None:

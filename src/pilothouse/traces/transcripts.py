@@ -102,7 +102,7 @@ def _step(
 
 def _repeats_a_tool_step(view: MessageView, answered: set[str]) -> bool:
     """True for a tool's result that the tool's own step shows already."""
-    results = [part for part in view.parts if part.get("type") == "tool_result"]
+    results = [part for part in view.parts if part.get("type") == "tool_result" or view.role == "tool"]
     return len(results) == len(view.parts) > 0 and all(
-        part.get("id") in answered or part.get("text", "")[:_HEAD] in answered for part in results
+        part.get("id") in answered or str(part.get("text", ""))[:_HEAD] in answered for part in results
     )
