@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -166,7 +167,9 @@ def test_sessions_and_one_of_them(cli: Cli, live: LiveServer) -> None:
         assert cli(*words, "--human").out
 
 
-@pytest.mark.parametrize("words", [("overview",), ("fleet",), ("cost",), ("cost", "--by", "agent,user")])
+@pytest.mark.parametrize(
+    "words", [("overview",), ("fleet",), ("cost",), ("cost", "--by", "agent,user"), ("stats",), ("doctor",)]
+)
 def test_a_window_in_numbers(cli: Cli, live: LiveServer, words: tuple[str, ...]) -> None:
     data = cli(*words, "--budget", "100000").data
     assert data["window"]["until"]
@@ -176,6 +179,30 @@ def test_a_window_in_numbers(cli: Cli, live: LiveServer, words: tuple[str, ...])
 
 def test_cost_by_what_there_is_not(cli: Cli, live: LiveServer) -> None:
     assert "agent" in cli("cost", "--by", "agnt").error["allowed"]
+
+
+def test_every_number_of_a_cost_is_explained(cli: Cli, live: LiveServer) -> None:
+    dearest = cli("ls", "--sort", "dearest", "--limit", "1").data[0]
+    answer = cli("cost", "why", dearest["trace_id"], "--budget", "1000000").data
+    assert answer["cost_usd"] == dearest["cost_usd"]
+    prices = [Decimal(price["usd"]) for span in answer["spans"] if span["counted"] for price in span["prices"]]
+    assert sum(prices) == Decimal(answer["cost_usd"])
+    text = cli("cost", "why", dearest["trace_id"], "--human").out
+    assert "usd_per_mtok" in text
+    assert len(cli("cost", "why", "last", "--budget", "900").out) <= 900
+
+
+def test_what_is_stored_and_what_it_takes(cli: Cli, live: LiveServer) -> None:
+    facts = cli("store", "stats").data
+    assert facts["spans"] > 0
+    assert {table["table"] for table in facts["tables"]} >= {"span", "trace", "message"}
+    assert "bytes_per_span" in cli("store", "stats", "--human").out
+
+
+def test_the_doctor_says_what_it_looked_at(cli: Cli, live: LiveServer) -> None:
+    findings = cli("doctor").data["findings"]
+    assert {finding["check"] for finding in findings} >= {"refused", "orphans", "unknown_prices"}
+    assert all(finding["fix"] for finding in findings if finding["level"] in ("warn", "bad"))
 
 
 def test_keys_are_made_and_revoked(cli: Cli, live: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ KEYS = {"kind", "message", "got", "allowed", "fix"}
 KINDS = {
     *("bad_request", "not_found", "not_allowed", "forbidden", "unreachable", "unverified", "refused", "too_large"),
     *("overloaded", "disk_full", "bug", "store_error", "method_not_allowed", "error"),
-    *("unsupported_media_type",),
+    *("unsupported_media_type", "too_slow"),
 }
 """The closed list. A new kind is a new word that programs must learn: add it here and to the clients."""
 
