@@ -465,6 +465,7 @@ def test_a_refused_statement_never_reaches_the_engine() -> None:
         ("SELECT * FROM trace", "trace", "traces", "pilothouse sql --schema traces"),
         ("SELECT modle FROM spans", "modle", "spans.model", "pilothouse sql --schema spans"),
         ("SELECT s.durration_ms FROM spans AS s", "durration_ms", "spans.duration_ms", "pilothouse sql --schema spans"),
+        ("SELECT content FROM spans", "content", "messages.content", "pilothouse sql --schema spans"),
         ("SELECT quantle(0.5)(duration_ms) FROM spans", "quantle", "quantile", "pilothouse sql --schema"),
     ],
 )

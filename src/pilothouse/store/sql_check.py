@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -18,13 +18,12 @@ from sqlglot.errors import SqlglotError
 
 from pilothouse.records import BadRequest
 
-from .sql_dialect import Plain, Unwritable, write
+from .sql_bind import bind, cte_in_scope
+from .sql_dialect import Plain, Unwritable, call_name, head, shown, write
 from .sql_functions import AGGREGATE_IN_TEXT, AGGREGATES, FUNCTIONS, TYPE_IN_TEXT, is_aggregate, is_allowed
 from .views import BY_NAME
 
 SQL_LENGTH_MAX = 100_000
-NUMBERS_MAX = 10_000_000
-"""The largest ``numbers(n)``."""
 
 _SCHEMA = "pilothouse sql --schema"
 
@@ -116,7 +115,7 @@ def check(sql: str, database: str, refused_functions: Collection[str] = frozense
         for node in tree.walk():
             _check_node(node, refused_functions)
         asked = write(tree)
-        views, notes = _bind(tree, database)
+        views, notes = bind(tree, database)
         bound = write(tree)
     except Unwritable as error:
         raise BadRequest(
@@ -140,7 +139,7 @@ def _read(sql: str) -> exp.Expr:
         raise _too_deep() from error
     except (SqlglotError, ValueError) as error:
         message = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split("\n")[0][:200]
-        raise BadRequest(f"this SQL cannot be read: {message}", got=_head(sql), fix=_SCHEMA) from error
+        raise BadRequest(f"this SQL cannot be read: {message}", got=head(sql), fix=_SCHEMA) from error
     if len(statements) != 1:
         count = "nothing" if not statements else f"{len(statements)} statements"
         raise BadRequest("give one SELECT", got=count, allowed="SELECT, WITH … SELECT, UNION", fix=_SCHEMA)
@@ -160,18 +159,18 @@ def _check_node(node: exp.Expr, refused_functions: Collection[str]) -> None:
                 _refuse_clause(name, node)
     if kind not in _PLAIN_NODES:
         if isinstance(node, exp.Placeholder | exp.Parameter):
-            raise BadRequest("write the value itself: this SQL takes no parameters", got=write_or(node))
+            raise BadRequest("write the value itself: this SQL takes no parameters", got=shown(node))
         word = kind.__name__
         for name, message in _NAMED_CLAUSES.items():
             if word.lower().endswith(name):
                 raise BadRequest(message, got=name.upper())
-        raise BadRequest("this form of SQL is not supported here", got=f"{write_or(node)} ({word})", fix=_SCHEMA)
+        raise BadRequest("this form of SQL is not supported here", got=f"{shown(node)} ({word})", fix=_SCHEMA)
     if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc | exp.ParameterizedAgg):
         if not isinstance(node.parent, exp.Table):
             _check_call(node, refused_functions)
     elif isinstance(node, exp.DataType):
         if node.this not in _TYPES:
-            _refuse_type(write_or(node))
+            _refuse_type(shown(node))
     elif isinstance(node, exp.CastToStrType):
         _check_type_text(node.args.get("to"))
     elif isinstance(node, exp.In):
@@ -179,7 +178,7 @@ def _check_node(node: exp.Expr, refused_functions: Collection[str]) -> None:
     elif isinstance(node, exp.Column):
         _check_column(node, refused_functions)
     elif isinstance(node, exp.Select) and not node.expressions:
-        raise BadRequest("say what to select", got=write_or(node), fix=_SCHEMA)
+        raise BadRequest("say what to select", got=shown(node), fix=_SCHEMA)
     elif isinstance(node, exp.Group) and node.args.get("totals"):
         raise BadRequest(
             "WITH TOTALS gives its line outside of the rows: it would be lost",
@@ -198,7 +197,7 @@ def _look_again(sql: str, refused_functions: Collection[str]) -> None:
 
 
 def _check_call(call: exp.Expr, refused_functions: Collection[str]) -> None:
-    name = _call_name(call)
+    name = call_name(call)
     if isinstance(call, exp.ParameterizedAgg) and not is_aggregate(name):
         _refuse_function(name)
     if not is_allowed(name):
@@ -209,7 +208,7 @@ def _check_call(call: exp.Expr, refused_functions: Collection[str]) -> None:
     if name.lower() in AGGREGATE_IN_TEXT:
         first = arguments[0] if arguments else None
         if not (isinstance(first, exp.Literal) and first.is_string and is_aggregate(str(first.this).split("(")[0])):
-            raise BadRequest(f"{name} takes the name of an aggregate function, written out", got=write_or(first))
+            raise BadRequest(f"{name} takes the name of an aggregate function, written out", got=shown(first))
     if not name.lower().startswith(_HIGHER_ORDER):
         return
     for argument in arguments:
@@ -252,147 +251,18 @@ def _check_in(node: exp.In) -> None:
         return
     only = right[0].unnest()
     # The engine reads a bare name on the right of IN as a table.
-    if isinstance(only, exp.Column) and not (only.table == "" and _cte_in_scope(only, only.name)):
+    if isinstance(only, exp.Column) and not (only.table == "" and cte_in_scope(only, only.name)):
         raise BadRequest(
             "IN takes a list, a subquery or the name of a WITH query",
-            got=write_or(node),
-            fix=f"for an array: has({write_or(only)}, {write_or(node.this)})",
+            got=shown(node),
+            fix=f"for an array: has({shown(only)}, {shown(node.this)})",
         )
 
 
 def _check_type_text(node: exp.Expr | None) -> None:
     text = str(node.this) if isinstance(node, exp.Literal) and node.is_string else ""
     if not _TYPE_TEXT.match(text) or "aggregatefunction" in text.lower():
-        _refuse_type(write_or(node))
-
-
-def _bind(tree: exp.Expr, database: str) -> tuple[set[str], list[str]]:
-    """Put the project's views in the place of their names, and give WITH queries names that no table has."""
-    views: set[str] = set()
-    notes: list[str] = []
-    references: list[tuple[exp.Table, exp.CTE | None]] = []
-    in_references: list[tuple[exp.Column, exp.CTE]] = []
-    for node in tree.find_all(exp.Table, exp.In):
-        if isinstance(node, exp.Table):
-            references.append((node, _cte_in_scope(node, node.name)))
-        else:
-            field = node.args.get("field")
-            for right in [field] if field is not None else node.expressions:
-                bare = right.unnest()
-                if isinstance(bare, exp.Column) and not bare.table and (cte := _cte_in_scope(bare, bare.name)):
-                    in_references.append((bare, cte))
-    for table, cte in references:
-        if isinstance(table.this, exp.Identifier):
-            name = table.this.name
-            if not table.alias:
-                table.set("alias", exp.TableAlias(this=exp.to_identifier(name, quoted=table.this.quoted)))
-            if cte is not None:
-                table.set("this", exp.to_identifier(_cte_name(name), quoted=True))
-            else:
-                view = _view(name)
-                views.add(view)
-                argument = exp.EQ(this=exp.column("project"), expression=exp.Placeholder(this="project", kind="String"))
-                table.set("this", exp.Anonymous(this=f"{view}_of", expressions=[argument]))
-                table.set("db", exp.to_identifier(database))
-        else:
-            _check_numbers(table.this)
-        final = table.parent
-        if isinstance(final, exp.Final):
-            final.replace(table)
-            notes.append("FINAL left out: the views always give the newest version of a row")
-    for select in tree.find_all(exp.Select):
-        prewhere = select.args.get("prewhere")
-        if isinstance(prewhere, exp.PreWhere):
-            # The engine refuses it on views, and moves conditions there by itself.
-            select.set("prewhere", None)
-            select.where(prewhere.this, copy=False, dialect=Plain)
-            notes.append("PREWHERE read as WHERE: the engine moves conditions forward by itself")
-    for column, _ in in_references:
-        column.set("this", exp.to_identifier(_cte_name(column.name), quoted=True))
-    for cte in tree.find_all(exp.CTE):
-        if not cte.args.get("scalar"):
-            cte.args["alias"].set("this", exp.to_identifier(_cte_name(cte.alias), quoted=True))
-    return views, list(dict.fromkeys(notes))
-
-
-def _view(name: str) -> str:
-    lower = name.lower()
-    if lower in BY_NAME:
-        return lower
-    close = difflib.get_close_matches(lower, BY_NAME, n=3, cutoff=0.5)
-    raise BadRequest(
-        f"there is no view '{name[:60]}'",
-        got=name[:60],
-        allowed=close or sorted(BY_NAME),
-        fix=f"pilothouse sql --schema {close[0]}" if close else _SCHEMA,
-    )
-
-
-def _check_numbers(call: exp.Expr) -> None:
-    if not isinstance(call, exp.Anonymous | exp.AnonymousAggFunc) or _call_name(call).lower() != "numbers":
-        got = write_or(call)
-        raise BadRequest(
-            "this table function is not open to users' SQL", got=got, allowed=["numbers(n)", *sorted(BY_NAME)]
-        )
-    for argument in call.expressions:
-        number = isinstance(argument, exp.Literal) and not argument.is_string and str(argument.this).isdigit()
-        if not number or int(str(argument.this)) > NUMBERS_MAX:
-            raise BadRequest("numbers(n) takes whole numbers", got=write_or(argument), allowed=f"0 to {NUMBERS_MAX}")
-
-
-def _cte_in_scope(node: exp.Expr, name: str) -> exp.CTE | None:
-    """The WITH query that a table name means here: the nearest one around, of those written before it."""
-    child: exp.Expr = node
-    parent = node.parent
-    while parent is not None:
-        if isinstance(parent, exp.With):
-            # Inside a WITH query only the earlier ones are visible, and itself where it is recursive.
-            for cte in parent.expressions:
-                if cte is child and not parent.recursive:
-                    break
-                if _is_table_cte(cte, name):
-                    return cte
-                if cte is child:
-                    break
-            # The query that owns this WITH is not around it: go on with what is around that.
-            child = parent.parent or parent
-            parent = child.parent
-            continue
-        with_ = parent.args.get("with_")
-        if isinstance(with_, exp.With):
-            for cte in with_.expressions:
-                if _is_table_cte(cte, name):
-                    return cte
-        child, parent = parent, parent.parent
-    return None
-
-
-def _is_table_cte(cte: exp.Expr, name: str) -> bool:
-    return isinstance(cte, exp.CTE) and not cte.args.get("scalar") and cte.alias == name
-
-
-def _cte_name(name: str) -> str:
-    # Were a name left to the engine that it does not take for the WITH query, it would look for a table: none has this.
-    return f"with {name}"
-
-
-def _call_name(call: exp.Expr) -> str:
-    return str(call.this) if isinstance(call.this, str) else call.name
-
-
-def write_or(node: exp.Expr | None) -> str:
-    """A piece of SQL for a message, short."""
-    if node is None:
-        return ""
-    try:
-        return _head(write(node))
-    except (Unwritable, RecursionError):
-        return type(node).__name__
-
-
-def _head(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= 120 else text[:119] + "…"
+        _refuse_type(shown(node))
 
 
 def _refuse_clause(name: str, node: exp.Expr) -> NoReturn:
@@ -400,7 +270,7 @@ def _refuse_clause(name: str, node: exp.Expr) -> NoReturn:
         # The part before the dot is named, not the whole: nobody needs to learn what exists there.
         raise BadRequest(
             "name a view alone, without a database",
-            got=_head(f"{node.args['db'].name}.{node.name}"),
+            got=head(f"{node.args['db'].name}.{node.name}"),
             allowed=sorted(BY_NAME),
             fix=_SCHEMA,
         )
@@ -429,15 +299,3 @@ def _refuse_type(text: str) -> NoReturn:
 
 def _too_deep() -> BadRequest:
     return BadRequest("the SQL is nested too deeply", fix="break it up with WITH name AS (SELECT …)")
-
-
-def close_columns(name: str, views: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Columns like ``name`` as (view, column), best first."""
-    found = [
-        (difflib.SequenceMatcher(None, name.lower(), column.name).ratio(), view, column.name)
-        for view in (views or BY_NAME)
-        for column in BY_NAME[view].columns
-    ]
-    for ratio, view, column in sorted(found, key=lambda item: (-item[0], item[1], item[2])):
-        if ratio >= 0.6:
-            yield view, column

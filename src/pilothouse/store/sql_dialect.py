@@ -231,3 +231,24 @@ def write(tree: exp.Expr) -> str:
         Unwritable: a leaf has no plain form.
     """
     return tree.sql(dialect=Plain, comments=False, pretty=False)
+
+
+def call_name(call: exp.Expr) -> str:
+    """The name a function is called by."""
+    return str(call.this) if isinstance(call.this, str) else call.name
+
+
+def shown(node: exp.Expr | None) -> str:
+    """A piece of SQL for a message, short."""
+    if node is None:
+        return ""
+    try:
+        return head(write(node))
+    except (Unwritable, RecursionError):
+        return type(node).__name__
+
+
+def head(text: str) -> str:
+    """The beginning of a statement on one line, for a message."""
+    text = " ".join(text.split())
+    return text if len(text) <= 120 else text[:119] + "…"

@@ -15,6 +15,7 @@ import re
 import threading
 import time
 import weakref
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +23,10 @@ from pilothouse.records import BadRequest, Overloaded, PilothouseError, TooLarge
 
 from . import engine as engines
 from .engine import Engine, StoreError
-from .sql_check import Checked, check, close_columns
+from .sql_check import Checked, check
 from .sql_functions import is_allowed
 from .trace_store import TraceStore
-from .views import BY_NAME
+from .views import BY_NAME, VIEWS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,10 +253,21 @@ def _explain(error: PilothouseError, checked: Checked, database: str) -> Pilotho
     unknown = _UNKNOWN_NAME.search(message)
     if unknown and ("nknown" in message or "cannot be resolved" in message) and " USING" not in message:
         name = unknown[1].split(".")[-1]
-        known = [column.name for view in checked.views for column in BY_NAME[view].columns]
-        close = [f"{view}.{column}" for view, column in close_columns(name, checked.views)][:3]
-        if not close:
-            close = difflib.get_close_matches(name, known, n=3)
+        elsewhere = [f"{view.name}.{name}" for view in VIEWS if name in {column.name for column in view.columns}]
+        close = [f"{view}.{column}" for view, column in _close_columns(name, checked.views)]
+        close = [*elsewhere, *(one for one in close if one not in elsewhere)][:3]
         views = " and ".join(checked.views) or "this query"
         return BadRequest(f"there is no column '{name}' in {views}", got=name, allowed=close or None, fix=fix)
     return BadRequest(message[:300] or "the engine refused the statement", fix=fix)
+
+
+def _close_columns(name: str, views: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Columns like ``name`` as (view, column), best first."""
+    found = [
+        (difflib.SequenceMatcher(None, name.lower(), column.name).ratio(), view, column.name)
+        for view in (views or BY_NAME)
+        for column in BY_NAME[view].columns
+    ]
+    for ratio, view, column in sorted(found, key=lambda item: (-item[0], item[1], item[2])):
+        if ratio >= 0.6:
+            yield view, column
