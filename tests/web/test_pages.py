@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Never
+
 import pytest
 from starlette.testclient import TestClient
 
@@ -233,3 +235,18 @@ def test_an_error_is_a_page_with_a_way_out(full: TestClient, address: str, statu
     assert shaped["ok"] is False
     assert shaped["error"]["kind"] in ("not_found", "bad_request")
     assert shaped["error"]["message"]
+
+
+def test_a_defect_is_a_page_too() -> None:
+    """Whatever breaks while a page is made: a 500 in the usual shape, with nothing of the inside in it."""
+
+    class Broken(SampleReader):
+        def fleet(self, since_ns: int, until_ns: int) -> Never:
+            raise RuntimeError("secret inside")
+
+    with client_of(SampleProvider(Broken(()))) as client:
+        answer = client.get("/fleet")
+        assert answer.status_code == 500
+        assert "secret" not in answer.text
+        assert "Something broke here" in Markup.read(answer.text).text
+        assert client.get("/fleet.json").json()["error"]["kind"] == "bug"

@@ -182,7 +182,9 @@ def heatmap_picture(heatmap: Heatmap) -> HeatmapPicture:
         shades=tuple("".join(path) for path in paths),
         failed="".join(failed),
         time_labels=tuple(
-            (100 * i / columns, words[i][5:10] if by_day else words[i][11:16]) for i in range(0, columns, step)
+            (100 * i / columns, words[i][5:10] if by_day else words[i][11:16])
+            for i in range(0, columns, step)
+            if i / columns < 0.96
         ),
         row_labels=tuple(
             (100 * (last + 1 - row) / shown, duration(heatmap.edges_ms[row]))

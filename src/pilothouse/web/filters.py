@@ -6,7 +6,9 @@ The language itself is read by :mod:`pilothouse.traces`; here it is only cut int
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from pilothouse.traces.model import Facet
 
 _TERM = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*"?)+')
 _PLAIN = re.compile(r"[\w.@/+:~-]+")
@@ -40,6 +42,11 @@ def terms(line: str) -> tuple[Term, ...]:
     """The terms of a filter line in order."""
     words: list[str] = _TERM.findall(line)
     return tuple(Term(text=word, without=" ".join(words[:i] + words[i + 1 :])) for i, word in enumerate(words))
+
+
+def without_empty(facet: Facet) -> Facet:
+    """A facet without the traces that have no value: there is nothing to click."""
+    return replace(facet, values=tuple(value for value in facet.values if value.value))
 
 
 def term(field: str, value: str) -> str:

@@ -207,6 +207,27 @@ def pretty(text: str, limit: int = 200_000) -> str:
     return json_text(value)
 
 
+def gist(text: str) -> str:
+    """What was said, where a value is JSON around one piece of text: ``{"args": ["hello"], "kwargs": {}}`` is hello."""
+    if text[:1] not in ("{", "[", '"') or len(text) > 2_000:
+        return text
+    try:
+        leaves = _leaves(json.loads(text))
+    except (ValueError, RecursionError):
+        return text
+    return leaves[0] if len(leaves) == 1 and isinstance(leaves[0], str) and leaves[0].strip() else text
+
+
+def _leaves(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        entries: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        return [leaf for entry in entries.values() for leaf in _leaves(entry)]
+    if isinstance(value, list):
+        items: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
+        return [leaf for item in items for leaf in _leaves(item)]
+    return [value]
+
+
 def json_text(value: Any) -> str:
     """Any plain value as indented JSON, or the string itself."""
     if isinstance(value, str):

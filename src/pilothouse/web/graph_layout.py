@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from pilothouse.traces.model import AgentGraph, GraphEdge, GraphNode
 
-NODE_WIDTH = 190
+NODE_WIDTH = 184
 NODE_HEIGHT = 46
-GAP_X = 90
+GAP_X = 68
 GAP_Y = 16
 MARGIN = 12
 

@@ -30,11 +30,12 @@ class Stretch:
 def folded(steps: Sequence[TranscriptStep]) -> tuple[Stretch, ...]:
     """Cut a transcript into shown and folded stretches. No step is left out, and the order stays."""
     marks = [_mark(step) for step in steps]
+    heard = [any(message.role in ("user", "system", "developer") for message in step.said) for step in steps]
     stretches: list[Stretch] = []
     shown: list[TranscriptStep] = []
     at = 0
     while at < len(steps):
-        period, times = _run(marks, at)
+        period, times = _run(marks, heard, at)
         if times < TIMES_MIN:
             shown.append(steps[at])
             at += 1
@@ -50,12 +51,17 @@ def folded(steps: Sequence[TranscriptStep]) -> tuple[Stretch, ...]:
     return tuple(stretches)
 
 
-def _run(marks: Sequence[Any], at: int) -> tuple[int, int]:
-    """The shortest pattern that starts here and comes again, and how often in all."""
+def _run(marks: Sequence[Any], heard: Sequence[bool], at: int) -> tuple[int, int]:
+    """The shortest pattern that starts here and comes again, and how often in all.
+
+    Where somebody says something new, it is no repeat, though the same is done: what was said must be read.
+    """
     for period in range(1, PERIOD_MAX + 1):
         times = 1
-        while marks[at + times * period : at + (times + 1) * period] == marks[at : at + period]:
+        start = at + period
+        while marks[start : start + period] == marks[at : at + period] and not any(heard[start : start + period]):
             times += 1
+            start += period
         if times >= TIMES_MIN:
             return period, times
     return 1, 1
@@ -72,5 +78,4 @@ def _mark(step: TranscriptStep) -> tuple[Any, ...]:
             elif part.get("type") == "text":
                 words.append(str(part.get("text", "")))
     span = step.span
-    said = tuple(message.hash for message in step.said if message.role in ("user", "system", "developer"))
-    return (span.kind, span.label, span.agent, span.failed, said, tuple(calls), tuple(words), step.input_value)
+    return (span.kind, span.label, span.agent, span.failed, tuple(calls), tuple(words), step.input_value)

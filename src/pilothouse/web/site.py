@@ -71,19 +71,12 @@ class _Site:
         return handler
 
     def answer(self, page: PageSpec, request: Request) -> Response:
-        """One page in the form its address asks for."""
+        """One page in the form its address asks for, or the page of what went wrong."""
         path, form = _form(request)
         visitor: Visitor | None = None
         try:
             visitor = self.provider.visitor(request)
-            visit = Visit(
-                visitor=visitor,
-                now_ns=self.clock.now_ns(),
-                path=path,
-                parts=_parts(page, path),
-                params=dict(request.query_params),
-            )
-            made = page.gather(visit)
+            return self.shown(page, request, visitor, path, form)
         except NotAllowed as error:
             if form == "html" and type(error) is NotAllowed:
                 here = f"{path}?{request.url.query}" if request.url.query else path
@@ -94,6 +87,12 @@ class _Site:
         except Exception:
             log.exception("page %s failed", page.name)
             return self.failed(request, Broken("the page could not be made; the server's log says why"), form, visitor)
+
+    def shown(self, page: PageSpec, request: Request, visitor: Visitor, path: str, form: str) -> Response:
+        """One page, from its context."""
+        now_ns = self.clock.now_ns()
+        params = dict(request.query_params)
+        made = page.gather(Visit(visitor=visitor, now_ns=now_ns, path=path, parts=_parts(page, path), params=params))
         if form != "html" and made.failure is not None:
             return self.refused(request, made.failure, form)
         if form == "json":
@@ -108,11 +107,11 @@ class _Site:
             here=path,
             twin=twin,
             query=urlencode([(k, v) for k, v in request.query_params.multi_items() if k not in ("format", "part")]),
-            now_ns=visit.now_ns,
+            now_ns=now_ns,
         )
-        body = render(f"{page.name}.html", shell=frame, page=made, part=request.query_params.get("part", ""))
+        body = render(f"{page.name}.html", shell=frame, page=made, part=params.get("part", ""))
         status = 400 if made.failure is not None else 200
-        return respond(request, body, "text/html", status=status, etag="part" in request.query_params)
+        return respond(request, body, "text/html", status=status, etag="part" in params)
 
     def failed(self, request: Request, error: PilothouseError, form: str, visitor: Visitor | None) -> Response:
         """An error as a page, or in the one error shape of every surface."""

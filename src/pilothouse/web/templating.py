@@ -51,6 +51,7 @@ def environment() -> Environment:
             "size": format.size,
             "visible": format.visible,
             "pretty": format.pretty,
+            "gist": format.gist,
             "json_text": format.json_text,
             "json_line": format.json_line,
             "short_id": format.short_id,

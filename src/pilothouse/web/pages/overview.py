@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pilothouse.traces.model import Breakdown, Facet, Overview, TraceQuery
 from pilothouse.web.charts import Chart, Line
 from pilothouse.web.context import told
-from pilothouse.web.filters import Term, terms, toggled
+from pilothouse.web.filters import Term, terms, toggled, without_empty
 from pilothouse.web.setup import Setup, setup
 from pilothouse.web.visit import PageContext, PageSpec, Visit, link
 from pilothouse.web.windows import Chosen, choose
@@ -105,14 +105,18 @@ def gather(visit: Visit) -> OverviewPage:
     query = visit.text("q")
     overview = visit.reader.overview(window.since_ns, window.until_ns, query)
     asked = TraceQuery(text=query, since_ns=window.since_ns, until_ns=window.until_ns)
-    facets = {f.field: f for f in visit.reader.facets(asked, ("signal", "feature", "tool"))} if overview.traces else {}
+    facets = (
+        {f.field: without_empty(f) for f in visit.reader.facets(asked, ("signal", "feature", "tool"))}
+        if overview.traces
+        else {}
+    )
     elsewhere = 0
     if not overview.traces:
         month = choose("30d", "", "", visit.now_ns)
         elsewhere = visit.reader.search(TraceQuery(since_ns=month.since_ns, until_ns=month.until_ns, limit=1)).total
     return OverviewPage(
         title="Overview",
-        command=f"pilothouse stats {window.flags}",
+        command=f"pilothouse overview {window.flags}",
         window=window,
         query=query,
         terms=terms(query),

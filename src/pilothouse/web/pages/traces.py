@@ -11,7 +11,7 @@ from pilothouse.records import BadRequest
 from pilothouse.traces.model import SORTS, Facet, Heatmap, Page, Sort, TraceQuery, TraceRow
 from pilothouse.web.charts import HeatmapPicture, heatmap_picture
 from pilothouse.web.context import told
-from pilothouse.web.filters import HELP, Term, chosen, terms, toggled
+from pilothouse.web.filters import HELP, Term, chosen, terms, toggled, without_empty
 from pilothouse.web.setup import Setup, setup
 from pilothouse.web.visit import PageContext, PageSpec, Visit, link
 from pilothouse.web.windows import Chosen, choose
@@ -124,7 +124,7 @@ def gather(visit: Visit) -> TracesPage:
         sort=sort,
         problem=problem,
         traces=rows,
-        facets=tuple(facet for facet in facets if facet.values),
+        facets=tuple(facet for facet in map(without_empty, facets) if facet.values),
         heatmap=heatmap,
         cursor=cursor,
         setup=setup(visit.visitor) if rows is not None and not rows.items and not elsewhere and not query else None,

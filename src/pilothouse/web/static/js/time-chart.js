@@ -94,10 +94,13 @@ class TimeChart extends HTMLElement {
     const stroke = this.colour(line.bad ? "--kind-error" : `--series-${index + 1}`);
     const shared = { label: line.label, scale: line.unit, stroke, value: (_, value) => written(value, line.unit) };
     if (line.bars) {
-      return { ...shared, fill: stroke, width: 0, points: { show: false }, paths: window.uPlot.paths.bars({ size: [0.75, 28], gap: 1 }) };
+      return { ...shared, fill: stroke, width: 0, points: { show: false }, paths: window.uPlot.paths.bars({ size: [0.8, 28, 3] }) };
     }
+    // Few moments with traffic: a dot for each, and a line that leads the eye from one to the next.
+    const filled = line.values.filter((value) => value != null).length;
+    const sparse = filled < line.values.length / 2 || filled < 40;
     const dash = index > 0 && line.unit === "tokens" ? [4, 3] : undefined;
-    return { ...shared, width: index === 0 ? 2 : 1.5, dash, points: { size: 4, fill: stroke }, spanGaps: false };
+    return { ...shared, width: index === 0 ? 2 : 1.5, dash, points: { show: sparse, size: 5, fill: stroke }, spanGaps: sparse };
   }
 
   // What a colour of the design is just now, as the canvas wants it.
