@@ -44,7 +44,7 @@ class NewKey(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field("", max_length=200, description="For the list of keys and the audit log.")
+    name: str = Field("API key", min_length=1, max_length=200, description="For the list of keys and the audit log.")
     mode: str = Field("read", max_length=20, description=f"One of {', '.join(MODES)}; each includes those before it.")
     project_id: str = Field("", max_length=60, description="Another project than this key's own.")
 
@@ -94,7 +94,9 @@ def make_key(caller: Caller, wanted: NewKey) -> Response:
 
 
 @router.delete("/keys/{key_id}", response_model=Envelope[Revoked])
-def drop_key(caller: Caller, key_id: Annotated[str, Path(max_length=60)]) -> Response:
+def drop_key(
+    caller: Caller, key_id: Annotated[str, Path(max_length=60, description="The key's id, as the list shows it.")]
+) -> Response:
     """Revoke a key: it stops working at once, what it recorded stays. Needs admin."""
     caller.need("admin")
     check_text(key_id, "a key's id", 60)

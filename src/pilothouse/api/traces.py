@@ -59,7 +59,8 @@ def resolve_id(caller: Caller, id: IdText) -> Response:
     return answer(traces.resolve(caller.store, caller.project_id, id))
 
 
-@router.get("/traces/{id}", response_model=Envelope[Trace], responses=_TEXT)
+# With a budget, lists are folded and texts cut: then it is no whole Trace any more.
+@router.get("/traces/{id}", response_model=Envelope[Trace | dict[str, Any]], responses=_TEXT)
 def show_trace(
     caller: Caller,
     id: IdText,
@@ -84,9 +85,9 @@ def _trace_json(trace: Trace, budget: int | None) -> Response:
     if budget is None:
         return answer(trace, next=[f"pilothouse show {short} --as transcript"])
     data, cuts = traces.fit(
-        traces.as_json(trace), budget, lambda path: f"pilothouse show {short} --as json --budget 20000000"
+        traces.as_json(trace), budget - 150, lambda path: f"pilothouse show {short} --as json --budget 20000000"
     )
-    return answer(data, cut=cuts[:20], next=[f"pilothouse show {short} --as transcript"])
+    return answer(data, cut=cuts[:10], next=[f"pilothouse show {short} --as transcript"])
 
 
 @router.get("/traces/{id}/waterfall", response_model=Envelope[Waterfall])

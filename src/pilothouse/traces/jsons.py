@@ -60,7 +60,8 @@ def fit(value: Any, budget: int, command: Command, *, value_chars: int = 100) ->
         return value, []
     for chars, items in (
         *((value_chars, 10**9), (60, 10**9), (value_chars, 80), (value_chars, 40), (value_chars, 20)),
-        *((60, 20), (40, 10), (24, 6), (12, 4), (4, 2)),
+        # Not below forty characters before all else is tried: an id that is cut names nothing.
+        *((60, 20), (40, 10), (40, 6), (40, 4), (40, 2), (40, 1), (40, 0), (20, 1), (12, 0), (4, 0)),
     ):
         cuts: list[Cut] = []
         smaller = _shrink(value, chars, items, (), cuts, command)
