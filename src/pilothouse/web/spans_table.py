@@ -235,14 +235,22 @@ _kept: OrderedDict[tuple[str, int, float, str], TraceColumns] = OrderedDict()
 _lock = threading.Lock()
 
 
-def columns_of(reader: Reader, row: TraceRow) -> TraceColumns:
-    """The columns of a trace, from memory where nothing of it has changed."""
+def kept_columns(row: TraceRow) -> TraceColumns | None:
+    """The columns of a trace, where they are in memory and nothing of the trace has changed."""
     key = (row.trace_id, row.spans, row.duration_ms, row.status)
     with _lock:
         found = _kept.get(key)
         if found is not None:
             _kept.move_to_end(key)
-            return found
+        return found
+
+
+def columns_of(reader: Reader, row: TraceRow) -> TraceColumns:
+    """The columns of a trace, from memory or made now."""
+    kept = kept_columns(row)
+    if kept is not None:
+        return kept
+    key = (row.trace_id, row.spans, row.duration_ms, row.status)
     made = tree_order(reader.waterfall(row.trace_id))
     if row.status != "running":
         with _lock:

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pilothouse.traces.model import CostWhy, Explained, MessageView, SpanDetail
+from pilothouse.traces.model import CostWhy, Explained, MessageView, SpanDetail, TraceRow
 from pilothouse.web.context import as_plain, told
-from pilothouse.web.spans_table import columns_of
+from pilothouse.web.reader import Reader
+from pilothouse.web.spans_table import columns_of, kept_columns
 from pilothouse.web.visit import PageContext, PageSpec, Visit, number_in, trace_url
 
-from .trace import find_trace
+from .trace import LATER_FROM, find_trace
 
 EARLIER_SHOWN = 2
 """Input messages shown open: the last ones, which the step answers."""
@@ -24,7 +25,9 @@ class SpanPage(PageContext):
 
     trace_id: str = field(metadata=told("the trace it belongs to"))
     detail: SpanDetail = field(metadata=told("the step with all its content"))
-    cost: CostWhy | None = field(metadata=told("why it costs what it costs; nothing where it reports no usage"))
+    cost: CostWhy | None = field(
+        metadata=told("why it costs what it costs; nothing where it reports no usage, and with part=pane")
+    )
     previous_step: int | None = field(metadata=told("the step before"))
     next_step: int | None = field(metadata=told("the step after"))
 
@@ -86,16 +89,26 @@ def gather(visit: Visit) -> SpanPage:
     trace_id = find_trace(visit, visit.parts["id"])
     step = number_in(visit.parts["step"], "step", at_least=1)
     detail = visit.reader.span(trace_id, step)
-    columns = columns_of(visit.reader, visit.reader.row(trace_id))
+    before, after = _neighbours(visit.reader, visit.reader.row(trace_id), step)
+    # The pane shows what was said at once and asks for the cost's reasons afterwards: they are slow in a long trace.
+    explain = visit.text("part") not in ("pane", "raw") and detail.span.tokens is not None
     return SpanPage(
         title=f"Step {step}: {detail.span.label}",
         command=f"pilothouse show {trace_id[:12]} --step {step}",
         trace_id=trace_id,
         detail=detail,
-        cost=visit.reader.cost_why(trace_id, step) if detail.span.tokens else None,
-        previous_step=columns.neighbour(detail.span.step, -1),
-        next_step=columns.neighbour(detail.span.step, 1),
+        cost=visit.reader.cost_why(trace_id, step) if explain else None,
+        previous_step=before,
+        next_step=after,
     )
+
+
+def _neighbours(reader: Reader, row: TraceRow, step: int) -> tuple[int | None, int | None]:
+    """The steps before and after. Of a long trace they are taken for granted, unless its columns are at hand."""
+    columns = kept_columns(row) if row.spans > LATER_FROM else columns_of(reader, row)
+    if columns is None:
+        return (step - 1 if step > 1 else None), (step + 1 if step < row.spans else None)
+    return columns.neighbour(step, -1), columns.neighbour(step, 1)
 
 
 SPAN = PageSpec(name="span", path="/traces/{id}/spans/{step}", context=SpanPage, gather=gather, nav="traces")

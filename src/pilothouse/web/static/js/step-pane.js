@@ -29,10 +29,20 @@ class StepPane extends HTMLElement {
     const answer = await fetch(`${this.dataset.url}/spans/${step}?part=pane`, { headers: { Accept: "text/html" } }).catch(() => null);
     if (this.step !== step) return;
     if (answer?.redirected) return location.reload();
-    if (answer?.ok) this.pane.innerHTML = await answer.text();
+    if (answer?.ok) this.pane.replaceChildren(fragment(await answer.text()));
     else this.pane.textContent = `Step ${step} could not be loaded${answer ? ` (${answer.status})` : ": the server does not answer"}.`;
     this.pane.scrollTop = 0;
+    this.later(step);
     this.dispatchEvent(new CustomEvent("step-shown", { detail: { step }, bubbles: true }));
+  }
+
+  // Parts the server takes longer for come after the rest.
+  async later(step) {
+    for (const part of this.pane.querySelectorAll("[data-later]")) {
+      const answer = await fetch(part.dataset.later).catch(() => null);
+      if (this.step !== step) return;
+      if (answer?.ok) part.replaceChildren(fragment(await answer.text()));
+    }
   }
 
   close() {
@@ -97,6 +107,13 @@ class StepPane extends HTMLElement {
       if (first) this.show(Number(first.dataset.step));
     }
   }
+}
+
+// HTML of our own server as nodes.
+function fragment(html) {
+  const made = document.createElement("template");
+  made.innerHTML = html;
+  return made.content;
 }
 
 customElements.define("step-pane", StepPane);
