@@ -238,7 +238,9 @@ def _body_rows(operation: dict[str, Any], document: dict[str, Any]) -> list[tupl
 def _answer_model(operation: dict[str, Any]) -> str:
     content = operation.get("responses", {}).get("200", {}).get("content", {})
     name = str(content.get("application/json", {}).get("schema", {}).get("$ref", "")).rsplit("/", 1)[-1]
-    return name.removeprefix("Envelope_").removesuffix("_").replace("list_", "list of ").strip("_")
+    name = name.removeprefix("Envelope_").strip("_").replace("list_", "list of ")
+    # Of several forms the first is the whole one; the others are cut to a budget.
+    return name.removeprefix("Union_").split("__")[0]
 
 
 def _default(value: Any) -> str:
