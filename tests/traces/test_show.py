@@ -264,3 +264,18 @@ def test_pages_of_hits_follow_each_other(store: TraceStore) -> None:
         if not page.more:
             break
     assert seen == [f"pelican {number}" for number in range(1, 12)]
+
+
+def test_a_page_of_a_transcript_stays_small_and_the_text_form_is_whole(store: TraceStore) -> None:
+    arguments = {"body": "y" * 9_000}
+    call = message("assistant", (Part(type="tool_call", id="c", name="send", arguments=arguments),))
+    trace = TraceBuilder(trace_id(1))
+    trace.span(1, "model", model="m", input=[said("user", "x" * 50_000)], output=[call])
+    id = trace.store(store)
+    (step,) = traces.transcript(store, PROJECT, id).steps
+    assert len(step.said[0].text) == 4_000 and step.said[0].chars == 50_000
+    assert len(str(step.output[0].parts[0]["arguments"])) == 4_001
+    loaded = traces.load(store, PROJECT, id)
+    whole = traces.render(store, PROJECT, loaded, "transcript", 200_000)
+    assert whole.count("x" * 50_000) == 1 and whole.count("y" * 9_000) == 1 and "cut:" not in whole
+    assert len(traces.span(store, PROJECT, id, 1).input[0].text) == 50_000

@@ -109,9 +109,17 @@ def show_breakdown(caller: Caller, id: IdText) -> Response:
 
 
 @router.get("/traces/{id}/critical-path", response_model=Envelope[list[PathPart]])
-def show_critical_path(caller: Caller, id: IdText) -> Response:
+def show_critical_path(
+    caller: Caller,
+    id: IdText,
+    limit: Annotated[int, Query(ge=1, le=5_000, description="Stretches: the longest, in order of time.")] = 200,
+) -> Response:
     """The stretches that decided how long a trace took, in order."""
-    return answer(traces.critical_path(traces.load(caller.store, caller.project_id, trace_id_of(caller, id))))
+    path = traces.critical_path(traces.load(caller.store, caller.project_id, trace_id_of(caller, id)))
+    if len(path) > limit:
+        longest = sorted(path, key=lambda part: -part.duration_ms)[:limit]
+        path = tuple(sorted(longest, key=lambda part: part.start_ms))
+    return answer(path)
 
 
 @router.get("/traces/{id}/transcript", response_model=Envelope[Transcript])

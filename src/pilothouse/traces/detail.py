@@ -18,6 +18,7 @@ from pilothouse.store.trace_reads import (
     whole_span,
 )
 
+from .jsons import dumps
 from .load import SPANS_MAX, Head, depths_of, head, light_span, number
 from .model import EventView, MessageView, ScoreView, SpanDetail
 from .rows import money
@@ -142,22 +143,30 @@ def messages(refs: Sequence[str], found: Mapping[str, StoredContent]) -> tuple[M
     return tuple(message_view(ref, found.get(ref)) for ref in refs)
 
 
-def message_view(ref: str, stored: StoredContent | None) -> MessageView:
-    """A stored content as a message."""
+def message_view(ref: str, stored: StoredContent | None, chars: int | None = None) -> MessageView:
+    """A stored content as a message; with ``chars``, texts and arguments longer than that show their head."""
     if stored is None:
         return MessageView(role="", text="", parts=(), hash=ref, missing=True)
-    if stored.kind != "message":
-        part = {"type": "text", "text": stored.content}
-        return MessageView(role="", text=stored.content, parts=(part,), hash=ref)
-    try:
-        item = decode_message(stored.role, stored.content, stored.envelope)
-    except (ValueError, TypeError, KeyError):
-        # An envelope of another version: the words are still there.
-        part = {"type": "text", "text": stored.content}
-        return MessageView(role=stored.role, text=stored.content, parts=(part,), hash=ref)
-    return MessageView(
-        role=stored.role, text=item.text, parts=tuple(part_as_dict(part) for part in item.parts), hash=ref
-    )
+    role = stored.role if stored.kind == "message" else ""
+    parts: list[dict[str, Any]] = [{"type": "text", "text": stored.content}]
+    text = stored.content
+    if stored.kind == "message":
+        try:
+            item = decode_message(stored.role, stored.content, stored.envelope)
+            text, parts = item.text, [part_as_dict(part) for part in item.parts]
+        except (ValueError, TypeError, KeyError):
+            pass  # an envelope of another version: the words are still there
+    if chars is not None:
+        text, parts = text[:chars], [_headed(part, chars) for part in parts]
+    return MessageView(role=role, text=text, parts=tuple(parts), hash=ref, chars=len(stored.content))
+
+
+def _headed(part: dict[str, Any], chars: int) -> dict[str, Any]:
+    short = {name: value[:chars] if isinstance(value, str) else value for name, value in part.items()}
+    for name in ("arguments", "extra"):
+        if name in short and not isinstance(short[name], str) and len(dumps(short[name])) > chars:
+            short[name] = dumps(short[name]).decode()[:chars] + "…"
+    return short
 
 
 def value(refs: Sequence[str], inline: str, found: Mapping[str, StoredContent]) -> str:

@@ -234,6 +234,8 @@ class MessageView:
     hash: str
     missing: bool = False
     """True where the content is not stored (any more)."""
+    chars: int = 0
+    """Length of the stored words; a transcript shows at most 4,000 characters of each part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,9 +33,8 @@ def render(store: TraceStore, project: str, trace: Trace, as_: Form = "tree", bu
         return tree(trace, budget)
     if as_ == "transcript":
         spans = _chosen(trace.spans, budget)
-        return transcript_text(
-            trace, said_steps(store, project, head(store, project, trace.row.trace_id), spans), budget
-        )
+        top = head(store, project, trace.row.trace_id)
+        return transcript_text(trace, said_steps(store, project, top, spans, chars=budget), budget)
     if as_ in ("card", "md"):
         return card(trace, _card_content(store, project, trace), budget, markdown=as_ == "md")
     if as_ == "json":
@@ -74,7 +73,7 @@ def _card_content(store: TraceStore, project: str, trace: Trace) -> CardContent:
         # The row holds heads only: the whole texts are with the first and the last step.
         ends = [*roots[:1], *models[:1], *models[-1:]]
         top = head(store, project, trace.row.trace_id)
-        steps = said_steps(store, project, top, list({span.span_id: span for span in ends}.values()))
+        steps = said_steps(store, project, top, list({span.span_id: span for span in ends}.values()), chars=BUDGET_MAX)
         request = _longer(request, [view.text for step in steps for view in step.said])
         answer = _longer(answer, [view.text for step in steps for view in step.output])
     return CardContent(request=request, answer=answer, scores=trace_scores(store, project, trace.row.trace_id))

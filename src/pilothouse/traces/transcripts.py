@@ -14,7 +14,7 @@ from .load import SPANS_MAX, Head, depths_of, head, light_span, number
 from .model import MessageView, Span, Transcript, TranscriptStep
 
 VALUE_CHARS = 4_000
-"""How much of a value that is no conversation a transcript shows."""
+"""How much of a text or value a page of a transcript shows."""
 _STEPS_MAX = 1_000
 _HEAD = 100
 _SPEAKING = ("agent", "model")
@@ -41,8 +41,10 @@ def transcript(store: TraceStore, project: str, trace_id: str, *, after_step: in
     )
 
 
-def said_steps(store: TraceStore, project: str, top: Head, spans: Sequence[Span]) -> tuple[TranscriptStep, ...]:
-    """What is new in each of these spans of a trace."""
+def said_steps(
+    store: TraceStore, project: str, top: Head, spans: Sequence[Span], *, chars: int = VALUE_CHARS
+) -> tuple[TranscriptStep, ...]:
+    """What is new in each of these spans of a trace, texts up to ``chars`` characters."""
     if not spans:
         return ()
     trace_id, stretch = top.row.trace_id, top.stretch
@@ -57,7 +59,7 @@ def said_steps(store: TraceStore, project: str, top: Head, spans: Sequence[Span]
     results = tool_results(store, project, trace_id, stretch, limit=SPANS_MAX)
     answered = {text for texts_of in results for text in texts_of} - {""}
     return tuple(
-        _step(span, by_span.get(span.span_id, []), stored, texts.get(span.span_id, ("", "", 0)), answered)
+        _step(span, by_span.get(span.span_id, []), stored, texts.get(span.span_id, ("", "", 0)), answered, chars)
         for span in spans
     )
 
@@ -68,6 +70,7 @@ def _step(
     stored: dict[str, StoredContent],
     texts: tuple[str, str, int],
     answered: set[str],
+    chars: int,
 ) -> TranscriptStep:
     uses.sort(key=lambda use: (use.output, use.position))
     said: list[MessageView] = []
@@ -84,7 +87,7 @@ def _step(
             else:
                 input_value = content.content
             continue
-        view = message_view(use.hash, content)
+        view = message_view(use.hash, content, chars)
         if use.output:
             output.append(view)
         elif not _repeats_a_tool_step(view, answered):
@@ -93,9 +96,9 @@ def _step(
         span=span,
         said=tuple(said),
         output=tuple(output),
-        input_value=input_value[:VALUE_CHARS],
+        input_value=input_value[:chars],
         input_chars=len(input_value),
-        output_value=output_value[:VALUE_CHARS],
+        output_value=output_value[:chars],
         output_chars=len(output_value),
     )
 
