@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pilothouse.records import PilothouseError
 from pilothouse.traces.model import CostWhy, Explained, MessageView, SpanDetail, TraceRow
 from pilothouse.web.context import as_plain, told
 from pilothouse.web.reader import Reader
@@ -97,10 +98,18 @@ def gather(visit: Visit) -> SpanPage:
         command=f"pilothouse show {trace_id[:12]} --step {step}",
         trace_id=trace_id,
         detail=detail,
-        cost=visit.reader.cost_why(trace_id, step) if explain else None,
+        cost=_cost(visit.reader, trace_id, step) if explain else None,
         previous_step=before,
         next_step=after,
     )
+
+
+def _cost(reader: Reader, trace_id: str, step: int) -> CostWhy | None:
+    """The reasons of the cost; nothing where they cannot be told. The step itself is worth showing all the same."""
+    try:
+        return reader.cost_why(trace_id, step)
+    except PilothouseError:
+        return None
 
 
 def _neighbours(reader: Reader, row: TraceRow, step: int) -> tuple[int | None, int | None]:
