@@ -49,7 +49,7 @@ class Masker:
 
     def mask_message(self, item: Message) -> Message:
         """A message with every part masked. It keeps its hash: the identity of what was said."""
-        if not self._patterns:
+        if not self._patterns or not self.touches(_texts_of(item)):
             return item
         return replace(item, parts=tuple(self._mask_part(part) for part in item.parts))
 
@@ -73,6 +73,30 @@ class Masker:
             return f"[masked: {pattern.name}]"
 
         return self._finders[index](put, text)
+
+
+def _texts_of(item: Message) -> list[str]:
+    texts: list[str] = []
+    for part in item.parts:
+        texts.append(part.text)
+        if part.uri:
+            texts.append(part.uri)
+        for data in (part.arguments, part.extra):
+            if data:
+                _gather(data, texts)
+    return texts
+
+
+def _gather(value: Any, texts: list[str]) -> None:
+    if isinstance(value, str):
+        texts.append(value)
+    elif isinstance(value, Mapping):
+        for key, item in cast("Mapping[Any, Any]", value).items():
+            _gather(key, texts)
+            _gather(item, texts)
+    elif isinstance(value, list | tuple):
+        for item in cast("Sequence[Any]", value):
+            _gather(item, texts)
 
 
 def masker(groups: Sequence[str], extra: Mapping[str, str] | None = None) -> Masker:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from pilothouse import conventions, costs
@@ -31,13 +32,13 @@ from pilothouse.store import TraceStore
 from pilothouse.store.ingest_store import Amendment, IngestStore, MessageAmendment
 from pilothouse.store.schema import EVENT, LOG, MESSAGE, POINT, SCORE, SPAN, TOKEN_BUCKETS, TRACE
 
-from .contents import Contents, SeenContents
+from .contents import Contents, SeenContents, SpanAt
 from .decode import decode
 from .moments import settle_times, stored_milliseconds, stored_time
 from .rows import SpanPlace, event_rows, make_fact, row_text, span_row, text_attributes, to_json
 from .segment import Record
 from .summary import trace_row
-from .trace_state import Fact, TraceState, TraceStates
+from .trace_state import Fact, Key, TraceState, TraceStates
 
 
 @dataclass(slots=True)
@@ -81,6 +82,15 @@ class LateMessages(NamedTuple):
     heard: Heard
 
 
+@dataclass(slots=True)
+class Prepared:
+    """The rows of a batch and the order they are written in."""
+
+    tally: Tally
+    steps: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+    touched: set[Key] = field(default_factory=set[Key])
+
+
 class _Read(NamedTuple):
     raw: RawSpan
     reading: Reading
@@ -121,41 +131,64 @@ class Ingest:
         self._version = 0
         # After a restart a project shows again that its instrumentation reports content as log records.
         self._projects_with_spoken_spans: set[str] = set()
+        self._unwritten: set[Key] = set()
         self.total = Tally()
 
     def run(self, records: Sequence[Record]) -> Tally:
         """Take a batch in. When it returns, everything in it is on disk; when it raises, run it again."""
+        prepared = self.prepare(records)
         try:
-            return self._run(records)
+            self.write(prepared)
         except BaseException:
-            # What is remembered may be ahead of what was written: start again from the store.
-            self._states.forget_all()
-            self._seen.forget_all()
+            self.forget()
             raise
+        self.finish(prepared)
+        return prepared.tally
 
-    def forget(self) -> None:
-        """Drop what is remembered of traces: after something else wrote them."""
-        self._states.forget_all()
+    def prepare(self, records: Sequence[Record]) -> Prepared:
+        """Make the rows of a batch. One earlier batch may still be being written meanwhile.
 
-    def _run(self, records: Sequence[Record]) -> Tally:
+        What is remembered is then ahead of the store: where that write fails, :meth:`forget` and take both again.
+        """
         now_ns = self._clock.now_ns()
         # Two versions a batch: a span may be amended twice, by messages and then by its place in the trace.
         self._version = max(self._version + 2, now_ns)
         received = stored_milliseconds(now_ns)
         day = time.strftime("%Y-%m-%d", time.gmtime(now_ns // 1_000_000_000))
-        tally = Tally(records=len(records))
-        for project, some in _by_project(records).items():
-            masker = self._masker(project)
-            contents = Contents(self._seen, masker, received=received, day=day, version=self._version)
-            batch = _Batch(contents, received, day, self._version)
-            self._take(project, some, batch, masker)
-            self._write(project, batch, masker)
-            batch.tally.content_bytes_offered += contents.bytes_offered
-            batch.tally.content_bytes_new += contents.bytes_new
-            tally.add(batch.tally)
-        self._states.forget_oldest(set())
-        self.total.add(tally)
-        return tally
+        prepared = Prepared(tally=Tally(records=len(records)))
+        try:
+            for project, some in _by_project(records).items():
+                masker = self._masker(project)
+                contents = Contents(self._seen, masker, project, received=received, day=day, version=self._version)
+                batch = _Batch(contents, received, day, self._version)
+                self._take(project, some, batch, masker)
+                self._make_rows(project, batch, masker, prepared)
+                batch.tally.content_bytes_offered += contents.bytes_offered
+                batch.tally.content_bytes_new += contents.bytes_new
+                prepared.tally.add(batch.tally)
+                prepared.touched.update(batch.touched)
+        except BaseException:
+            self.forget()
+            raise
+        # The traces of this batch and of the one being written stay: the store does not know them yet.
+        self._states.forget_oldest(prepared.touched | self._unwritten)
+        self._unwritten = prepared.touched
+        return prepared
+
+    def write(self, prepared: Prepared) -> None:
+        """Put prepared rows into the store, in their order. May run on another thread than :meth:`prepare`."""
+        for step in prepared.steps:
+            step()
+
+    def finish(self, prepared: Prepared) -> None:
+        """Count a batch that was written."""
+        self.total.add(prepared.tally)
+
+    def forget(self) -> None:
+        """Drop what is remembered: after a failed write, or after something else wrote spans."""
+        self._states.forget_all()
+        self._seen.forget_all()
+        self._unwritten = set()
 
     def _masker(self, project: str) -> Masker:
         return self._maskers.get(project) or self._maskers[""]
@@ -365,7 +398,7 @@ class Ingest:
 
     # -- writing -------------------------------------------------------------------------------------------------
 
-    def _write(self, project: str, batch: _Batch, masker: Masker) -> None:
+    def _make_rows(self, project: str, batch: _Batch, masker: Masker, prepared: Prepared) -> None:
         resources: dict[int, dict[str, str]] = {}
         span_rows: list[list[Any]] = []
         events: list[list[Any]] = []
@@ -398,30 +431,33 @@ class Ingest:
             for state in batch.touched.values()
             if state.facts
         ]
+        amendments = [(owner, some) for owner, some in batch.amendments.items() if some]
+        batch.tally.amended_spans += sum(len(some) for _, some in amendments)
+        insert = self._store.insert
+        store, version = self._ingest_store, batch.version
         # Contents first: a span never refers to what is not there yet. The trace last: it is what lists show.
-        self._store.insert("message", MESSAGE.column_names, batch.contents.rows)
-        self._store.insert("span", SPAN.column_names, span_rows)
-        self._store.insert("event", EVENT.column_names, events)
-        for amendment in late:
-            self._ingest_store.amend_messages(project, amendment, batch.version)
-        for owner, amendments in batch.amendments.items():
-            self._ingest_store.amend(owner, amendments, batch.version + 1)
-            batch.tally.amended_spans += len(amendments)
-        self._store.insert("score", SCORE.column_names, batch.scores)
-        self._store.insert("point", POINT.column_names, batch.points)
-        self._store.insert("trace", TRACE.column_names, traces)
+        prepared.steps += [
+            partial(insert, "message", MESSAGE.column_names, batch.contents.rows),
+            partial(insert, "span", SPAN.column_names, span_rows),
+            partial(insert, "event", EVENT.column_names, events),
+            *(partial(store.amend_messages, project, amendment, version) for amendment in late),
+            *(partial(store.amend, owner, some, version + 1) for owner, some in amendments),
+            partial(insert, "score", SCORE.column_names, batch.scores),
+            partial(insert, "point", POINT.column_names, batch.points),
+            partial(insert, "trace", TRACE.column_names, traces),
+        ]
 
     def _late_amendment(self, project: str, item: LateMessages, batch: _Batch, masker: Masker) -> MessageAmendment:
         fact = item.fact
-        at = (project, fact.session_id or item.trace_id, item.trace_id, fact.span_id, fact.start_ns)
+        at = SpanAt(fact.session_id or item.trace_id, item.trace_id, fact.span_id, fact.start_ns)
         fact.input_text = row_text(item.heard.input[-1:], masker)
         fact.output_text = row_text(item.heard.output, masker)
         return MessageAmendment(
             trace_id=item.trace_id,
             span_id=fact.span_id,
             start_ns=fact.start_ns,
-            input_refs=[batch.contents.put_message(message, *at) for message in item.heard.input],
-            output_refs=[batch.contents.put_message(message, *at) for message in item.heard.output],
+            input_refs=batch.contents.put_messages(item.heard.input, at),
+            output_refs=batch.contents.put_messages(item.heard.output, at),
             input_text=fact.input_text,
             output_text=fact.output_text,
         )

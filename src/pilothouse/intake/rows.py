@@ -15,7 +15,7 @@ from pilothouse.guards import Masker
 from pilothouse.records import Attributes, Message, RawSpan, Reading, Usage
 from pilothouse.store.schema import TOKEN_BUCKETS
 
-from .contents import INLINE_CHARS, PREVIEW_CHARS, Contents, preview
+from .contents import INLINE_CHARS, PREVIEW_CHARS, Contents, SpanAt, preview
 from .moments import Moment, stored_time
 from .trace_state import Fact
 
@@ -38,6 +38,10 @@ def make_fact(raw: RawSpan, reading: Reading, place: SpanPlace, moment: Moment, 
     """What the worker remembers of a span. Texts are masked here: the summary shows them."""
     usage = reading.usage
     resource = raw.emitter.resource
+    said, answered = _said(reading.input[-1:]) or reading.input_value, _said(reading.output) or reading.output_value
+    # One scan over all of a span's texts: nearly always it finds nothing.
+    texts = (said, answered, reading.error_message, raw.status_message, reading.tool_error)
+    mask = masker.mask if masker.touches(texts) else _same
     failed = raw.status_code == 2 or bool(reading.error_type or reading.error_message)
     notes = [*moment.notes, *reading.notes]
     if usage is not None and usage.scope == "aggregate":
@@ -52,8 +56,8 @@ def make_fact(raw: RawSpan, reading: Reading, place: SpanPlace, moment: Moment, 
         model=reading.model[:200],
         dialect=reading.dialect,
         status="running" if reading.running else "error" if failed else "ok",
-        error_message=masker.mask(reading.error_message or (raw.status_message if failed else ""))[:10_000],
-        tool_error=masker.mask(reading.tool_error)[:2_000],
+        error_message=mask(reading.error_message or (raw.status_message if failed else ""))[:10_000],
+        tool_error=mask(reading.tool_error)[:2_000],
         start_ns=moment.start_ns,
         duration_ns=moment.duration_ns,
         tokens=_tokens(usage),
@@ -72,8 +76,8 @@ def make_fact(raw: RawSpan, reading: Reading, place: SpanPlace, moment: Moment, 
         service=str(resource.get("service.name", ""))[:200],
         feature=reading.feature[:200],
         tags=tuple(tag[:200] for tag in reading.tags[:50]),
-        input_text=row_text(reading.input[-1:], masker, reading.input_value),
-        output_text=row_text(reading.output, masker, reading.output_value),
+        input_text=preview(mask(said)),
+        output_text=preview(mask(answered)),
         scope_name=raw.emitter.scope_name,
         notes=tuple(dict.fromkeys(notes)),
         received_day=place.received_day,
@@ -95,23 +99,22 @@ def span_row(
 ) -> list[Any]:
     """The values of ``schema.SPAN`` in order. ``fact`` must carry the decisions made with the whole trace in view."""
     scope = fact.session_id or raw.trace_id
-    at = (project, scope, raw.trace_id, fact.span_id, fact.start_ns)
-    put_message = contents.put_message
-    input_refs = [put_message(item, *at) for item in reading.input]
-    output_refs = [put_message(item, *at) for item in reading.output]
+    at = SpanAt(scope, raw.trace_id, fact.span_id, fact.start_ns)
+    input_refs = contents.put_messages(reading.input, at)
+    output_refs = contents.put_messages(reading.output, at)
     if not input_refs and len(reading.input_value) > INLINE_CHARS:
-        input_refs = [contents.put_value(masker.mask(reading.input_value), "value", *at)]
+        input_refs = [contents.put_value(reading.input_value, "value", at)]
     if not output_refs and len(reading.output_value) > INLINE_CHARS:
-        output_refs = [contents.put_value(masker.mask(reading.output_value), "value", *at)]
+        output_refs = [contents.put_value(reading.output_value, "value", at)]
     tools_ref = ""
     if reading.tools:
-        tools_ref = contents.put_value(to_json([tool.definition for tool in reading.tools]), "tools", *at)
+        tools_ref = contents.put_value(to_json([tool.definition for tool in reading.tools]), "tools", at)
     documents_ref = ""
     if reading.documents:
         documents = [
             {"id": d.id, "content": d.content, "score": d.score, "metadata": d.metadata} for d in reading.documents
         ]
-        documents_ref = contents.put_value(masker.mask(to_json(documents)), "documents", *at)
+        documents_ref = contents.put_value(to_json(documents), "documents", at)
     attributes, typed = text_attributes(raw.attributes, reading.consumed, masker, contents, at)
     if raw.start_ns <= 0 or any(note.startswith("clock:") for note in fact.notes):
         attributes["pilothouse.sent.start_ns"] = str(raw.start_ns)
@@ -213,7 +216,7 @@ def text_attributes(
     left_out: frozenset[str],
     masker: Masker,
     contents: Contents | None = None,
-    at: tuple[str, str, str, str, int] | None = None,
+    at: SpanAt | None = None,
 ) -> tuple[dict[str, str], list[str]]:
     """Attributes as text, and the keys whose text is JSON of a value that was no string."""
     texts: dict[str, str] = {}
@@ -235,7 +238,7 @@ def text_attributes(
                 text = masker.mask(text)
             typed.append(key)
         if len(text) > ATTRIBUTE_CHARS and contents is not None and at is not None:
-            reference = contents.put_value(text, "value", *at, name=key[:200])
+            reference = contents.put_value(text, "value", at, name=key[:200])
             text = f"{text[:PREVIEW_CHARS]}… [{len(text)} characters: content {reference}]"
         texts[key] = text
     return texts, typed
@@ -261,9 +264,9 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def row_text(messages: Sequence[Message], masker: Masker, otherwise: str = "") -> str:
-    """What a row shows of messages, or of a value where there are none."""
-    return preview(masker.mask(_said(messages) or otherwise))
+def row_text(messages: Sequence[Message], masker: Masker) -> str:
+    """What a row shows of messages."""
+    return preview(masker.mask(_said(messages)))
 
 
 def _said(messages: Sequence[Message]) -> str:

@@ -17,19 +17,22 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pilothouse.costs import PriceBook
 from pilothouse.guards import Masker
 from pilothouse.records import PilothouseError, SystemClock, Unreachable, iso
 from pilothouse.store import StoreError, TraceStore, open_store
 
-from .ingest import Ingest
-from .journal_reader import Entry, JournalReader
+from .checkpoint import Checkpoint
+from .ingest import Ingest, Prepared, Tally
+from .journal_reader import Batch, Entry, JournalReader
 from .masking import read_maskers
 from .reprocess import reprocess
+from .segment import Record
 
 LOG = logging.getLogger("pilothouse.worker")
 
@@ -57,6 +60,14 @@ class WorkerSettings:
     """Consumed journal kept for whoever has to look into it; 0 where personal data is masked."""
 
 
+class _Writing(NamedTuple):
+    """A batch on its way into the store."""
+
+    batch: Batch
+    prepared: Prepared
+    done: Future[None]
+
+
 class Worker:
     """Tails, ingests, remembers how far it is."""
 
@@ -68,6 +79,9 @@ class Worker:
         self._settings = settings
         self._reader = JournalReader(data / "journal")
         self._checkpoint = self._reader.load()
+        self._ahead = self._checkpoint
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="write")
+        self._writing: _Writing | None = None
         self._clock = SystemClock()
         self._prices = prices
         self._ingest = Ingest(store, self._clock, maskers, prices)
@@ -85,25 +99,81 @@ class Worker:
         pause = self._settings.idle_s
         while True:
             with contextlib.suppress(queue.Empty):
-                self._obey(self.commands.get(timeout=pause))
-            bytes_max = min(self._settings.batch_bytes_max, int(self._settings.batch_content_bytes / self._growth))
-            batch = self._reader.read(
-                self._checkpoint, bytes_max=bytes_max, records_max=self._settings.batch_records_max
-            )
-            taken = self._take(batch.entries) if batch.entries else 0
-            if batch.after != self._checkpoint:
-                self._checkpoint = batch.after
-                self._reader.save(self._checkpoint)
+                command = self.commands.get(timeout=pause)
+                self._settle()
+                self._obey(command)
+            pause = self.turn()
+
+    def turn(self) -> float:
+        """Take in what has arrived, if anything; give the pause before the next turn, in seconds.
+
+        A batch is written while the next is prepared: the store works on another core.
+        """
+        bytes_max = min(self._settings.batch_bytes_max, int(self._settings.batch_content_bytes / self._growth))
+        batch = self._reader.read(self._ahead, bytes_max=bytes_max, records_max=self._settings.batch_records_max)
+        self._ahead = batch.after
+        if not batch.entries:
+            self._settle()
+            self._save(batch.after)
             self._housekeep()
-            pause = (
-                0.0
-                if taken >= self._settings.small_batch
-                else self._settings.linger_s
-                if taken
-                else self._settings.idle_s
-            )
+            return self._settings.idle_s
+        try:
+            prepared = self._ingest.prepare([entry.record for entry in batch.entries])
+        except Exception as error:
+            self._fail(error)
+            self._settle()
+            taken = self._take(batch.entries)
+            self._save(batch.after)
+            return self._settings.linger_s if taken else 0.0
+        if not self._settle():
+            # The batch before was taken again from the start, so this one was prepared on a wrong memory.
+            self._ingest.forget()
+            self._take(batch.entries)
+            self._save(batch.after)
+            return 0.0
+        self._writing = _Writing(batch, prepared, self._writer.submit(self._ingest.write, prepared))
+        tally = prepared.tally
+        taken = tally.spans + tally.logs + tally.points + tally.repeated_spans
+        # A batch that its bounds cut short has more behind it.
+        cut = sum(len(entry.record.body) for entry in batch.entries) > bytes_max // 2
+        if cut or taken >= self._settings.small_batch:
+            return 0.0
+        self._settle()
+        return self._settings.linger_s
+
+    def _settle(self) -> bool:
+        """Wait for the batch being written. False where its write failed, and it was taken again."""
+        writing, self._writing = self._writing, None
+        if writing is None:
+            return True
+        try:
+            writing.done.result()
+        except Exception as error:
+            self._fail(error)
+            self._ingest.forget()
+            self._take(writing.batch.entries)
+            self._save(writing.batch.after)
+            return False
+        self._ingest.finish(writing.prepared)
+        self._learn([entry.record for entry in writing.batch.entries], writing.prepared.tally)
+        self._save(writing.batch.after)
+        self._housekeep()
+        return True
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        if checkpoint != self._checkpoint:
+            self._checkpoint = checkpoint
+            self._reader.save(checkpoint)
+
+    def _learn(self, records: list[Record], tally: Tally) -> None:
+        compressed = sum(len(record.body) for record in records)
+        growth = max(tally.content_bytes_offered / max(compressed, 1), 1.0)
+        # Quick to believe that bodies grow, slow to forget it: memory is what is at stake.
+        self._growth = max(growth, self._growth * 0.9 + growth * 0.1)
+        self._lag_ms = (self._clock.now_ns() - records[0].received_ns) / 1e6
 
     def _take(self, entries: list[Entry]) -> int:
+        """Take a batch in without overlap, for as long as it takes; what cannot be stored is set aside."""
         records = [entry.record for entry in entries]
         for attempt in range(1_000_000):
             try:
@@ -118,11 +188,7 @@ class Worker:
                 self._fail(error)
                 return self._one_by_one(entries)
             else:
-                compressed = sum(len(record.body) for record in records)
-                growth = max(tally.content_bytes_offered / max(compressed, 1), 1.0)
-                # Quick to believe that bodies grow, slow to forget it: memory is what is at stake.
-                self._growth = max(growth, self._growth * 0.9 + growth * 0.1)
-                self._lag_ms = (self._clock.now_ns() - records[0].received_ns) / 1e6
+                self._learn(records, tally)
                 return tally.spans + tally.logs + tally.points + tally.repeated_spans
         raise AssertionError("unreachable")
 
