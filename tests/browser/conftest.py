@@ -65,6 +65,7 @@ def serve(provider: SampleProvider) -> Iterator[str]:
     """Serve the pages on a free port until the caller is done."""
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
+    listening.listen(64)  # who comes before the server has started waits
     server = uvicorn.Server(uvicorn.Config(make_app(provider), log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()

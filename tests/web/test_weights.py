@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 
 import pytest
@@ -9,8 +10,10 @@ from starlette.testclient import TestClient
 
 from pilothouse.web.static_files import files
 
-from .conftest import ADDRESSES, HUGE, RESEARCH
+from .conftest import ADDRESSES, HUGE, RESEARCH, SampleProvider, client_of
 from .markup import Markup
+from .sample import NOW_NS, Content, Scene, say
+from .sample_reader import SampleReader
 
 COLD_MAX = 120_000
 ANSWER_MAX = 1_000_000
@@ -75,3 +78,39 @@ def test_answers_are_packed_only_where_asked(full: TestClient) -> None:
     assert "content-encoding" not in plain.headers
     assert packed.text == plain.text
     assert "Accept-Encoding" in plain.headers["vary"]
+
+
+def flood() -> Scene:
+    """A trace of long texts that pack badly: 60 calls, each with a history of 400 messages new to it."""
+    random_ = random.Random(1)
+
+    def words(chars: int) -> str:
+        return "".join(random_.choices("abcdefghijklmnopqrstuvwxyz     ", k=chars))
+
+    scene = Scene("flood", NOW_NS - 10**12, "talker")
+    root = scene.span("agent", "talker", 0, 100_000)
+    for call in range(60):
+        said = tuple(say("user", words(1500)) for _ in range(400 if call == 30 else 4))
+        content = Content(input=said, output=(say("assistant", words(20_000)),), error_stack=words(300_000))
+        scene.span("model", "gpt-6-mini", call * 1000 + 1, 900, root, usage=(1, 0, 1, 0), content=content)
+    scene.span(
+        "tool", "dump", 90_000, 10, root, content=Content(input_value=words(5000), output_value=words(3_000_000))
+    )
+    return scene
+
+
+def test_long_texts_do_not_make_a_page_heavy() -> None:
+    """Pages of a transcript stay within the budget whatever was said; a step stays under a megabyte."""
+    scene = flood()
+    with client_of(SampleProvider(SampleReader((scene,)))) as client:
+        address = f"/traces/{scene.trace_id}"
+        for page in (address, f"{address}?after=20"):
+            html = client.get(page).text
+            total = wire(client, page) + sum(wire(client, asset) for asset in assets(html))
+            assert total <= COLD_MAX, f"{page}: {total:,} bytes"
+            assert len(Markup.read(html).elements) < ELEMENTS_MAX
+        for step in (2, 32, 62):
+            for form in ("", "?part=pane", "?part=raw"):
+                answer = client.get(f"{address}/spans/{step}{form}")
+                assert answer.status_code == 200
+                assert len(answer.content) < ANSWER_MAX

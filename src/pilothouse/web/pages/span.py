@@ -38,6 +38,11 @@ class SpanPage(PageContext):
         return trace_url(self.trace_id)
 
     @property
+    def json_url(self) -> str:
+        """All of it, however long."""
+        return f"{self.url}/spans/{self.detail.span.step}.json"
+
+    @property
     def earlier(self) -> tuple[MessageView, ...]:
         """The input messages before the last ones."""
         return self.detail.input[:-EARLIER_SHOWN]

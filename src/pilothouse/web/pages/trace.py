@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pilothouse.records import NotFound
-from pilothouse.traces.model import AgentGraph, TraceBreakdown, TraceRow, Transcript
+from pilothouse.traces.model import AgentGraph, TraceBreakdown, TraceRow, Transcript, TranscriptStep
 from pilothouse.web.charts import Segment, money_bar, stacked, time_bar
 from pilothouse.web.context import as_plain, told
 from pilothouse.web.format import count, tokens
@@ -21,6 +22,11 @@ VIEWS: tuple[View, ...] = ("transcript", "waterfall", "graph", "raw")
 FORMS: dict[View, str] = {"transcript": "transcript", "waterfall": "tree", "graph": "card", "raw": "json"}
 """The form of the command line that comes nearest to each view."""
 TRANSCRIPT_STEPS = 40
+SAID_MAX, SAID_FEW, SAID_PAGE = 6, 2, 100
+"""Messages of one step that a transcript shows; few, where the page would show more than a hundred in all."""
+TEXT_MAX = 90_000
+"""Characters of all texts of one page of a transcript: about 40 kB on the wire where they are hard to pack."""
+HEADS = (1200, 600, 300, 150, 80)
 ROWS = 100
 """Rows of the waterfall and the raw view that are written into the page itself."""
 LATER_FROM = 5_000
@@ -58,6 +64,19 @@ class TracePage(PageContext):
     def step_url(self, step: int) -> str:
         """The page of one step."""
         return f"{self.url}/spans/{step}"
+
+    @property
+    def head(self) -> int:
+        """Characters of each text the transcript shows: fewer where there is much, so that the page stays light."""
+        texts = list(_texts(self.transcript.steps)) if self.transcript else []
+        fitting = (head for head in HEADS if sum(min(len(text), head) for text in texts) <= TEXT_MAX)
+        return next(fitting, HEADS[-1])
+
+    @property
+    def said_max(self) -> int:
+        """Messages new to a step that are shown of it: a call that brings a long history has hundreds."""
+        steps = self.transcript.steps if self.transcript else ()
+        return SAID_MAX if sum(min(len(step.said), SAID_MAX) for step in steps) <= SAID_PAGE else SAID_FEW
 
     @property
     def stretches(self) -> tuple[Stretch, ...]:
@@ -158,6 +177,15 @@ def gather(visit: Visit) -> TracePage:
         rows=rows,
         graph=graph,
     )
+
+
+def _texts(steps: Sequence[TranscriptStep]) -> Iterator[str]:
+    for step in steps:
+        yield step.input_value
+        yield step.output_value
+        for message in (*step.said[:SAID_MAX], *step.output):
+            for part in message.parts:
+                yield str(part.get("text", ""))
 
 
 def find_trace(visit: Visit, id: str) -> str:
