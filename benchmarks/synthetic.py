@@ -152,8 +152,8 @@ def fill(
     shared = {"project": project, "vocabulary": vocabulary()}
     done = 0
     while done < traces:
-        # A piece of 10,000 traces keeps each INSERT within the engine's memory bound.
-        count = min(10_000, traces - done)
+        # A piece of 4,000 traces keeps each INSERT within the engine's memory bound.
+        count = min(4_000, traces - done)
         start_ns = until_ns - days * DAY_NS + done * step_ns
         store.command(_span_sql(done, count, start_ns, step_ns, SPANS_A_TRACE), shared)
         store.command(_message_sql(done, count, start_ns, step_ns, SPANS_A_TRACE, words), shared)

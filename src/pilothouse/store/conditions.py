@@ -232,7 +232,7 @@ def words_in_message(name: str, *, phrase: bool) -> str:
     return _words("content", f"{{{name}:String}}", phrase=phrase)
 
 
-_SPAN_TEXT = "if(kind IN ('model', 'agent'), '', concat(input_text, ' ', output_text))"
+_SPAN_TEXT = "concat(if(empty(input_refs), input_text, ''), ' ', if(empty(output_refs), output_text, ''))"
 """What only the span holds: short values given to and returned by tools. The index is over this very expression."""
 _SPAN_INDEXED = any(index.startswith("INDEX by_word") for index in SPAN.indexes)
 
@@ -241,7 +241,7 @@ def words_in_span(name: str, *, phrase: bool) -> str:
     """The words of the parameter ``name`` occur in a tool's short input or output."""
     if _SPAN_INDEXED:
         return _words(_SPAN_TEXT, f"{{{name}:String}}", phrase=phrase)
-    return f"kind NOT IN ('model', 'agent') AND {_words(f'lower({_SPAN_TEXT})', f'lower({{{name}:String}})', phrase=phrase)}"
+    return _words(f"lower({_SPAN_TEXT})", f"lower({{{name}:String}})", phrase=phrase)
 
 
 def _words(column: str, words: str, *, phrase: bool) -> str:
