@@ -1,11 +1,9 @@
-"""A real server for tests: started by the command line, fed over OTLP, gone afterwards."""
+"""A real server for tests, fed with what real clients sent; ``live_server`` starts and stops it."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -13,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.live_server import start_server
 
 CAPTURES = Path(__file__).parent / "conventions/captures"
 
@@ -54,29 +54,14 @@ class LiveServer:
 @contextmanager
 def running_server(data: Path, *, traffic: bool = True) -> Iterator[LiveServer]:
     """Start ``pilothouse up`` on free ports, and record the captured traffic of real clients where asked."""
-    words = ["up", "--data", str(data), "--port", "0", "--grpc-port", "0", "--json"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pilothouse.cli", *words],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    started = start_server(data)
     try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, f"the server ended with {process.wait()}"
-        ready = json.loads(line)
-        server = LiveServer(url=ready["url"], key=ready["new_key"], data=data)
+        server = LiveServer(url=started.url, key=started.key, data=data)
         if traffic:
             record_captures(server)
         yield server
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        started.stop()
 
 
 def record_captures(server: LiveServer) -> None:

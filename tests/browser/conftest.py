@@ -74,7 +74,7 @@ def serve(provider: SampleProvider) -> Iterator[str]:
     thread.join(10)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site() -> Iterator[Site]:
     """A project with a day's traffic, a trace of 50,000 spans and a session of 6,000 turns."""
     reader = SampleReader((*scenes(), LONG, *long_session()))
@@ -83,7 +83,7 @@ def site() -> Iterator[Site]:
         yield Site(url, provider, reader)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def empty_site() -> Iterator[Site]:
     """A project nothing was sent to."""
     reader = SampleReader(())
@@ -92,13 +92,13 @@ def empty_site() -> Iterator[Site]:
         yield Site(url, provider, reader)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
     with sync_playwright() as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
     yield launched
