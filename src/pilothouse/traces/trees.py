@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .model import Span, Trace, TraceRow
 from .text import count, dollars, duration, line, quoted
@@ -30,34 +30,46 @@ def headline(row: TraceRow) -> str:
     return " ".join(parts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Group:
-    """What one line shows: a step, or the repeats of one to three steps."""
+class _Group(NamedTuple):
+    """What one line shows: a step, or the repeats of one to three steps. A plain tuple: there may be very many."""
 
-    spans: list[Span]
+    start: int
+    """Place of the first step in tree order."""
     period: int
     times: int
     """1: not folded."""
-    same: bool
-    """The repeats have the same arguments."""
-
-    @property
-    def failed(self) -> bool:
-        return self.times == 1 and self.spans[0].failed
 
 
 class _Painter:
-    """Writes lines: knows the trace's widths and which parents are missing."""
+    """Writes lines: knows the steps in tree order, the trace's widths and which parents are missing."""
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
+        self.ordered = in_tree_order(trace.spans)
         self.width = max(3, len(str(max((span.step for span in trace.spans), default=0))))
         self.present = {span.span_id for span in trace.spans}
 
-    def line(self, group: _Group, value_chars: int) -> str:
+    def groups(self, *, same: bool) -> list[_Group]:
+        """The lines: repeats of calls with the same arguments folded, or with any arguments."""
+        keys = [_key(span, same) for span in self.ordered]
+        groups: list[_Group] = []
+        place = 0
+        while place < len(keys):
+            period, times = _run(keys, place)
+            groups.append(_Group(place, period, times))
+            place += period * times
+        return groups
+
+    def failed(self, group: _Group) -> bool:
+        """True for the line of a step that failed; failed steps are never folded."""
+        return group.times == 1 and self.ordered[group.start].failed
+
+    def line(self, group: _Group, value_chars: int, *, same: bool) -> str:
+        """The text of a line."""
         if group.times > 1:
-            return _folded(self.trace, group, self.width)
-        span = group.spans[0]
+            spans = self.ordered[group.start : group.start + group.period * group.times]
+            return _folded(self.trace, spans, group, self.width, same)
+        span = self.ordered[group.start]
         orphan = bool(span.parent_span_id) and span.parent_span_id not in self.present
         return _step_line(span, self.width, value_chars, orphan)
 
@@ -69,19 +81,20 @@ def tree(trace: Trace, budget: int, *, title: bool = True) -> str:
     the middle. Failed steps stay as long as anything does. The last line says what was cut and how to get it.
     """
     top = [headline(trace.row)] if title else []
-    ordered = in_tree_order(trace.spans)
     painter = _Painter(trace)
     space = budget - sum(len(part) + 1 for part in top) - 160
-    same, alike = _groups(ordered, same=True), _groups(ordered, same=False)
-    for value_chars, groups in ((100, same), (100, alike), (48, alike), (0, alike)):
+    groups = whole = painter.groups(same=True)
+    for value_chars, same in ((100, True), (100, False), (48, False), (0, False)):
+        if not same and groups is whole:
+            groups = painter.groups(same=False)
         if len(groups) * _LINE_MIN > space:
             continue
-        lines = [painter.line(group, value_chars) for group in groups]
+        lines = [painter.line(group, value_chars, same=same) for group in groups]
         if sum(len(text) + 1 for text in lines) <= space:
             note = _note(trace, 0, 0)
             return "\n".join([*top, *lines, *([note] if note else [])])
-    shown, hidden = _thin(alike, painter, space)
-    return "\n".join([*top, *shown, _note(trace, hidden, len(same) * 220)])
+    shown, hidden = _thin(groups, painter, space)
+    return "\n".join([*top, *shown, _note(trace, hidden, len(whole) * 220)])
 
 
 def in_tree_order(spans: tuple[Span, ...]) -> list[Span]:
@@ -111,17 +124,6 @@ def step_text(step: int, width: int = 3) -> str:
     return f"{step:0{width}d}"
 
 
-def _groups(ordered: list[Span], *, same: bool) -> list[_Group]:
-    keys = [_key(span, same) for span in ordered]
-    groups: list[_Group] = []
-    place = 0
-    while place < len(ordered):
-        period, times = _run(keys, place)
-        groups.append(_Group(spans=ordered[place : place + period * times], period=period, times=times, same=same))
-        place += period * times
-    return groups
-
-
 def _key(span: Span, same: bool) -> tuple[object, ...]:
     arguments = span.input_head if same and span.kind != "model" else ""
     return (span.failed, span.depth, span.kind, span.label, arguments)
@@ -130,8 +132,11 @@ def _key(span: Span, same: bool) -> tuple[object, ...]:
 def _run(keys: list[tuple[object, ...]], place: int) -> tuple[int, int]:
     """How often the steps from here repeat: (period, times), times 1 where they do not."""
     for period in (1, 2, 3):
+        # Nearly every step fails this first look, and there may be fifty thousand of them.
+        if place + period >= len(keys) or keys[place + period] != keys[place]:
+            continue
         pattern = keys[place : place + period]
-        if len(pattern) < period or any(key[0] for key in pattern):
+        if any(key[0] for key in pattern):
             continue
         times = 1
         while keys[place + period * times : place + period * (times + 1)] == pattern:
@@ -141,18 +146,18 @@ def _run(keys: list[tuple[object, ...]], place: int) -> tuple[int, int]:
     return 1, 1
 
 
-def _folded(trace: Trace, group: _Group, width: int) -> str:
-    first, last = min(span.step for span in group.spans), max(span.step for span in group.spans)
-    one = group.spans[: group.period]
+def _folded(trace: Trace, spans: list[Span], group: _Group, width: int, same: bool) -> str:
+    first, last = min(span.step for span in spans), max(span.step for span in spans)
+    one = spans[: group.period]
     names = " <-> ".join(line(span.label, 60) for span in one)
     kind = f"{one[0].kind} " if group.period == 1 else ""
-    total = sum(span.duration_ms for span in group.spans)
+    total = sum(span.duration_ms for span in spans)
     called = next((span for span in one if span.kind == "tool"), None)
     steps = f"{step_text(first, width)}-{step_text(last, width)}"
     indent = "  " * min(one[0].depth, _INDENT_MAX)
-    what = "same call" if called is not None and group.same else "calls"
+    what = "same call" if called is not None and same else "calls"
     text = f"{steps} {indent}{kind}{names} x{group.times} {what} {duration(total)}"
-    if called is not None and group.same:
+    if called is not None and same:
         text += f" {quoted(called.input_head, 60)}"
     return f"{text}  (pilothouse show {trace.row.trace_id[:12]} --step {step_text(first, width)})"
 
@@ -185,13 +190,13 @@ def _thin(groups: list[_Group], painter: _Painter, space: int) -> tuple[list[str
     kept: dict[int, str] = {}
     used = 0
     everything = range(len(groups))
-    failures = [place for place in everything if groups[place].failed]
+    failures = [place for place in everything if painter.failed(groups[place])]
     # Failures first, but no more than a third of the space: a trace that fails everywhere still shows its shape.
     for places, share in ((failures, 0.33), (everything, 0.75), (reversed(everything), 1.0)):
         for place in places:
             if place in kept:
                 continue
-            text = painter.line(groups[place], 48)
+            text = painter.line(groups[place], 48, same=False)
             length = len(text) + 1 + (0 if place - 1 in kept else _GAP)
             if used + length > space * share:
                 break
@@ -200,7 +205,7 @@ def _thin(groups: list[_Group], painter: _Painter, space: int) -> tuple[list[str
     shown: list[str] = []
     hidden = before = 0
     for place in [*sorted(kept), len(groups)]:
-        missing = sum(len(group.spans) for group in groups[before:place])
+        missing = sum(group.period * group.times for group in groups[before:place])
         if missing:
             shown.append(f"… {missing:,} steps")
             hidden += missing
