@@ -124,6 +124,7 @@ ADDRESSES = (
     "/sql",
     "/sql?query=SELECT+1",
     "/doctor",
+    "/keys",
     "/patterns",
     *(f"/traces/{RESEARCH}?view={view}" for view in ("transcript", "waterfall", "graph", "raw")),
     f"/traces/{RESEARCH}?view=waterfall&step=9",

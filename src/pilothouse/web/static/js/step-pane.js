@@ -56,7 +56,7 @@ class StepPane extends HTMLElement {
 
   mark() {
     for (const old of this.querySelectorAll('.turn[aria-selected="true"]')) old.removeAttribute("aria-selected");
-    const turn = this.step && this.querySelector(`#s${this.step}`);
+    const turn = this.querySelector(`#s${this.step}`);
     turn?.setAttribute("aria-selected", "true");
     turn?.closest("details")?.setAttribute("open", "");
     turn?.scrollIntoView({ block: "nearest" });
@@ -103,8 +103,8 @@ class StepPane extends HTMLElement {
     const link = this.pane.querySelector(`a[rel="${way}"][data-step]`);
     if (link) this.show(Number(link.dataset.step));
     else if (!this.step) {
-      const first = this.querySelector(".turn[data-step], [data-step]");
-      if (first) this.show(Number(first.dataset.step));
+      const first = this.querySelector(".turn, .view a[data-step], .wf-row");
+      if (first) this.show(Number(first.dataset.step) || 1);
     }
   }
 }
