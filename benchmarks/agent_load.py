@@ -1,8 +1,8 @@
 """Agent traffic as it is: conversations that grow, tools that answer at length, each model call with its whole history.
 
-A trace is one run of an agent: a root, then turns of a model call and a tool call. Text is made of words with the
-frequencies of prose, so that it compresses like prose. Spans average some 17 KB. The same seed gives the same bytes,
-but for ids, which are new each time.
+A trace is one run of an agent: a root, then turns of a model call and a tool call. Text is cut out of Python's own
+library, prose and code as agents read them. Spans average some 16 KB. The same seed gives the same text; ids are new
+each time.
 """
 
 from __future__ import annotations
@@ -13,13 +13,9 @@ import os
 import random
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-from .synthetic import vocabulary
-
-TURNS = 14
-SPANS_A_TRACE = 1 + 2 * TURNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +31,23 @@ class Request:
 class Writer:
     """Makes text and requests."""
 
-    def __init__(self, seed: int = 7) -> None:
+    def __init__(self, seed: int = 7, *, turns: int = 14, steps: bool = False, result_chars: int = 4000) -> None:
+        """``steps`` adds a span around each turn; tool results have 1,000 to ``result_chars`` characters."""
+        self.turns = turns
+        self.steps = steps
+        self.result_chars = result_chars
+        self.spans_a_trace = 1 + turns * (3 if steps else 2)
         self.dice = random.Random(seed)
-        words = vocabulary(4000)
-        weights = [1 / (place + 3) for place in range(len(words))]
-        self._pool = self.dice.choices(words, weights, k=400_000)
+        self._pool = _library_text(12_000_000)
         self.system = self.text(4000)
         self.tools = json.dumps(
             [{"type": "function", "name": f"tool_{n}", "description": self.text(400)} for n in range(8)]
         )
 
     def text(self, chars: int) -> str:
-        """Prose-like text of about so many characters."""
-        at = self.dice.randrange(len(self._pool) - 3000)
-        return " ".join(self._pool[at : at + chars // 7 + 1])[:chars]
+        """A piece of real text of so many characters."""
+        at = self.dice.randrange(len(self._pool) - chars)
+        return self._pool[at : at + chars]
 
     def requests(self, count: int, traces_each: int = 4) -> list[Request]:
         """So many exports, of some traces each."""
@@ -63,7 +62,7 @@ class Writer:
         for _ in range(traces):
             self._trace(scope)
         raw = request.SerializeToString()
-        return Request(gzip.compress(raw, 6), traces * SPANS_A_TRACE, len(raw))
+        return Request(gzip.compress(raw, 6), traces * self.spans_a_trace, len(raw))
 
     def _trace(self, scope) -> None:
         trace_id, root = os.urandom(16), os.urandom(8)
@@ -71,8 +70,8 @@ class Writer:
         session = f"session-{self.dice.randrange(10**6)}"
         history = [message("system", self.system), message("user", self.text(400))]
         at = start
-        for turn in range(TURNS):
-            answer, result = self.text(300), self.text(self.dice.randrange(1000, 4000))
+        for turn in range(self.turns):
+            answer, result = self.text(300), self.text(self.dice.randrange(1000, self.result_chars))
             call = {
                 "type": "tool_call",
                 "id": f"call_{turn}",
@@ -84,7 +83,11 @@ class Writer:
                 "parts": [{"type": "text", "content": answer}, call],
                 "finish_reason": "tool_call",
             }
-            span = _span(scope, trace_id, root, "chat gpt-5-mini", at, at + 800_000_000)
+            parent = root
+            if self.steps:
+                step = _span(scope, trace_id, root, f"turn {turn}", at, at + 900_000_000)
+                parent = step.span_id
+            span = _span(scope, trace_id, parent, "chat gpt-5-mini", at, at + 800_000_000)
             _set(
                 span.attributes,
                 {
@@ -102,7 +105,7 @@ class Writer:
                     "gen_ai.tool.definitions": self.tools,
                 },
             )
-            tool = _span(scope, trace_id, root, f"execute_tool tool_{turn % 8}", at + 800_000_000, at + 900_000_000)
+            tool = _span(scope, trace_id, parent, f"execute_tool tool_{turn % 8}", at + 800_000_000, at + 900_000_000)
             _set(
                 tool.attributes,
                 {
@@ -124,6 +127,18 @@ class Writer:
             agent.attributes,
             {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "worker", "gen_ai.conversation.id": session},
         )
+
+
+def _library_text(chars: int) -> str:
+    pieces: list[str] = []
+    size = 0
+    for path in sorted(Path(os.__file__).parent.rglob("*.py")):
+        if "site-packages" in path.parts or "test" in path.parts or size > chars:
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        pieces.append(text)
+        size += len(text)
+    return "\n".join(pieces)
 
 
 def message(role: str, text: str) -> dict[str, object]:

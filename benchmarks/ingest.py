@@ -36,6 +36,8 @@ class Result:
     visible_p50_ms: float
     visible_p95_ms: float
     disk_bytes: float
+    long_disk_bytes: float
+    long_span_bytes: float
     cpu_us: float
     peak_mb: float
     ready_s: float
@@ -127,10 +129,19 @@ def measure(data: Path, *, requests: int) -> Result:
         cpu = cpu_seconds(under_test.pids) - cpu
         peak = probe.stop()
         slow = send(under_test, paced, spans_per_s=1000)
+        ready_s = under_test.ready_s
         visible = [time_to_visible(under_test, writer) for _ in range(20)]
         wait_until_stored(under_test, stored + spans)
         disk = disk_bytes(under_test)
+    with server(data.with_name("long")) as under_test:
+        # Long conversations as measured when the engine was chosen: 30 turns, a span around each, results to 8 kB.
+        long = Writer(turns=30, steps=True, result_chars=8000).requests(max(requests // 4, 2), traces_each=2)
+        send(under_test, long)
+        wait_until_stored(under_test, sum(request.spans for request in long))
+        long_disk = disk_bytes(under_test)
         return Result(
+            long_disk_bytes=long_disk,
+            long_span_bytes=sum(request.raw_bytes for request in long) / sum(request.spans for request in long),
             spans=spans,
             span_bytes=sum(request.raw_bytes for request in body) / spans,
             acked_per_s=spans / acked_s,
@@ -144,7 +155,7 @@ def measure(data: Path, *, requests: int) -> Result:
             disk_bytes=disk,
             cpu_us=cpu / spans * 1e6,
             peak_mb=peak,
-            ready_s=under_test.ready_s,
+            ready_s=ready_s,
         )
 
 
@@ -197,15 +208,13 @@ def time_to_visible(under_test: Server, writer: Writer) -> float:
 
 
 def disk_bytes(under_test: Server) -> float:
-    """Bytes on disk a span, after the engine has merged what it had."""
-    time.sleep(8)
-    used = 0
-    for path in (under_test.data / "store").rglob("*.bin"):
-        try:
-            used += path.stat().st_size
-        except OSError:
-            continue  # merged away meanwhile
-    return used / max(under_test.sql("SELECT count() FROM spans")[0][0], 1)
+    """Bytes on disk a span, in the parts in use; after the engine had a few seconds to merge."""
+    time.sleep(10)
+    connection = http.client.HTTPConnection(under_test.host)
+    connection.request("GET", "/api/v1/store/stats", headers={"authorization": f"Bearer {under_test.key}"})
+    data = json.loads(connection.getresponse().read())["data"]
+    connection.close()
+    return float(data["bytes_per_span"])
 
 
 class PeakMemory:

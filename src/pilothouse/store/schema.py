@@ -190,7 +190,8 @@ MESSAGE = TableSpec(
         ("kind", LC),
         ("role", LC),
         ("name", LC),
-        ("content", BIG_TEXT),
+        # Blocks of a megabyte: the messages of a conversation resemble each other, and are read together.
+        ("content", BIG_TEXT + " SETTINGS (min_compress_block_size = 1048576, max_compress_block_size = 4194304)"),
         ("envelope", BIG_TEXT),
         ("trace_id", TEXT),
         ("span_id", TEXT),
