@@ -194,13 +194,9 @@ def _attribute(where: Where, column: str, key: str, values: Sequence[str]) -> st
 
 
 def _in_spans(sql: str) -> str:
-    return f"trace_id IN ({_spans_with(sql)})"
-
-
-def _spans_with(sql: str) -> str:
     return (
-        "SELECT trace_id FROM {db}.span WHERE project_id = {project:String}"
-        f" AND {ARRIVED} AND {_started('start_time')} AND {sql}"
+        "trace_id IN (SELECT trace_id FROM {db}.span WHERE project_id = {project:String}"
+        f" AND {ARRIVED} AND {_started('start_time')} AND {sql})"
     )
 
 
@@ -215,11 +211,12 @@ def _said(where: Where, words: str) -> str:
     """Traces in which something was said, or given to or returned by a tool. System prompts are left out: they are
     stored once for the whole project and would point at one trace."""
     name, phrase = where.name(words), has_phrase(words)
-    return (
+    # Two subqueries, not one with UNION ALL: that the engine cannot spread over a cluster.
+    said = (
         "trace_id IN (SELECT trace_id FROM {db}.message WHERE project_id = {project:String} AND scope != ''"
-        f" AND {ARRIVED} AND {_started('time')} AND {words_in_message(name, phrase=phrase)}"
-        f" UNION ALL {_spans_with(words_in_span(name, phrase=phrase))})"
+        f" AND {ARRIVED} AND {_started('time')} AND {words_in_message(name, phrase=phrase)})"
     )
+    return f"{said} OR {_in_spans(words_in_span(name, phrase=phrase))}"
 
 
 def has_phrase(words: str) -> bool:

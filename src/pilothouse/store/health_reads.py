@@ -100,7 +100,7 @@ def recorded(store: TraceStore, project: str, since_ns: int, until_ns: int) -> d
     for name in ("event", "log", "point", "score"):
         beside = Where()
         window(beside, project, since_ns, until_ns, time="time")
-        table = store.query(f"SELECT count() FROM {{db}}.{name} WHERE {beside.sql}", beside.params)
+        table = store.query(f"SELECT count() FROM {{db}}.{name} FINAL WHERE {beside.sql}", beside.params)
         row[f"{name}s"] = int(table.rows[0][0])
     return row
 
@@ -176,13 +176,14 @@ def sharing(store: TraceStore, project: str, *, traces: int = 300) -> Sharing:
     )
     row = store.query(
         "SELECT sum(times * size), sum(size) FROM (SELECT hash, count() AS times FROM (SELECT arrayJoin(arrayConcat("
-        "input_refs, output_refs, [tools_ref], [documents_ref])) AS hash FROM {db}.span "
+        "input_refs, output_refs, [tools_ref], [documents_ref])) AS hash FROM {db}.span FINAL "
         "WHERE project_id = {project:String} AND trace_id IN {ids:Array(String)} "
         "AND start_time >= fromUnixTimestamp64Nano({start:Int64}, 'UTC') "
         "AND start_time <= fromUnixTimestamp64Nano({end:Int64}, 'UTC')) GROUP BY hash) AS r INNER JOIN ("
         "SELECT hash, any(length(content) + length(envelope)) AS size FROM {db}.message "
         "WHERE project_id = {project:String} AND scope IN {scopes:Array(String)} GROUP BY hash) AS m USING (hash)",
         params,
+        settings=READ_SETTINGS,
     ).rows[0]
     return Sharing(offered_bytes=int(row[0] or 0), stored_bytes=int(row[1] or 0))
 

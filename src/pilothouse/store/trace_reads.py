@@ -15,6 +15,8 @@ from .trace_store import TraceStore
 READ_SETTINGS: Mapping[str, Any] = {
     # A trace keeps the day of its first arrival for all its rows, so versions of a row never lie in two partitions.
     "do_not_merge_across_partitions_select_final": 1,
+    # On a cluster a subquery is answered once by all nodes, not by each from its own rows.
+    "distributed_product_mode": "global",
 }
 """For reads of ``trace`` and ``span`` with FINAL. Not for ``message``: each day stores its own copy there."""
 
