@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 from pilothouse.web import Refusals
 from tests.web.conftest import SampleProvider, make_app
@@ -29,6 +29,9 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+# A busy machine is slow; a wrong page stays wrong.
+expect.set_options(timeout=20_000)
 
 LONG = huge(NOW_NS - 3000 * SECOND, 50_000)
 LONG_SESSION = "chat-long"

@@ -78,10 +78,11 @@ def test_real_traces_are_walked_by_keyboard(signed_in: Page) -> None:
     """From the list to a trace, through its views and steps."""
     signed_in.goto("/traces")
     signed_in.keyboard.press("j")
-    signed_in.keyboard.press("Enter")
+    with signed_in.expect_navigation():
+        signed_in.keyboard.press("Enter")
     for key, view in (("2", "Waterfall"), ("3", "Agent graph"), ("4", "Raw"), ("1", "Transcript")):
-        expect(signed_in.locator(".tabs")).to_be_visible()
-        signed_in.keyboard.press(key)
+        with signed_in.expect_navigation():
+            signed_in.keyboard.press(key)
         expect(signed_in.locator(".tabs [aria-current]")).to_contain_text(view)
     signed_in.keyboard.press("]")
     expect(signed_in.locator(".pane-head")).to_be_visible()

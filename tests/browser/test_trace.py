@@ -15,7 +15,8 @@ def test_numbers_switch_views_and_keep_the_step(view: Page) -> None:
     view.locator(".turn .no").nth(3).click()
     expect(view.locator(".pane-head")).to_contain_text("004")
     for key, name in (("2", "Waterfall"), ("3", "Agent graph"), ("4", "Raw"), ("1", "Transcript")):
-        view.keyboard.press(key)
+        with view.expect_navigation():
+            view.keyboard.press(key)
         expect(view.locator(".tabs [aria-current]")).to_contain_text(name)
         assert "step=4" in view.url
         expect(view.locator(".pane-head")).to_contain_text("004")
