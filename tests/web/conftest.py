@@ -60,9 +60,16 @@ class SampleProvider:
         return "session"
 
 
+def sample_keys() -> dict[str, Any]:
+    """What the API answers to the page of keys."""
+    key = {"key_id": "key_1", "name": "first key", "mode": "admin", "hint": "ph_abc…9z", "revoked": ""}
+    return {"ok": True, "data": [{**key, "created": "2026-11-01T08:00:00.000Z"}]}
+
+
 def make_app(provider: SampleProvider) -> FastAPI:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.include_router(build(provider, StillClock()))
+    app.add_api_route("/api/v1/keys", sample_keys)
     app.add_exception_handler(404, lambda request, _: not_found_handler(provider, StillClock())(request))
     return app
 
