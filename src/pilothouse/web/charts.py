@@ -188,7 +188,7 @@ def heatmap_picture(heatmap: Heatmap) -> HeatmapPicture:
         ),
         row_labels=tuple(
             (100 * (last + 1 - row) / shown, duration(heatmap.edges_ms[row]))
-            for row in range(first, last + 2, max(shown // 4, 1))
+            for row in range(first, last + 2, math.ceil(shown / 4))
         ),
         payload={
             "times": [heatmap.times[0], heatmap.bucket_s, columns],
