@@ -166,7 +166,9 @@ def huge_trace(store: TraceStore, project: str, *, spans: int = 50_000, number: 
     start_ns = time.time_ns() - 3_600_000_000_000
     shared = {"project": project, "vocabulary": vocabulary()}
     # A span every 50 ms, and inputs of at most 50 messages: what an agent with a window on its history sends.
-    sql = _span_sql(number, 1, start_ns, 1, spans).replace("range(toUInt64(if(i = 0, 1, i)))", "range(toUInt64(if(i = 0, 1, i % 50)))")
+    sql = _span_sql(number, 1, start_ns, 1, spans).replace(
+        "range(toUInt64(if(i = 0, 1, i)))", "range(toUInt64(if(i = 0, 1, i % 50)))"
+    )
     store.command(sql.replace("200 + cityHash64(t, 7) % 3000 AS pace_ms", "50 AS pace_ms"), shared)
     store.command(_message_sql(number, 1, start_ns, 1, spans, 40), shared)
     _fill_traces(store, project, start_ns, number, 1)
