@@ -39,7 +39,13 @@ def measure(data: Path, spans: int) -> Iterator[tuple[str, str, float, float]]:
                 ),
             ),
             ("one trace, opened", "< 150 ms", lambda: traces.load(store, "p", one)),
-            ("percentiles and charts, 7 d", "< 150 ms", lambda: traces.overview(store, "p", since_ns=week)),
+            ("latency by time, 7 d", "< 150 ms", lambda: traces.heatmap(store, "p", TraceQuery(since_ns=week))),
+            (
+                "overview: percentiles, costs, five tables, 24 h",
+                "< 150 ms",
+                lambda: traces.overview(store, "p", since_ns=day),
+            ),
+            ("overview, 7 d", "", lambda: traces.overview(store, "p", since_ns=week)),
             ("full text, 7 d", "< 150 ms", lambda: traces.text_search(store, "p", "declined", since_ns=week)),
             (
                 "facets, 7 d",
