@@ -12,19 +12,11 @@ import os
 import platform
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from . import command_line, guard_rules, ingest, peers, reading
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One budget and what was measured."""
-
-    what: str
-    budget: str
-    measured: str
+from .table import Row
 
 
 def main() -> None:

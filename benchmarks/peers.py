@@ -20,6 +20,7 @@ from pathlib import Path
 
 from . import ingest
 from .agent_load import Request, Writer
+from .table import Row
 
 ENVIRONMENT = Path(".venv-peers")
 PACKAGES = ("arize-phoenix>=20,<21", "mlflow>=3.17,<4")
@@ -68,8 +69,6 @@ PEERS = (
 
 def compare(folder: Path, requests: int) -> list:
     """Send the same requests to us and to every peer that is installed."""
-    from .__main__ import Row
-
     install()
     body = Writer().requests(requests)
     spans = sum(request.spans for request in body)

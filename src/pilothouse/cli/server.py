@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -171,9 +172,12 @@ def _ready(url: str) -> dict[str, Any]:
 @click.pass_obj
 def demo(run: Run, rounds: int, spread: str) -> None:
     """Record demo agents: real SDKs and instrumentors against a scripted model server. No key, no network."""
-    words = [sys.executable, "-m", "pilothouse.testing.demo", "--endpoint", run.client.url, "--key", run.client.token]
+    words = [sys.executable, "-m", "pilothouse.testing.demo", "--endpoint", run.client.url]
     words += ["--rounds", str(rounds), *(["--spread", spread] if spread else [])]
-    done = subprocess.run(words, check=False, text=True, stdout=subprocess.PIPE if run.settings.json else None)
+    # By the environment: the arguments of a process are public.
+    environment = {**os.environ, "PILOTHOUSE_API_KEY": run.client.token}
+    output = subprocess.PIPE if run.settings.json else None
+    done = subprocess.run(words, check=False, text=True, stdout=output, env=environment)
     if done.returncode != 0:
         raise Unverified(f"the demo agents ended with code {done.returncode}", fix=_DEMO_EXTRA)
     if run.settings.json:

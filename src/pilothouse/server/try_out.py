@@ -55,8 +55,11 @@ def try_out(data: Path, ports: list[str], *, rounds: int, stay: bool) -> int:
         before = _traces(url, token)
         sys.stdout.write("\nsending demo traffic: real SDKs and instrumentors against a scripted model server\n")
         sys.stdout.flush()
-        fleet = [sys.executable, "-m", "pilothouse.testing.demo", "--endpoint", url, "--key", token]
-        code = subprocess.run([*fleet, "--rounds", str(rounds), "--spread", "24h"], check=False).returncode
+        fleet = [sys.executable, "-m", "pilothouse.testing.demo", "--endpoint", url]
+        environment = {**os.environ, "PILOTHOUSE_API_KEY": token}
+        code = subprocess.run(
+            [*fleet, "--rounds", str(rounds), "--spread", "24h"], env=environment, check=False
+        ).returncode
         if code != 0:
             raise Unreachable(f"the demo agents ended with code {code}", fix="pip install 'pilothouse[all,demo]'")
         _wait_for_traces(url, token, more_than=before)

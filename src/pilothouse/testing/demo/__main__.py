@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import logging
+import os
 import re
 import sys
 from typing import Any
@@ -45,7 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pilothouse.testing.demo", description=__doc__)
     parser.add_argument("--endpoint", default="http://127.0.0.1:4318", help="OTLP/HTTP address without /v1/traces")
-    parser.add_argument("--key", default="", help="API key, sent as a bearer token")
+    parser.add_argument(
+        "--key",
+        default=os.environ.get("PILOTHOUSE_API_KEY", ""),
+        help="API key, sent as a bearer token; better in PILOTHOUSE_API_KEY, since arguments are public",
+    )
     parser.add_argument("--rounds", type=int, default=7, help="some nine traces each; default 7")
     parser.add_argument("--seed", type=int, default=0, help="fixes questions, answers and delays")
     parser.add_argument("--spread", type=_seconds, default=0.0, help="move runs back over this time, such as 24h")
