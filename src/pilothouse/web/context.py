@@ -16,6 +16,9 @@ def told(help: str) -> Mapping[str, str]:
     return {"help": help}
 
 
+_PLAIN = {str, int, float, bool, type(None)}
+
+
 def as_plain(value: Any) -> Any:
     """A context as plain data for JSON: dataclasses become objects, money becomes a string, keys keep their order."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -27,7 +30,8 @@ def as_plain(value: Any) -> Any:
         return {str(key): as_plain(entry) for key, entry in items.items()}
     if isinstance(value, (list, tuple)):
         entries: list[Any] | tuple[Any, ...] = value  # pyright: ignore[reportUnknownVariableType]
-        return [as_plain(entry) for entry in entries]
+        # A column of ten thousand numbers needs no look at each.
+        return entries if set(map(type, entries)) <= _PLAIN else [as_plain(entry) for entry in entries]
     if isinstance(value, bytes):
         return value.hex()
     return value
