@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.conftest import free_port
 
 from pilothouse import access
 from pilothouse.records import BadRequest, Clock, NotAllowed, NotFound
 from pilothouse.store.control_store import ControlStore, RetentionRule, open_control
+from tests.conftest import free_port
 
 
 class HeldClock:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.conftest import free_port, server_node
-from tests.store.test_engines import span
 
 from pilothouse.store import TraceStore
 from pilothouse.store.clickhouse_engine import ClickHouseEngine
 from pilothouse.store.schema import SPAN
+from tests.conftest import free_port, server_node
+from tests.store.test_engines import span
 
 CONFIG = """
 <clickhouse><remote_servers><two>

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from .message import Message, Part, message, part_as_dict
 
-
 # Made once: building an encoder costs more than most messages.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 
