@@ -7,20 +7,21 @@ long values) is kept as it is. The corrected rows are newer versions of the same
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, cast
 
 from pilothouse import conventions, costs
 from pilothouse.guards import Masker
-from pilothouse.records import Reading, steps
+from pilothouse.records import Reading, Usage, steps
 from pilothouse.store import TraceStore
 from pilothouse.store.ingest_store import IngestStore
-from pilothouse.store.schema import SPAN, TRACE
+from pilothouse.store.schema import SPAN, TOKEN_BUCKETS, TRACE
 from pilothouse.store.stored_span import stored_span
 
 from .ingest import settle_trace
 from .moments import Moment, stored_milliseconds
-from .rows import SpanPlace, make_fact, money
+from .rows import AGGREGATE_NOTE, SpanPlace, make_fact, money
 from .summary import trace_row
 from .trace_state import Fact, TraceState
 
@@ -65,13 +66,13 @@ def reprocess(
             raw = stored_span(dict(zip(SPAN.column_names, row, strict=True)))
             key = (raw.trace_id, raw.span_id)
             rows[key] = row
-            reading = conventions.read(raw)
+            reading = _with_known_usage(conventions.read(raw), row)
             day = str(row[_PLACE["received_day"]])
             duration = int(row[_PLACE["duration_ns"]])
             cost = prices.price(
                 reading.usage,
-                model=reading.model,
-                provider=reading.provider,
+                model=reading.model or row[_PLACE["model"]],
+                provider=reading.provider or row[_PLACE["provider"]],
                 at_ns=raw.start_ns,
                 given_usd=reading.cost_given_usd,
             )
@@ -116,10 +117,42 @@ def reprocess(
     }
 
 
+def _with_known_usage(reading: Reading, row: list[Any]) -> Reading:
+    """A reading with the stored usage, where that tells more of the same tokens.
+
+    Some clients say how long a cache lives, or what was reasoning, only within the response, which is kept as content
+    and not as an attribute: read again, the same total comes out in fewer buckets.
+    """
+    buckets: dict[str, Any] = {bucket: int(row[_PLACE[f"{bucket}_tokens"]]) for bucket in TOKEN_BUCKETS}
+    known = Usage(
+        **buckets,
+        scope="aggregate" if AGGREGATE_NOTE in row[_PLACE["notes"]] else "leaf",
+        rule=row[_PLACE["usage_rule"]],
+        ambiguous=bool(row[_PLACE["usage_ambiguous"]]),
+    )
+    if known.total == 0:
+        return reading
+    usage = reading.usage
+    if usage is None or (usage.total == known.total and _detail(known) > _detail(usage)):
+        return replace(reading, usage=known)
+    return reading
+
+
+def _detail(usage: Usage) -> int:
+    return sum(getattr(usage, bucket) > 0 for bucket in TOKEN_BUCKETS if bucket != "cache_write_other")
+
+
 def _keep(fact: Fact, row: list[Any]) -> None:
     """What cannot be read again from attributes stays as it was read when the span came."""
     for name in ("name", "status", "error_message", "tool_error", "input_text", "output_text", "service"):
         setattr(fact, name, row[_PLACE[name]])
+    for name in ("agent", "agent_version", "model", "tool_name", "session_id", "user_id", "environment", "feature",
+                 "finish_reason", "response_id"):  # fmt: skip
+        if not getattr(fact, name):
+            setattr(fact, name, row[_PLACE[name]])
+    if fact.kind == "other":
+        fact.kind, fact.dialect = row[_PLACE["kind"]], row[_PLACE["dialect"]]
+    fact.tags = fact.tags or tuple(row[_PLACE["tags"]])
     fact.step = int(row[_PLACE["step"]])
 
 
