@@ -46,7 +46,7 @@ class WorkerSettings:
 
     batch_bytes_max: int = 8 << 20
     """Compressed bytes of requests taken in at once, at most."""
-    batch_content_bytes: int = 64 << 20
+    batch_content_bytes: int = 40 << 20
     """Bytes of content aimed at in a batch: by how much the last batches grew, fewer requests are taken in at once."""
     batch_records_max: int = 400
     """Requests taken in at once."""
