@@ -14,19 +14,22 @@ ALLOWED: dict[str, str] = {
     "conventions": "records",
     "guards": "records",
     "costs": "records",
+    "sdk": "records guards",
+    # What is wrong with a trace: rules over plain facts, run as spans arrive and again when somebody asks why.
+    "signals": "records",
     # The only SQL.
     "store": "records",
     # Domains do not import each other sideways: they meet through records and stored rows. Reading history again needs
     # the rules that read it first, and explaining a cost needs the prices.
-    "intake": "records store conventions costs guards",
-    "traces": "records store conventions costs",
+    "intake": "records store conventions costs guards signals",
+    "traces": "records store conventions costs signals",
     "access": "records store",
     # Surfaces: thin over the verbs.
     "api": "records store traces access",
     "web": "records store traces access",
     "cli": "records",
     # What makes a server of the parts.
-    "server": "records store intake traces access api web costs conventions guards",
+    "server": "records store intake traces access api web costs conventions guards signals",
     "app": "records store intake traces access api web server",
     # Public helpers for tests and demos: real clients, no store.
     "testing": "records",
@@ -35,6 +38,7 @@ ALLOWED: dict[str, str] = {
 LAZY: dict[tuple[str, str], str] = {
     ("cli", "app"): "`pilothouse up` is the server: imported when it is called",
     ("cli", "server"): "`down` and `status` read the runtime file the server writes",
+    ("cli", "sdk"): "`run`, `verify` and `deliver` work in the user's process, `logs follow` sends",
 }
 """Imports inside functions only, with the reason."""
 

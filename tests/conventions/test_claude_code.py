@@ -44,7 +44,7 @@ def test_the_spans_of_a_prompt() -> None:
         "interaction": "agent",
         "llm_request": "model",
         "tool": "tool",
-        "tool.blocked_on_user": "other",
+        "tool.blocked_on_user": "waiting",
         "tool.execution": "other",
     }
     assert found["claude_code.interaction"].input[0].text == "Which tests are there?"

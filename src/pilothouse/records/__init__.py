@@ -19,6 +19,7 @@ from .errors import (
 from .ids import is_hex, new_id, new_secret
 from .log import LogReading, Score
 from .message import Message, Part, message, message_as_dict, part_as_dict, part_from_dict, text_message
+from .signal import SEVERITIES, Evidence, Severity, Signal
 from .span import (
     KINDS,
     Attributes,
@@ -39,6 +40,7 @@ from .usage import Usage, UsageScope
 
 __all__ = [
     "KINDS",
+    "SEVERITIES",
     "Attributes",
     "BadRequest",
     "Broken",
@@ -46,6 +48,7 @@ __all__ = [
     "DiskFull",
     "Document",
     "Emitter",
+    "Evidence",
     "Forbidden",
     "Kind",
     "LogReading",
@@ -64,6 +67,8 @@ __all__ = [
     "Reading",
     "Refused",
     "Score",
+    "Severity",
+    "Signal",
     "Status",
     "Stored",
     "SystemClock",

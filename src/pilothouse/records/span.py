@@ -10,7 +10,7 @@ from typing import Any, Literal
 from .message import Message
 from .usage import Usage
 
-Kind = Literal["agent", "model", "tool", "retrieval", "embedding", "guard", "evaluator", "chain", "other"]
+Kind = Literal["agent", "model", "tool", "retrieval", "embedding", "guard", "evaluator", "waiting", "chain", "other"]
 KINDS: tuple[Kind, ...] = (
     "agent",
     "model",
@@ -19,6 +19,7 @@ KINDS: tuple[Kind, ...] = (
     "embedding",
     "guard",
     "evaluator",
+    "waiting",
     "chain",
     "other",
 )

@@ -163,11 +163,10 @@ def breakdown(trace: Trace) -> TraceBreakdown:
     for span, own_ms in zip(trace.spans, own, strict=True):
         kinds.setdefault(span.kind, _Sum()).add(span, own_ms)
         labels.setdefault((span.kind, span.label), _Sum()).add(span, own_ms)
-    by_kind = [total.share(kind, "") for kind, total in kinds.items()]
     if idle > 0.0005:
-        waiting = _Sum()
-        waiting.self_ms = idle
-        by_kind.append(waiting.share("waiting", ""))
+        # Nothing ran: beside what is recorded as waiting (for a person, a limit, a queue), it is waiting too.
+        kinds.setdefault("waiting", _Sum()).self_ms += idle
+    by_kind = [total.share(kind, "") for kind, total in kinds.items()]
     by_label = [total.share(kind, label) for (kind, label), total in labels.items()]
     return TraceBreakdown(
         duration_ms=trace.row.duration_ms,

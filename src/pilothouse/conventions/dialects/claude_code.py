@@ -23,7 +23,7 @@ _KINDS: Final[dict[str, Kind]] = {
     "tool": "tool",
     "tool_result": "tool",
     "tool_decision": "tool",
-    "tool.blocked_on_user": "other",
+    "tool.blocked_on_user": "waiting",
     "tool.execution": "other",
     "hook": "other",
     "assistant_response": "other",
