@@ -59,18 +59,30 @@ def test_a_flattened_call() -> None:
     assert (found.session_id, found.user_id) == ("s1", "u1")
 
 
-def test_entities_keep_what_they_got_and_gave() -> None:
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ('{"args": [], "kwargs": {"city": "Paris"}}', '{"city":"Paris"}'),
+        ('{"args": ["Where is it?"], "kwargs": {}}', "Where is it?"),
+        ('{"args": [{"city": "Paris"}], "kwargs": {}}', '{"city":"Paris"}'),
+        ('{"args": ["a", "b"], "kwargs": {}}', '{"args": ["a", "b"], "kwargs": {}}'),
+        ('{"args": ["a"], "kwargs": {"b": 1}}', '{"args": ["a"], "kwargs": {"b": 1}}'),
+        ('{"args": [], "kwargs": {}}', '{"args": [], "kwargs": {}}'),
+        ('{"args": ["cut', '{"args": ["cut'),
+    ],
+)
+def test_entities_keep_what_they_got_and_gave(sent: str, shown: str) -> None:
     found = reading(
         {
             "traceloop.span.kind": "tool",
             "traceloop.entity.name": "weather",
-            "traceloop.entity.input": '{"args": [], "kwargs": {"city": "Paris"}}',
+            "traceloop.entity.input": sent,
             "traceloop.entity.output": '"rain"',
         }
     )
 
     assert found.tool_name == "weather"
-    assert (found.input_value, found.output_value) == ('{"args": [], "kwargs": {"city": "Paris"}}', '"rain"')
+    assert (found.input_value, found.output_value) == (shown, "rain")
 
 
 def test_a_vector_store_query_is_a_retrieval() -> None:

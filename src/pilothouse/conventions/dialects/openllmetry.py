@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pilothouse.conventions import values
 from pilothouse.conventions.draft import Draft
@@ -50,7 +50,7 @@ def read(span: RawSpan, draft: Draft) -> None:
     _read_messages(lists, draft)
     for key, slot in (("traceloop.entity.input", "input_value"), ("traceloop.entity.output", "output_value")):
         if key in attributes and not getattr(draft, slot):
-            setattr(draft, slot, values.text(attributes[key]))
+            setattr(draft, slot, _plain(values.text(attributes[key])))
             draft.consumed.add(key)
     if "llm.request.functions" in lists and not draft.tools:
         draft.tools = tool_definitions([_function(member) for member in lists.members("llm.request.functions")])
@@ -66,6 +66,28 @@ def read(span: RawSpan, draft: Draft) -> None:
     if draft.kind == "retrieval":
         _read_documents(span, draft)
     otel_genai.read(span, draft)
+
+
+def _plain(value: str) -> str:
+    """What a decorated function got or gave, without the wrapping of the decorator.
+
+    Arguments come as ``{"args": [...], "kwargs": {...}}``: where only one of the two holds something, that is the
+    input. A text comes as a JSON string.
+    """
+    if value[:1] not in ('"', "{"):
+        return value
+    found = values.structure(value)
+    if isinstance(found, str):
+        return found
+    given = values.mapping(found)
+    if set(given) != {"args", "kwargs"}:
+        return value
+    args, named = given["args"], values.mapping(given["kwargs"])
+    if named and not args:
+        return values.text(named)
+    if isinstance(args, list) and len(cast("list[Any]", args)) == 1 and not named:
+        return values.text(cast("list[Any]", args)[0])
+    return value
 
 
 def _read_messages(lists: Flattened, draft: Draft) -> None:
