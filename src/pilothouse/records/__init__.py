@@ -35,7 +35,7 @@ from .span import (
     Status,
     ToolDefinition,
 )
-from .trace_order import Placed, steps
+from .trace_order import Placed, depths_of, steps
 from .usage import Usage, UsageScope
 
 __all__ = [
@@ -79,6 +79,7 @@ __all__ = [
     "Usage",
     "UsageScope",
     "decode_message",
+    "depths_of",
     "encode_message",
     "is_hex",
     "iso",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 
@@ -32,14 +32,15 @@ def steps(spans: Iterable[Placed]) -> dict[str, int]:
     for span_id, parent in parents.items():
         if parent and parent not in starts:
             missing[parent] = min(missing.get(parent, starts[span_id]), starts[span_id])
-    depths = _depths(parents)
+    depths = depths_of(parents)
     keys = [(start, depths[span_id], span_id) for span_id, start in starts.items()]
     keys += [(start, -1, span_id) for span_id, start in missing.items()]
     keys.sort()
     return {span_id: number for number, (_, _, span_id) in enumerate(keys, 1) if span_id in starts}
 
 
-def _depths(parents: dict[str, str]) -> dict[str, int]:
+def depths_of(parents: Mapping[str, str]) -> dict[str, int]:
+    """How many ancestors of each span are there. A parent that never arrived, or a circle of parents, ends the count."""
     depths: dict[str, int] = {}
     for first in parents:
         path: list[str] = []

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import orjson
 
-from pilothouse.records import BadRequest, NotFound, decode_message, iso, part_as_dict
+from pilothouse.records import BadRequest, NotFound, decode_message, depths_of, iso, part_as_dict
 from pilothouse.store import TraceStore
 from pilothouse.store.content_reads import StoredContent, contents
 from pilothouse.store.trace_reads import (
@@ -19,7 +19,7 @@ from pilothouse.store.trace_reads import (
 )
 
 from .jsons import dumps
-from .load import SPANS_MAX, Head, depths_of, head, light_span, number
+from .load import SPANS_MAX, Head, head, light_span, number
 from .model import EventView, MessageView, ScoreView, SpanDetail
 from .rows import money
 

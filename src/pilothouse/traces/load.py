@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from pilothouse.records import NotFound, iso, steps
+from pilothouse.records import NotFound, depths_of, iso, steps
 from pilothouse.store import TraceStore
 from pilothouse.store.trace_reads import LIGHT_COLUMNS, Stretch, columnar_spans, light_spans
 from pilothouse.store.trace_reads import trace_row as read_row
@@ -125,24 +125,6 @@ def _iso(ns: int) -> str:
     # As records.iso, which formats the calendar anew each time: a trace has thousands of spans a minute.
     seconds, rest = divmod(ns, 1_000_000_000)
     return f"{_second(seconds)}.{rest // 1_000_000:03d}Z" if ns > 0 else ""
-
-
-def depths_of(parents: Mapping[str, str]) -> dict[str, int]:
-    """How many ancestors of each span are there. A parent that never arrived, or a circle of parents, ends the count."""
-    depths: dict[str, int] = {}
-    for first in parents:
-        path: list[str] = []
-        seen: set[str] = set()
-        current = first
-        while current in parents and current not in depths and current not in seen:
-            seen.add(current)
-            path.append(current)
-            current = parents[current]
-        depth = depths.get(current, -1)
-        for span_id in reversed(path):
-            depth += 1
-            depths[span_id] = depth
-    return depths
 
 
 def waterfall(store: TraceStore, project: str, trace_id: str) -> Waterfall:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pilothouse.records import BadRequest
+from pilothouse.records import BadRequest, depths_of
 from pilothouse.store import TraceStore
 from pilothouse.store.content_reads import FirstUse, StoredContent, contents, first_uses
 from pilothouse.store.trace_reads import light_spans, placed_spans, tool_results, whole_texts
 
 from .detail import message_view
-from .load import SPANS_MAX, Head, depths_of, head, light_span, number
+from .load import SPANS_MAX, Head, head, light_span, number
 from .model import MessageView, Span, Transcript, TranscriptStep
 
 VALUE_CHARS = 4_000
