@@ -2,6 +2,17 @@
 
 from .clock import Clock, SystemClock, iso, utc
 from .content import Stored, decode_message, encode_message
+from .decision import (
+    Verdict,
+    canonical_json,
+    judge,
+    next_actions,
+    prompt_sha256,
+    prompt_text,
+    stored_prompt,
+    tool_names,
+    wire_message,
+)
 from .errors import (
     BadRequest,
     Broken,
@@ -19,6 +30,7 @@ from .errors import (
 from .ids import is_hex, new_id, new_secret
 from .log import LogReading, Score
 from .message import Message, Part, message, message_as_dict, part_as_dict, part_from_dict, text_message
+from .outcome import failure_in
 from .signal import SEVERITIES, Evidence, Severity, Signal
 from .span import (
     KINDS,
@@ -78,18 +90,28 @@ __all__ = [
     "Unverified",
     "Usage",
     "UsageScope",
+    "Verdict",
+    "canonical_json",
     "decode_message",
     "depths_of",
     "encode_message",
+    "failure_in",
     "is_hex",
     "iso",
+    "judge",
     "message",
     "message_as_dict",
     "new_id",
     "new_secret",
+    "next_actions",
     "part_as_dict",
     "part_from_dict",
+    "prompt_sha256",
+    "prompt_text",
     "steps",
+    "stored_prompt",
     "text_message",
+    "tool_names",
     "utc",
+    "wire_message",
 ]
