@@ -1,6 +1,7 @@
 """Make the environments of the real clients: `python -m tests.clients.install_clients [clients clients-pinned node ...]`.
 
-Each dependency group becomes a virtual environment `.venv-<group>` beside the project, and `node` runs `npm ci`.
+Each dependency group becomes a virtual environment `.venv-<group>` beside the project, and `node` runs `npm ci` for
+the AI SDK and for `examples/node`.
 Without arguments everything is installed but the large `clients-mlflow` and `clients-adk-old`.
 """
 
@@ -16,7 +17,8 @@ DEFAULT = ("clients", "clients-pinned", "node")
 def install(environment: str) -> None:
     """Install one environment, or bring it up to date."""
     if environment == "node":
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=AGENTS / "vercel", check=True)
+        for folder in (AGENTS / "vercel", ROOT / "examples/node"):
+            subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, check=True)
         return
     folder = ROOT / f".venv-{environment}"
     if not folder.exists():
