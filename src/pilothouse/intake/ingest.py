@@ -30,11 +30,12 @@ from pilothouse.records import (
 )
 from pilothouse.store import TraceStore
 from pilothouse.store.ingest_store import Amendment, IngestStore, MessageAmendment
-from pilothouse.store.schema import EVENT, LOG, MESSAGE, POINT, SCORE, SPAN, TOKEN_BUCKETS, TRACE
+from pilothouse.store.schema import EVENT, LOG, MESSAGE, POINT, PULSE, SCORE, SPAN, TOKEN_BUCKETS, TRACE
 
 from .contents import Contents, SeenContents, SpanAt
 from .decode import decode
 from .moments import settle_times, stored_milliseconds, stored_time
+from .pulses import is_pulse, pulse_row
 from .rows import SpanPlace, event_rows, make_fact, row_text, span_row, text_attributes, to_json
 from .segment import Record
 from .summary import trace_row
@@ -113,6 +114,8 @@ class _Batch:
     logs: list[list[Any]] = field(default_factory=list[Any])
     points: list[list[Any]] = field(default_factory=list[Any])
     scores: list[list[Any]] = field(default_factory=list[Any])
+    pulses: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
+    """By process: its last heartbeat of the batch."""
 
 
 class Ingest:
@@ -214,6 +217,7 @@ class Ingest:
         batch.tally.points += len(batch.points)
         # The log records first: what they say of a span is read back from the store, in whatever order the two arrive.
         self._store.insert("log", LOG.column_names, batch.logs)
+        self._store.insert("pulse", PULSE.column_names, list(batch.pulses.values()))
         self._place_spans(project, reads, spoken, batch, masker)
         for score, at_ns in scores:
             batch.scores.append(_score_row(project, score, at_ns, batch))
@@ -230,8 +234,12 @@ class Ingest:
         spoken: set[SpanKey],
         scores: list[tuple[Score, int]],
     ) -> None:
-        found = conventions.read_log(log)
         at_ns = log.time_ns or log.observed_ns or received_ns
+        if is_pulse(log):
+            row = pulse_row(project, log, at_ns, received=batch.received, day=batch.day, version=batch.version)
+            batch.pulses[row[PULSE.column_names.index("instance")]] = row
+            return
+        found = conventions.read_log(log)
         if found is not None:
             reads.extend(_Read(raw, reading, received_ns) for raw, reading in found.spans)
             if (found.input or found.output) and log.trace_id and log.span_id:

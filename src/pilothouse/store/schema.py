@@ -42,6 +42,8 @@ class TableSpec:
     granularity: int = 8192
     key: str = ""
     """The primary key where it is shorter than the sorting key."""
+    keep_days: int = 0
+    """Days after which rows go by themselves; 0: they stay until retention takes them."""
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -299,7 +301,24 @@ POINT = TableSpec(
     key="(project_id, metric, toStartOfHour(time))",
 )
 
-TABLES = (SPAN, TRACE, MESSAGE, EVENT, LOG, SCORE, POINT)
+PULSE = TableSpec(
+    name="pulse",
+    columns=(
+        ("project_id", LC),
+        ("instance", TEXT),
+        ("service", LC),
+        ("time", TIME),
+        ("interval_s", "Float64"),
+        ("goodbye", "UInt8"),
+        ("open", TEXT),
+        *_ARRIVAL,
+    ),
+    # One row a process: of its heartbeats only the last one tells anything, so there are never many to read.
+    order="(project_id, instance)",
+    keep_days=8,
+)
+
+TABLES = (SPAN, TRACE, MESSAGE, EVENT, LOG, SCORE, POINT, PULSE)
 
 STORE_VERSION = 1
 """The newest migration in :mod:`migrations`."""
@@ -321,10 +340,11 @@ def create_table(spec: TableSpec, database: str, *, cluster: str = "", replicate
     settings = f"index_granularity = {spec.granularity}, fsync_after_insert = 1, min_rows_for_wide_part = 0"
     # A day nobody writes to any more becomes one part: FINAL costs next to nothing then.
     settings += ", min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1"
+    lives = f"\nTTL received_day + toIntervalDay({spec.keep_days})" if spec.keep_days else ""
     # Partitioned by the day of arrival, not of start: a sender with a wild clock cannot make thousands of partitions.
     statements = [
         f"CREATE TABLE IF NOT EXISTS {database}.{local} (\n  {columns}\n) ENGINE = {engine}\nPARTITION BY received_day\n"
-        f"PRIMARY KEY {spec.key or spec.order}\nORDER BY {spec.order}\nSETTINGS {settings}"
+        f"PRIMARY KEY {spec.key or spec.order}\nORDER BY {spec.order}{lives}\nSETTINGS {settings}"
     ]
     if cluster:
         statements.append(
