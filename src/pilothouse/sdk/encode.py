@@ -273,9 +273,9 @@ def scope(item: InstrumentationScope | None) -> bytes:
 
 
 def wrap(resource_field: bytes, blocks: Iterable[tuple[bytes, Sequence[bytes]]]) -> bytes:
-    """One request: a resource, and for each scope its items. The same fields serve traces and logs."""
+    """One request: a resource, and for each scope the pieces of its items. The same fields serve traces and logs."""
     outer = [resource_field]
-    for scope_field, items in blocks:
-        size = len(scope_field) + sum(map(len, items))
-        outer += (b"\x12", varint(size), scope_field, *items)
+    for scope_field, pieces in blocks:
+        size = len(scope_field) + sum(map(len, pieces))
+        outer += (b"\x12", varint(size), scope_field, *pieces)
     return b"".join((b"\x0a", varint(sum(map(len, outer))), *outer))
