@@ -12,6 +12,7 @@ from .book import PriceBook
 from .cost import Cost, CostLine, CostSource
 from .explanation import ExplanationLine, explain
 from .overrides import PriceRow, price_rows
+from .windows import context_window
 
 __all__ = [
     "Cost",
@@ -20,6 +21,7 @@ __all__ = [
     "ExplanationLine",
     "PriceBook",
     "PriceRow",
+    "context_window",
     "explain",
     "price",
     "price_rows",

@@ -1,6 +1,7 @@
 """Reading traces: search, show, chart, explain. Every verb is a plain function of a store and a project."""
 
 from .charts import FACET_FIELDS, facets, heatmap, overview
+from .context import context
 from .cost_why import cost_why
 from .detail import span
 from .doctor import doctor
@@ -34,6 +35,7 @@ __all__ = [
     "TraceQuery",
     "as_json",
     "breakdown",
+    "context",
     "cost_why",
     "costs",
     "critical_path",

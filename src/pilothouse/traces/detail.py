@@ -33,7 +33,7 @@ def span(store: TraceStore, project: str, trace_id: str, key: str | int) -> Span
     top = head(store, project, trace_id)
     placed = placed_spans(store, project, trace_id, top.stretch, limit=SPANS_MAX)
     numbers = number(placed)
-    span_id = _find(str(key).strip().lower(), trace_id, numbers)
+    span_id = find_span(str(key).strip().lower(), trace_id, numbers)
     row = whole_span(store, project, trace_id, span_id, top.stretch)
     if row is None:
         raise NotFound("the span is gone", got=span_id, fix=f"pilothouse show {trace_id}")
@@ -41,7 +41,8 @@ def span(store: TraceStore, project: str, trace_id: str, key: str | int) -> Span
     return _detail(store, project, top, row, numbers[span_id], depth)
 
 
-def _find(key: str, trace_id: str, numbers: Mapping[str, int]) -> str:
+def find_span(key: str, trace_id: str, numbers: Mapping[str, int]) -> str:
+    """The span id behind a step number, a span id or its unique beginning, given each span's number."""
     if key in numbers:
         return key
     if key.isascii() and key.isdigit() and len(key) <= 8:

@@ -5,6 +5,7 @@ JSON). Keys are only ever added, never renamed.
 """
 
 from .charts import Breakdown, BreakdownRow, Facet, FacetValue, Fleet, FleetRow, Heatmap, Overview, Series
+from .context import Context, ContextCall, ContextMessage, ContextPart, ContextStep, ContextThread, Question, Repeat
 from .health import Doctor, Finding, Refused, Stats, StoreStats, TableStats
 from .lists import (
     DEFAULT_WINDOW_NS,
@@ -44,6 +45,12 @@ __all__ = [
     "AgentGraph",
     "Breakdown",
     "BreakdownRow",
+    "Context",
+    "ContextCall",
+    "ContextMessage",
+    "ContextPart",
+    "ContextStep",
+    "ContextThread",
     "CostRow",
     "CostWhy",
     "Costs",
@@ -64,7 +71,9 @@ __all__ = [
     "Overview",
     "Page",
     "PathPart",
+    "Question",
     "Refused",
+    "Repeat",
     "Resolved",
     "ScoreView",
     "Series",
