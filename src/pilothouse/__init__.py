@@ -1,1 +1,66 @@
+"""Record, watch and run LLM agents: the recorder's names. Each is imported when it is first used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .sdk.decorators import agent, span
+    from .sdk.labels import feature, session, tags
+    from .sdk.recorder import current_trace_id, flush, init, shutdown, stats
+    from .sdk.states import state, waiting
+    from .sdk.threads import carry
+    from .sdk.tools import tool, wrap_tool
+
 __version__ = "0.1.0"
+
+_WHERE = {
+    "agent": "decorators",
+    "carry": "threads",
+    "current_trace_id": "recorder",
+    "feature": "labels",
+    "flush": "recorder",
+    "init": "recorder",
+    "session": "labels",
+    "shutdown": "recorder",
+    "span": "decorators",
+    "state": "states",
+    "stats": "recorder",
+    "tags": "labels",
+    "tool": "tools",
+    "waiting": "states",
+    "wrap_tool": "tools",
+}
+"""The module of :mod:`pilothouse.sdk` in which a name is defined."""
+
+__all__ = [
+    "agent",
+    "carry",
+    "current_trace_id",
+    "feature",
+    "flush",
+    "init",
+    "session",
+    "shutdown",
+    "span",
+    "state",
+    "stats",
+    "tags",
+    "tool",
+    "waiting",
+    "wrap_tool",
+]
+
+
+def __getattr__(name: str) -> Any:
+    where = _WHERE.get(name)
+    if where is None:
+        raise AttributeError(f"module 'pilothouse' has no attribute {name!r}")
+    found = getattr(import_module(f"pilothouse.sdk.{where}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
