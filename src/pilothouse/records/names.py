@@ -65,3 +65,8 @@ REQUEST_PARAMETERS: Final = "pilothouse.request.parameters"
 """JSON of every parameter of a model call beside messages, tools and model."""
 FEATURE: Final = "pilothouse.feature"
 """What the work is for, in the user's own word."""
+
+LOG_OFFSET: Final = "pilothouse.log.offset"
+"""On the record of a followed log: the byte of its file at which it begins."""
+LOG_CUT_BYTES: Final = "pilothouse.log.cut_bytes"
+"""On the record of a followed log: how much of a line that was too long is left out."""
