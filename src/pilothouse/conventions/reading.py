@@ -8,6 +8,7 @@ from .detect import READERS, dialect_of
 from .draft import Draft
 from .failures import fill_failure
 from .identity import fill_identity
+from .recorder import fill_recorder
 
 
 def read(raw: RawSpan) -> Reading:
@@ -19,6 +20,7 @@ def read(raw: RawSpan) -> Reading:
     dialect = dialect_of(raw)
     draft = Draft(dialect)
     try:
+        fill_recorder(raw, draft)
         READERS[dialect](raw, draft)
         fill_failure(raw, draft)
         fill_identity(raw, draft)
