@@ -23,8 +23,9 @@ from .log_entry import LogEntry
 Signal = Literal["traces", "logs"]
 MaskText = Callable[[str], str]
 
-DEPTH_MAX = 32
-"""Nesting of maps and lists in a value; deeper ones become text, as the server refuses them."""
+DEPTH_MAX = 24
+"""Nesting of maps and lists in a value; deeper ones become text. Readers of protobuf refuse a request that is nested
+100 messages deep, and each level here is three."""
 
 _SMALL = [bytes((n,)) if n < 128 else bytes((n & 127 | 128, n >> 7)) for n in range(1 << 14)]
 _SHORT_CHARS = 4_000

@@ -83,7 +83,7 @@ def span_bytes(span: ReadableSpan) -> int:
     size = _ITEM_BYTES
     # The dict itself: the public property wraps and copies.
     for value in plain(getattr(span, "_attributes", None)).values():
-        kind: object = type(value)
+        kind = cast("type[object]", type(value))
         if kind is str or kind is bytes:
             size += len(value)
         elif kind is tuple or kind is list or kind is dict:

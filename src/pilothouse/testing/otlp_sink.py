@@ -1,6 +1,7 @@
 """A receiver for OTLP over HTTP that keeps everything it is sent, to see what a client really reports."""
 
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -45,6 +46,10 @@ class OtlpSink(LocalServer):
         """Status of the next answers; set 429 or 503 to see what a client does then."""
         self.retry_after_s: int | None = None
         """Value of the Retry-After header beside a status other than 200."""
+        self.hanging = False
+        """True reads requests and never answers; set back to False, it drops those that hung."""
+        self.delay_s = 0.0
+        """What is accepted is answered so much later."""
 
     def __repr__(self) -> str:
         return f"OtlpSink(host={self._host!r}, port={self._port})"
@@ -54,6 +59,11 @@ class OtlpSink(LocalServer):
         """Accepted exports, oldest first."""
         with self._arrived:
             return tuple(self._requests)
+
+    def hang(self) -> None:
+        """Wait while the sink hangs; the handler calls this."""
+        while self.hanging and self._server is not None:
+            time.sleep(0.02)
 
     def take(self, request: SinkRequest) -> None:
         """Keep an export; the handler calls this before it answers."""
@@ -94,11 +104,15 @@ class _Handler(LocalHandler):
             return self.send_json(error.status, {"message": str(error)})
         if signal is None:
             return self.send_json(404, {"message": f"no such address: {path}"})
+        if self.sink.hanging:
+            self.sink.hang()
+            return self.break_off()
         if self.sink.status != 200:
             retry = {} if self.sink.retry_after_s is None else {"Retry-After": str(self.sink.retry_after_s)}
             return self.send_json(self.sink.status, {"message": "refused by the sink"}, retry)
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.sink.take(SinkRequest(signal=signal, path=path, headers=headers, body=body))
+        time.sleep(self.sink.delay_s)
         if headers.get("content-type", "").startswith("application/json"):
             return self.send_json(200, {})
         # An empty message is the protobuf for "everything was accepted".
