@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .sdk.decorators import agent, span
     from .sdk.labels import feature, session, tags
+    from .sdk.mcp_context import instrument_mcp
+    from .sdk.propagation import extract, inject
     from .sdk.recorder import current_trace_id, flush, init, shutdown, stats
     from .sdk.states import state, waiting
     from .sdk.threads import carry
@@ -19,9 +21,12 @@ _WHERE = {
     "agent": "decorators",
     "carry": "threads",
     "current_trace_id": "recorder",
+    "extract": "propagation",
     "feature": "labels",
     "flush": "recorder",
     "init": "recorder",
+    "inject": "propagation",
+    "instrument_mcp": "mcp_context",
     "session": "labels",
     "shutdown": "recorder",
     "span": "decorators",
@@ -38,9 +43,12 @@ __all__ = [
     "agent",
     "carry",
     "current_trace_id",
+    "extract",
     "feature",
     "flush",
     "init",
+    "inject",
+    "instrument_mcp",
     "session",
     "shutdown",
     "span",

@@ -19,6 +19,8 @@ from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from .provider import OWN_SPAN
+
 FIELDS: Final = ("traceparent", "tracestate", "baggage")
 """The names in a carrier; in the environment they are written in capitals."""
 
@@ -27,6 +29,9 @@ VALUE_CHARS_MAX: Final = 8192
 
 Carrier = Mapping[Any, Any] | Iterable[tuple[Any, Any]]
 """Names and values: a mapping, or pairs as ASGI and Kafka give them. Names match in any case, text or bytes."""
+
+_PATCHED: Final = "__pilothouse_patched__"
+"""The mark of a function that is ours. Not the mark of a wrapped tool: a patched method may be wrapped as one, too."""
 
 _TRACE = TraceContextTextMapPropagator()
 _BAGGAGE = W3CBaggagePropagator()
@@ -68,10 +73,12 @@ class Continued:
 def inject(carrier: MutableMapping[str, Any] | None = None, context: Context | None = None) -> MutableMapping[str, Any]:
     """Write the current trace context into a carrier and return it; a new dict where none is given.
 
-    Outside of any span nothing is written.
+    Outside of any span nothing is written. Inside another provider's span our innermost span is written: the receiver
+    shall hang below a span that is known here.
     """
     target: MutableMapping[str, Any] = {} if carrier is None else carrier
     try:
+        context = _ours(context)
         if trace.get_current_span(context).get_span_context().is_valid:
             # Into a dict of our own first: the carrier may hold the names in another case.
             found: dict[str, str] = {}
@@ -83,6 +90,16 @@ def inject(carrier: MutableMapping[str, Any] | None = None, context: Context | N
     except Exception:  # noqa: S110  # recording never disturbs a caller
         pass
     return target
+
+
+def _ours(context: Context | None) -> Context:
+    base = otel_context.get_current() if context is None else context
+    own: Any = base.get(OWN_SPAN)
+    current: Any = trace.get_current_span(base)
+    where = current.get_span_context()
+    if own is None or where.is_remote or getattr(current, "resource", None) is getattr(own, "resource", None):
+        return base
+    return trace.set_span_in_context(own, base)
 
 
 def extract(carrier: Carrier | None) -> Continued:
@@ -105,17 +122,26 @@ def child_environment(environment: Mapping[Any, Any] | None = None) -> Mapping[A
     return {**known, **{name.upper(): value for name, value in found.items()}}
 
 
+def continue_environment() -> None:
+    """Go on with the trace this process was started in: in the calling thread, and in what it starts from here on."""
+    if trace.get_current_span().get_span_context().is_valid:
+        return
+    context = environment_context()
+    if context is not None:
+        otel_context.attach(context)
+
+
 def carry_into_subprocesses() -> None:
     """Let children started by :mod:`subprocess` (and so by asyncio) continue the trace; a second call does nothing."""
     original = subprocess.Popen.__init__
-    if hasattr(original, "__pilothouse__"):
+    if hasattr(original, _PATCHED):
         return
 
     @functools.wraps(original)
     def start(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *_with_environment(args, kwargs), **kwargs)
 
-    start.__pilothouse__ = True  # type: ignore[attr-defined]  # the mark of a function that is ours
+    setattr(start, _PATCHED, True)
     subprocess.Popen.__init__ = start  # type: ignore[method-assign]  # the one place all children pass
 
 
@@ -139,10 +165,10 @@ def _with_environment(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[An
 def wrap_method(owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> bool:
     """Replace a method by ``make(method)``, once; False where it is missing or ours already."""
     original = getattr(owner, name, None)
-    if original is None or hasattr(original, "__pilothouse__"):
+    if original is None or hasattr(original, _PATCHED):
         return False
     replacement = functools.wraps(original)(make(original))
-    replacement.__pilothouse__ = True  # type: ignore[attr-defined]  # the mark of a function that is ours
+    setattr(replacement, _PATCHED, True)
     setattr(owner, name, replacement)
     return True
 

@@ -118,6 +118,9 @@ def start(settings: Settings, options: Options) -> Recorder:
         from .threads import carry_into_threads
 
         carry_into_threads()
+    from .across import carry_across
+
+    carry_across()
     if settings.global_provider:
         from opentelemetry import trace
 

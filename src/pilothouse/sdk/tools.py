@@ -12,6 +12,7 @@ from .arguments import Binder
 from .contents import Collected, put_content
 from .decorators import name_of
 from .jsons import plain, readable, to_json, to_text
+from .tool_probe import probed
 from .wrapping import is_wrapped, trouble, wrap
 
 if TYPE_CHECKING:
@@ -45,14 +46,15 @@ class ToolPlan:
     ) -> None:
         self._binder = Binder(function, skip=skip)
         self._skip = skip
-        self._name = name or name_of(function)
+        self.name = name or name_of(function)
+        """The tool's name."""
         self._key = idempotency_key
         self._key_names = frozenset[str]()
         if callable(idempotency_key):
             self._key_names = Binder(idempotency_key).names
         self._attributes: dict[str, Any] = {
             "gen_ai.operation.name": "execute_tool",
-            "gen_ai.tool.name": self._name,
+            "gen_ai.tool.name": self.name,
             "gen_ai.tool.type": "function",
         }
         described = (getattr(function, "__doc__", None) or "").strip().partition("\n")[0][:_DESCRIPTION_CHARS]
@@ -69,7 +71,7 @@ class ToolPlan:
         bound = self._binder.bind(args, kwargs)
         return open_tool(
             recorder,
-            self._name,
+            self.name,
             bound,
             {**self._attributes, **self._idempotency(bound)},
             call_id=_call_id(args[0]) if self._skip and args else "",
@@ -179,7 +181,7 @@ def tool(
 
     def decorate(target: Any) -> Any:
         plan = ToolPlan(target, name=name, effect=effect, idempotency_key=idempotency_key, reversible_by=reversible_by)
-        return wrap(target, plan)
+        return _wrapped(target, plan)
 
     return decorate if function is None else decorate(function)
 
@@ -219,16 +221,20 @@ def wrap_tool(
         slots = [slot for slot in ("_run", "_arun") if callable(getattr(thing, slot, None))]
     if slots and not inspect.isroutine(thing):
         for slot in slots:
-            _replace(thing, slot, lambda function: wrap(function, ToolPlan(function, name=named, **options)))
+            _replace(thing, slot, lambda function: _wrapped(function, ToolPlan(function, name=named, **options)))
         return target
     if callable(thing):
-        return target if is_wrapped(thing) else wrap(thing, ToolPlan(thing, name=named, **options))
+        return target if is_wrapped(thing) else _wrapped(thing, ToolPlan(thing, name=named, **options))
     raise BadRequest(
         "this is no tool that can be wrapped",
         got=type(thing).__name__,
         allowed="a callable, a LangChain tool, a pydantic-ai Tool or an MCP ClientSession",
         fix="@pilothouse.tool on the function that does the work",
     )
+
+
+def _wrapped(function: Any, plan: ToolPlan) -> Any:
+    return wrap(probed(function, plan.name), plan)
 
 
 def check_effect(effect: str) -> None:
@@ -248,7 +254,7 @@ def _wrap_pydantic_ai(thing: Any, name: str, options: dict[str, Any]) -> None:
     skip = int(bool(getattr(thing, "takes_ctx", False)))
     if is_wrapped(thing.function):
         return
-    wrapped = wrap(thing.function, ToolPlan(thing.function, name=name, skip=skip, **options))
+    wrapped = _wrapped(thing.function, ToolPlan(thing.function, name=name, skip=skip, **options))
     thing.function = wrapped
     thing.function_schema.function = wrapped
 
