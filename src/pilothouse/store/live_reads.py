@@ -115,7 +115,8 @@ def traces_now(store: TraceStore, project: str, now_ns: int, trace_ids: Sequence
 
 
 def activity(store: TraceStore, project: str, trace_ids: Sequence[str], since_ns: int) -> dict[str, dict[str, Any]]:
-    """Of these traces: ``running`` spans, the one that ended ``last``, and the ``call`` of a model that ended last.
+    """Of these traces: ``running`` spans, the one that ended ``last``, the ``call`` of a model that ended last,
+    ``longest_ns``, the length of the longest step, and ``arrived_ms``, when the last span arrived.
 
     ``since_ns`` is when the first of them began: the fewer hours it reaches back, the less is read.
     """
@@ -126,7 +127,9 @@ def activity(store: TraceStore, project: str, trace_ids: Sequence[str], since_ns
         "toUnixTimestamp64Nano(start_time)), status = 'running') AS running, "
         f"argMaxIf((span_id, step, kind, {_LABEL}, status, {_END}), ({_END}, start_time), status != 'running') AS last, "
         "argMaxIf((status, error_type, substringUTF8(error_message, 1, 500), "
-        f"{_END}), {_END}, status != 'running' AND kind = 'model') AS call "
+        f"{_END}), {_END}, status != 'running' AND kind = 'model') AS call, "
+        "maxIf(duration_ns, parent_span_id != '' AND kind != 'agent') AS longest_ns, "
+        "max(toUnixTimestamp64Milli(received_at)) AS arrived_ms "
         "FROM {db}.span FINAL WHERE project_id = {project:String} AND trace_id IN {ids:Array(String)} "
         "AND start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') GROUP BY trace_id",
         {"project": project, "ids": list(trace_ids), "since": since_ns},
@@ -216,14 +219,17 @@ def arrived_spans(
     until_ms: int,
     since_ns: int,
     limit: int,
+    newest: bool = False,
 ) -> list[dict[str, Any]]:
     """The spans of these traces that arrived after a place in the order of arrival, start and id, up to a moment.
 
-    A correction of a span that was there does not count: it keeps the moment of its arrival.
+    The first ``limit`` of them, or the last where ``newest``; oldest first either way. A correction of a span that was
+    there does not count: it keeps the moment of its arrival.
     """
     if not trace_ids:
         return []
-    return store.query(
+    way = "DESC" if newest else "ASC"
+    rows = store.query(
         f"SELECT trace_id, span_id, step, kind, {_LABEL} AS label, agent, environment, status, tool_error, duration_ns, "
         f"{TOTAL_TOKENS} AS tokens, cost_usd, substringUTF8(error_message, 1, 300) AS error_message, "
         "toUnixTimestamp64Nano(start_time) AS start_ns, toUnixTimestamp64Milli(received_at) AS received_ms "
@@ -232,7 +238,8 @@ def arrived_spans(
         "AND received_at >= fromUnixTimestamp64Milli({ms:Int64}, 'UTC') "
         "AND received_at <= fromUnixTimestamp64Milli({until:Int64}, 'UTC') "
         "AND (received_ms, start_ns, span_id) > ({ms:Int64}, {start:Int64}, {span:String}) "
-        "ORDER BY received_ms, start_ns, span_id, version DESC LIMIT 1 BY trace_id, span_id, received_ms "
+        f"ORDER BY received_ms {way}, start_ns {way}, span_id {way}, version DESC "
+        "LIMIT 1 BY trace_id, span_id, received_ms "
         "LIMIT {limit:UInt32}",
         {
             "project": project,
@@ -245,3 +252,15 @@ def arrived_spans(
             "limit": limit,
         },
     ).dicts()
+    return rows[::-1] if newest else rows
+
+
+def fitting(store: TraceStore, project: str, trace_ids: Sequence[str], conditions: Sequence[Condition]) -> set[str]:
+    """Which of these traces fit a filter."""
+    where = filtered(project, 86_400_000_000_000, LATEST_NS, conditions)
+    table = store.query(
+        f"SELECT trace_id FROM {{db}}.trace FINAL WHERE {where.sql} AND trace_id IN {{ids:Array(String)}}",
+        {**where.params, "ids": list(trace_ids)},
+        settings=READ_SETTINGS,
+    )
+    return {row[0] for row in table.rows}

@@ -9,6 +9,8 @@ from .filters import FIELDS, parse_filter
 from .fleet import fleet
 from .graph import graph
 from .jsons import Cut, as_json, dumps, fit, money_text
+from .live import live
+from .live_changes import changes
 from .load import head, load, waterfall
 from .model import DEFAULT_BUDGET, FORMS, SORTS, Form, Sort, TraceQuery
 from .paths import breakdown, critical_path
@@ -35,6 +37,7 @@ __all__ = [
     "TraceQuery",
     "as_json",
     "breakdown",
+    "changes",
     "context",
     "cost_why",
     "costs",
@@ -47,6 +50,7 @@ __all__ = [
     "graph",
     "head",
     "heatmap",
+    "live",
     "load",
     "media_type",
     "money_text",

@@ -21,6 +21,17 @@ from .lists import (
     TraceRow,
     Window,
 )
+from .live import (
+    ATTENTION,
+    LIVE_STATES,
+    WATCHED_SIGNALS,
+    Changes,
+    Live,
+    LiveRow,
+    LiveState,
+    LiveStep,
+    SpanChange,
+)
 from .shapes import AgentGraph, GraphEdge, GraphNode, PathPart, Share, TraceBreakdown, Waterfall
 from .spans import (
     DEFAULT_BUDGET,
@@ -38,13 +49,17 @@ from .spans import (
 from .spending import CostRow, Costs, CostWhy, Explained
 
 __all__ = [
+    "ATTENTION",
     "DEFAULT_BUDGET",
     "DEFAULT_WINDOW_NS",
     "FORMS",
+    "LIVE_STATES",
     "SORTS",
+    "WATCHED_SIGNALS",
     "AgentGraph",
     "Breakdown",
     "BreakdownRow",
+    "Changes",
     "Context",
     "ContextCall",
     "ContextMessage",
@@ -67,6 +82,10 @@ __all__ = [
     "GraphNode",
     "Heatmap",
     "Hit",
+    "Live",
+    "LiveRow",
+    "LiveState",
+    "LiveStep",
     "MessageView",
     "Overview",
     "Page",
@@ -82,6 +101,7 @@ __all__ = [
     "Share",
     "Sort",
     "Span",
+    "SpanChange",
     "SpanDetail",
     "Stats",
     "StoreStats",
