@@ -25,6 +25,10 @@ SURFACES: dict[str, tuple[str, str, str]] = {
     "breakdown": ("/traces/{id}/breakdown", "show --as breakdown", "/traces/{id}"),
     "critical_path": ("/traces/{id}/critical-path", "show --as path", "/traces/{id}"),
     "text_search": ("/search", "search", "/traces"),
+    "logs": ("/traces/{id}/logs", "logs", "/traces/{id}"),
+    "search_logs": ("/logs", "logs", "/logs"),
+    "log_facets": ("/logs/facets", "", "/logs"),
+    "lost_errors": ("/logs/lost", "logs", "/logs"),
     "sessions": ("/sessions", "sessions", "/sessions"),
     "session": ("/sessions/{id}", "sessions", "/sessions/{id}"),
     "fleet": ("/fleet", "fleet", "/fleet"),
@@ -37,6 +41,7 @@ SURFACES: dict[str, tuple[str, str, str]] = {
 }
 
 EXCEPTIONS: dict[tuple[str, str], str] = {
+    ("log_facets", "cli"): "counts beside a list; SQL over the view logs counts by anything",
     ("heatmap", "cli"): "a picture; `ls --sort slowest` and SQL answer the question in text",
     ("stats", "page"): "the overview shows the same numbers with their course",
     ("store_stats", "page"): "an operator's question: asked from the shell and by the metrics endpoint",
@@ -55,6 +60,7 @@ HELPERS = {
         "time_range",
         "clean",
         "head",
+        "logs_exist",
     ),
     *("session_text", "render_session", "filter_words", "bucket_seconds"),
 }

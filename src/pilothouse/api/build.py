@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from . import charts, cost, errors, health, keys, retention, search, sessions, sign_in, sql, stores, traces
+from . import charts, cost, errors, health, keys, logs, retention, search, sessions, sign_in, sql, stores, traces
 from .context import Provider
 from .errors import RESPONSES
 
@@ -26,7 +26,7 @@ def build(provider: Provider, *, version: str = "") -> FastAPI:
     )
     app.state.provider = provider
     errors.install(app)
-    for noun in (traces, sessions, search, charts, cost, sql, stores, retention, keys, sign_in):
+    for noun in (traces, sessions, search, logs, charts, cost, sql, stores, retention, keys, sign_in):
         app.include_router(noun.router, prefix=PREFIX, responses=RESPONSES)
     app.include_router(health.router)
     app.openapi = lambda: _openapi(app)

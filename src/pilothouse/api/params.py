@@ -34,7 +34,8 @@ IdText = Annotated[
 BUDGET = DEFAULT_BUDGET
 
 
-def _moment(text: str, name: str) -> int | None:
+def moment(text: str, name: str) -> int | None:
+    """A moment from the address; None where it is empty."""
     if not text:
         return None
     check_text(text, name, 40)
@@ -56,8 +57,8 @@ def trace_query(
     # A cursor carries the time range of its first page: relative bounds would move between two pages.
     return TraceQuery(
         text=filter,
-        since_ns=None if cursor else _moment(since, "since"),
-        until_ns=None if cursor else _moment(until, "until"),
+        since_ns=None if cursor else moment(since, "since"),
+        until_ns=None if cursor else moment(until, "until"),
         sort=sort,  # type: ignore[arg-type]  # checked above
         limit=limit,
         cursor=cursor,
@@ -66,7 +67,7 @@ def trace_query(
 
 def window(since: Since = "", until: Until = "") -> Range:
     """The time range of a chart, from the address."""
-    return time_range(_moment(since, "since"), _moment(until, "until"))
+    return time_range(moment(since, "since"), moment(until, "until"))
 
 
 ListQuery = Annotated[TraceQuery, Depends(trace_query)]

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ls": ("traces:ls", "List traces: filters, facets, stable order."),
     "show": ("traces:show", "Show one trace, step or session."),
     "search": ("traces:search", "Find words in messages and tool values."),
+    "logs": ("logs:logs", "Log lines: of a trace, of a search, from files."),
     "sql": ("sql:sql", "Ask in SQL over documented views."),
     "cost": ("cost:cost", "What was spent, by what, and why."),
     "sessions": ("sessions:sessions", "List conversations, or show one."),

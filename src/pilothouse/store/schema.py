@@ -254,6 +254,9 @@ LOG = TableSpec(
     indexes=(
         "INDEX by_word body TYPE text(tokenizer = splitByNonAlpha, preprocessor = lower(body))",
         "INDEX by_trace trace_id TYPE bloom_filter(0.01) GRANULARITY 1",
+        "INDEX by_attribute mapValues(attributes) TYPE bloom_filter(0.01) GRANULARITY 1",
+        # Within an hour too, only the granules of the seconds around a trace are read.
+        "INDEX by_time time TYPE minmax GRANULARITY 1",
     ),
 )
 

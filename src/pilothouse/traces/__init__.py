@@ -12,6 +12,8 @@ from .jsons import Cut, as_json, dumps, fit, money_text
 from .live import live
 from .live_changes import changes
 from .load import head, load, waterfall
+from .logs import logs
+from .logs_search import log_facets, logs_exist, lost_errors, search_logs
 from .model import DEFAULT_BUDGET, FORMS, SORTS, Form, Sort, TraceQuery
 from .paths import breakdown, critical_path
 from .render import media_type, render
@@ -52,6 +54,10 @@ __all__ = [
     "heatmap",
     "live",
     "load",
+    "log_facets",
+    "logs",
+    "logs_exist",
+    "lost_errors",
     "media_type",
     "money_text",
     "overview",
@@ -60,6 +66,7 @@ __all__ = [
     "render",
     "resolve",
     "search",
+    "search_logs",
     "session",
     "session_text",
     "sessions",
