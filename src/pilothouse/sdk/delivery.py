@@ -321,10 +321,9 @@ class Delivery:
         bodies: list[bytes] = []
         size = plain = 0
         for file in self.spill.files():
-            if group and (
-                file.signal != group[0].signal or self._singly or size + file.size > GROUP_BYTES
-                or plain > self.body_bytes // 2
-            ):  # fmt: skip
+            if group and file.signal != group[0].signal:
+                continue
+            if group and (self._singly or size + file.size > GROUP_BYTES or plain > self.body_bytes // 2):
                 break
             body = self.spill.read(file)
             if body is not None:

@@ -257,7 +257,7 @@ class Pipeline:
             delivery.stop()
             delivery.guard(0.0)
             delivery.abandon()
-            self.counters.tell(delivery.trouble, delivery.remedy)
+            self.counters.tell(delivery.trouble, delivery.remedy, last=True)
         except Exception:
             LOG.exception("the recorder failed to finish; records may be lost")
         finally:

@@ -68,11 +68,15 @@ class Counters:
             self.delivered_from_spill += delivered
             self.settled += settled
 
-    def tell(self, trouble: str, remedy: str) -> None:
-        """Log one line where records were lost or the server has trouble, at most once in :data:`LINE_EVERY_S`."""
+    def tell(self, trouble: str, remedy: str, *, last: bool = False) -> None:
+        """Log one line where records were lost or the server has trouble, at most once in :data:`LINE_EVERY_S`.
+
+        The last line of a process is said in any case where records were lost since the one before.
+        """
         now = time.monotonic()
         with self._lock:
-            if (not trouble and not self._since) or (self._told and now - self._told < LINE_EVERY_S):
+            early = bool(self._told) and now - self._told < LINE_EVERY_S and not (last and self._since)
+            if early or not (trouble or self._since):
                 return
             self._told = now
             lost, self._since = self._since, {}
