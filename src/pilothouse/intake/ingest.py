@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
+import orjson
+
 from pilothouse import conventions, costs
 from pilothouse.guards import Masker
 from pilothouse.records import (
@@ -28,18 +30,27 @@ from pilothouse.records import (
     Score,
     steps,
 )
+from pilothouse.signals import Pulse, Rulebook, stall_limit_s
 from pilothouse.store import TraceStore
 from pilothouse.store.ingest_store import Amendment, IngestStore, MessageAmendment
 from pilothouse.store.schema import EVENT, LOG, MESSAGE, POINT, PULSE, SCORE, SPAN, TOKEN_BUCKETS, TRACE
 
 from .contents import Contents, SeenContents, SpanAt
 from .decode import decode
+from .judge import Judge
 from .moments import settle_times, stored_milliseconds, stored_time
 from .pulses import is_pulse, pulse_row
 from .rows import SpanPlace, event_rows, make_fact, row_text, span_row, text_attributes, to_json
 from .segment import Record
 from .summary import trace_row
 from .trace_state import Fact, Key, TraceState, TraceStates
+from .watchdog import FORGET_NS, Watchdog
+
+WATCH_MAX = 200
+"""Traces judged again at one look."""
+PULSES_NS = 3_600_000_000_000
+"""How old a heartbeat is asked for at the start."""
+_AGENT = TRACE.column_names.index("agent")
 
 
 @dataclass(slots=True)
@@ -122,7 +133,12 @@ class Ingest:
     """Turns arrived records into rows. One instance per worker; not for several threads."""
 
     def __init__(
-        self, store: TraceStore, clock: Clock, maskers: Mapping[str, Masker], prices: costs.PriceBook | None = None
+        self,
+        store: TraceStore,
+        clock: Clock,
+        maskers: Mapping[str, Masker],
+        prices: costs.PriceBook | None = None,
+        rulebook: Rulebook | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -130,6 +146,9 @@ class Ingest:
         self._prices = prices or costs.PriceBook()
         self._ingest_store = IngestStore(store)
         self._states = TraceStates(self._ingest_store)
+        self.judge = Judge(store, rulebook)
+        self._watchdog = Watchdog(self.judge)
+        self._awake = False
         self._seen = SeenContents()
         self._version = 0
         # After a restart a project shows again that its instrumentation reports content as log records.
@@ -191,7 +210,84 @@ class Ingest:
         """Drop what is remembered: after a failed write, or after something else wrote spans."""
         self._states.forget_all()
         self._seen.forget_all()
+        self._watchdog.forget_all()
         self._unwritten = set()
+        self._awake = False
+
+    def watch(self, now_ns: int) -> int:
+        """Judge traces again of which only time has something to say; give how many rows were written.
+
+        Must not run while a batch is being written. ``now_ns`` is the moment up to which everything that arrived is
+        known: in a backlog the arrival of the newest record taken in, else now.
+        """
+        self.judge.baselines.refresh_when_due(now_ns)
+        if not self._awake:
+            self._wake(now_ns)
+        due = self._watchdog.take_due(now_ns, WATCH_MAX)
+        if not due:
+            return 0
+        self._version = max(self._version + 2, self._clock.now_ns())
+        day = time.strftime("%Y-%m-%d", time.gmtime(now_ns // 1_000_000_000))
+        rows: list[list[Any]] = []
+        by_project: dict[str, list[str]] = {}
+        for project, trace_id in due:
+            by_project.setdefault(project, []).append(trace_id)
+        for project, trace_ids in by_project.items():
+            for state in self._states.of(project, trace_ids, day).values():
+                if state.facts and (row := self._judged_again(state, now_ns)) is not None:
+                    rows.append(row)
+        self._store.insert("trace", TRACE.column_names, rows)
+        self._states.forget_oldest(set(due) | self._unwritten)
+        return len(rows)
+
+    def _judged_again(self, state: TraceState, now_ns: int) -> list[Any] | None:
+        """The trace's row, where what is said of it changed or tells how long it has been silent."""
+        before, caught_up = state.signals, state.fresh == 0
+        self._judge_whole(state)
+        row = trace_row(state, self.judge, now_ns=now_ns, version=self._version)
+        agent = row[_AGENT]
+        silent = any(signal.name in ("stalled", "died") for signal in state.signals)
+        if not silent and state.judged_open and caught_up:
+            facts = sorted(state.facts.values(), key=lambda fact: (fact.start_ns, fact.step))
+            limit_s = stall_limit_s(self.judge.rulebook.of(agent), self.judge.baselines.of(state.project_id, agent))
+            over = now_ns - state.received_ns > limit_s * 1e9
+            if over and not self.judge.expects_more(state, facts, agent=agent):
+                # Its root is not coming: it is judged as what it is.
+                state.settled = True
+                row = trace_row(state, self.judge, now_ns=now_ns, version=self._version)
+        self._watchdog.note(state, agent, now_ns)
+        changed = [signal.name for signal in before] != [signal.name for signal in state.signals]
+        return row if changed or silent or not caught_up else None
+
+    def _judge_whole(self, state: TraceState) -> None:
+        # However large it is: it is looked at seldom.
+        state.fresh = len(state.facts)
+
+    def _wake(self, now_ns: int) -> None:
+        """Learn from the store which traces are open and which processes gave a sign of life."""
+        self._awake = True
+        for project, instance, received_ns, interval_s, goodbye, spans in self._ingest_store.pulses(now_ns - PULSES_NS):
+            self._feel(project, instance, received_ns, interval_s, goodbye, spans, now_ns)
+        for project, trace_id, agent, received_ns in self._ingest_store.open_traces(now_ns - FORGET_NS):
+            self._watchdog.expect((project, trace_id), agent, received_ns, now_ns)
+
+    def _feel(
+        self,
+        project: str,
+        instance: str,
+        received_ns: int,
+        interval_s: float,
+        goodbye: bool,
+        spans: Sequence[Mapping[str, Any]],
+        now_ns: int,
+    ) -> None:
+        """A process says that it is alive, and which of its spans are open."""
+        by_trace: dict[str, list[tuple[str, str]]] = {}
+        for span in spans:
+            by_trace.setdefault(str(span["trace_id"]), []).append((str(span["span_id"]), str(span["wait_for"])))
+        pulse = Pulse(last_ns=received_ns, interval_s=interval_s, said_goodbye=goodbye)
+        told = self.judge.pulses.hear(project, instance, pulse, by_trace)
+        self._watchdog.look_at([(project, trace_id) for trace_id in told], now_ns)
 
     def _masker(self, project: str) -> Masker:
         return self._maskers.get(project) or self._maskers[""]
@@ -238,6 +334,10 @@ class Ingest:
         if is_pulse(log):
             row = pulse_row(project, log, at_ns, received=batch.received, day=batch.day, version=batch.version)
             batch.pulses[row[PULSE.column_names.index("instance")]] = row
+            said = dict(zip(PULSE.column_names, row, strict=True))
+            spans: list[Mapping[str, Any]] = orjson.loads(said["open"])
+            instance, goodbye = str(said["instance"]), bool(said["goodbye"])
+            self._feel(project, instance, received_ns, said["interval_s"], goodbye, spans, received_ns)
             return
         found = conventions.read_log(log)
         if found is not None:
@@ -316,6 +416,7 @@ class Ingest:
         for read in reads:
             raw, reading = read.raw, read.reading
             state = states[raw.trace_id]
+            state.received_ns = max(state.received_ns, read.received_ns)
             batch.touched[(project, raw.trace_id)] = state
             span_id = reading.span_id or raw.span_id
             known = state.facts.get(span_id)
@@ -434,11 +535,13 @@ class Ingest:
                     event_rows(read.raw, fact, masker, project=project, received=batch.received, version=batch.version)
                 )
         late = [self._late_amendment(project, item, batch, masker) for item in batch.late]
-        traces = [
-            trace_row(state, received=batch.received, version=batch.version)
-            for state in batch.touched.values()
-            if state.facts
-        ]
+        traces: list[list[Any]] = []
+        for state in batch.touched.values():
+            if state.facts:
+                # Judged at the moment of its newest span: in a backlog, the clock would make everything look late.
+                row = trace_row(state, self.judge, now_ns=state.received_ns, version=batch.version)
+                traces.append(row)
+                self._watchdog.note(state, row[_AGENT], state.received_ns)
         amendments = [(owner, some) for owner, some in batch.amendments.items() if some]
         batch.tally.amended_spans += sum(len(some) for _, some in amendments)
         insert = self._store.insert

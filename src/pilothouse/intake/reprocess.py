@@ -20,12 +20,16 @@ from pilothouse.store.schema import SPAN, TOKEN_BUCKETS, TRACE
 from pilothouse.store.stored_span import stored_span
 
 from .ingest import settle_trace
-from .moments import Moment, stored_milliseconds
+from .judge import Judge
+from .moments import Moment
 from .rows import AGGREGATE_NOTE, SpanPlace, make_fact, money
 from .summary import trace_row
-from .trace_state import Fact, TraceState
+from .trace_state import Fact, TraceState, load_kept_texts
 
 _PLACE = {name: place for place, name in enumerate(SPAN.column_names)}
+_SIGNALS = TRACE.column_names.index("signals")
+SETTLED_NS = 3_600_000_000_000
+"""A trace of which nothing came for so long is judged as ended, whether its root arrived or not."""
 _NO_MASKS = Masker()
 """What is stored was masked when it came."""
 
@@ -46,20 +50,32 @@ _FROM_READING = (
 
 
 def reprocess(
-    store: TraceStore, prices: costs.PriceBook, *, project: str, since_ns: int, until_ns: int, dry_run: bool
+    store: TraceStore,
+    prices: costs.PriceBook,
+    *,
+    project: str,
+    since_ns: int,
+    until_ns: int,
+    dry_run: bool,
+    judge: Judge | None = None,
 ) -> dict[str, Any]:
-    """Normalise and price the spans of every trace that started in the range again; return what changed.
+    """Normalise, price and judge every trace that started in the range again; return what changed.
 
-    Returns ``traces``, ``spans``, ``changed`` and, by column, how many rows changed; nothing is written in a dry run.
+    Returns ``traces``, ``spans``, ``changed`` and, by column, how many rows changed, and in how many traces other
+    signals were found; nothing is written in a dry run.
     """
     ingest_store = IngestStore(store)
+    judge = judge or Judge(store)
+    judge.baselines.refresh_when_due(time.time_ns())
     started = time.monotonic()
     changed_by: dict[str, int] = {}
-    spans = changed = traces = 0
+    spans = changed = traces = signals_changed = 0
     before = after = Decimal(0)
     for trace_ids in ingest_store.traces_between(project, since_ns, until_ns):
         version = time.time_ns()
         states: dict[str, TraceState] = {}
+        arrivals = {trace_id: known[3] for trace_id, known in ingest_store.known_traces(project, trace_ids).items()}
+        found = ingest_store.stored_signals(project, trace_ids)
         rows: dict[tuple[str, str], list[Any]] = {}
         fresh: dict[tuple[str, str], tuple[Fact, Reading, costs.Cost]] = {}
         for row in ingest_store.span_rows(project, trace_ids):
@@ -80,7 +96,9 @@ def reprocess(
             clock = tuple(note for note in row[_PLACE["notes"]] if note.startswith("clock:"))
             fact = make_fact(raw, reading, place, Moment(raw.start_ns, duration, clock), cost, _NO_MASKS)
             _keep(fact, row)
-            state = states.setdefault(raw.trace_id, TraceState(project, raw.trace_id, day))
+            state = states.setdefault(
+                raw.trace_id, TraceState(project, raw.trace_id, day, arrivals.get(raw.trace_id, 0))
+            )
             state.received_day = min(state.received_day, day)
             state.facts[raw.span_id] = fact
             fresh[key] = (fact, reading, cost)
@@ -100,16 +118,30 @@ def reprocess(
                     new[_PLACE["version"]] = version
                     new_rows.append(new)
         traces += len(states)
-        if not dry_run and new_rows:
-            received = stored_milliseconds(version)
+        touched = {row[_PLACE["trace_id"]] for row in new_rows}
+        summaries: list[list[Any]] = []
+        for trace_id, state in states.items():
+            load_kept_texts(ingest_store, state)
+            names, details = found.get(trace_id, ([], ""))
+            # As when its last span came, and as complete as it will ever be where that is long ago.
+            state.settled = version - state.received_ns > SETTLED_NS
+            row = trace_row(state, judge, now_ns=state.received_ns, version=version)
+            # Time alone says that something stalled or died, and time is not read again.
+            other = sorted(row[_SIGNALS]) != sorted(name for name in names if name not in ("stalled", "died"))
+            if other or (bool(row[_SIGNALS]) and not details):
+                signals_changed += other
+                touched.add(trace_id)
+            if trace_id in touched:
+                summaries.append(row)
+        if not dry_run:
             store.insert("span", SPAN.column_names, new_rows)
-            summaries = [trace_row(state, received=received, version=version) for state in states.values()]
             store.insert("trace", TRACE.column_names, summaries)
     return {
         "traces": traces,
         "spans": spans,
         "changed": changed,
         "changed_by_column": dict(sorted(changed_by.items())),
+        "signals_changed": signals_changed,
         "cost_before_usd": str(before),
         "cost_after_usd": str(after),
         "dry_run": dry_run,
@@ -153,6 +185,13 @@ def _keep(fact: Fact, row: list[Any]) -> None:
     if fact.kind == "other":
         fact.kind, fact.dialect = row[_PLACE["kind"]], row[_PLACE["dialect"]]
     fact.tags = fact.tags or tuple(row[_PLACE["tags"]])
+    fact.provider = fact.provider or row[_PLACE["provider"]]
+    fact.tools_offered = fact.tools_offered or tuple(row[_PLACE["tools_offered"]])
+    said, answered = row[_PLACE["input_refs"]], row[_PLACE["output_refs"]]
+    if fact.kind == "tool":
+        fact.input_ref = said[0] if said else ""
+    if fact.kind in ("tool", "model"):
+        fact.output_ref = answered[-1] if answered else ""
     fact.step = int(row[_PLACE["step"]])
 
 

@@ -12,12 +12,13 @@ import orjson
 
 from pilothouse.costs import Cost
 from pilothouse.guards import Masker
-from pilothouse.records import Attributes, Message, RawSpan, Reading, Usage
+from pilothouse.records import Attributes, Message, RawSpan, Reading, Usage, names
+from pilothouse.signals import plans
 from pilothouse.store.schema import TOKEN_BUCKETS
 
 from .contents import INLINE_CHARS, PREVIEW_CHARS, Contents, SpanAt, preview
 from .moments import Moment, stored_time
-from .trace_state import Fact
+from .trace_state import ANSWER_END_CHARS, PLAN_CHARS, Fact
 
 ATTRIBUTE_CHARS = 8_000
 """A raw attribute longer than this is stored by content; the row keeps its head and the reference."""
@@ -39,6 +40,16 @@ def make_fact(raw: RawSpan, reading: Reading, place: SpanPlace, moment: Moment, 
     usage = reading.usage
     resource = raw.emitter.resource
     said, answered = _said(reading.input[-1:]) or reading.input_value, _said(reading.output) or reading.output_value
+    kind, tool_name = reading.kind, reading.tool_name[:200]
+    purpose = kept = ""
+    if kind == "tool":
+        purpose = str(raw.attributes.get(names.TOOL_EFFECT, ""))[:20]
+        if len(said) > INLINE_CHARS and plans(tool_name):
+            kept = said[:PLAN_CHARS]
+    elif kind == "model" and len(answered) > INLINE_CHARS:
+        kept = answered[-ANSWER_END_CHARS:]
+    elif kind == "waiting":
+        purpose = str(raw.attributes.get(names.WAIT_FOR, ""))[:20]
     # One scan over all of a span's texts: nearly always it finds nothing.
     texts = (said, answered, reading.error_message, raw.status_message, reading.tool_error)
     mask = masker.mask if masker.touches(texts) else _same
@@ -49,11 +60,12 @@ def make_fact(raw: RawSpan, reading: Reading, place: SpanPlace, moment: Moment, 
     return Fact(
         span_id=place.span_id,
         parent_span_id=place.parent_span_id,
-        kind=reading.kind,
+        kind=kind,
         name=(reading.name or raw.name)[:500],
         agent=reading.agent[:200],
         agent_version=reading.agent_version[:200],
         model=reading.model[:200],
+        provider=reading.provider[:100],
         dialect=reading.dialect,
         status="running" if reading.running else "error" if failed else "ok",
         error_message=mask(reading.error_message or (raw.status_message if failed else ""))[:10_000],
@@ -67,7 +79,7 @@ def make_fact(raw: RawSpan, reading: Reading, place: SpanPlace, moment: Moment, 
         cost_usd=cost.usd,
         cost_source=cost.source,
         duplicate_of="",
-        tool_name=reading.tool_name[:200],
+        tool_name=tool_name,
         response_id=reading.response_id[:200],
         finish_reason=reading.finish_reason[:100],
         session_id=reading.session_id[:500],
@@ -80,7 +92,13 @@ def make_fact(raw: RawSpan, reading: Reading, place: SpanPlace, moment: Moment, 
         output_text=preview(mask(answered)),
         scope_name=raw.emitter.scope_name,
         notes=tuple(dict.fromkeys(notes)),
+        tools_offered=tuple([tool.name for tool in reading.tools]) if reading.tools else (),
+        purpose=purpose,
+        # Filled when the row is made: only then is it known what is stored by content.
+        input_ref="",
+        output_ref="",
         received_day=place.received_day,
+        kept_text=mask(kept) if kept else "",
     )
 
 
@@ -106,6 +124,11 @@ def span_row(
         input_refs = [contents.put_value(reading.input_value, "value", at)]
     if not output_refs and len(reading.output_value) > INLINE_CHARS:
         output_refs = [contents.put_value(reading.output_value, "value", at)]
+    if fact.kind == "tool":
+        fact.input_ref = input_refs[0] if input_refs else ""
+        fact.output_ref = output_refs[-1] if output_refs else ""
+    elif fact.kind == "model":
+        fact.output_ref = output_refs[-1] if output_refs else ""
     tools_ref = ""
     if reading.tools:
         tools_ref = contents.put_value(to_json([tool.definition for tool in reading.tools]), "tools", at)
@@ -134,7 +157,7 @@ def span_row(
         reading.operation[:200],
         fact.model,
         reading.request_model[:200],
-        reading.provider[:100],
+        fact.provider,
         fact.dialect,
         fact.status,
         reading.error_type[:200],
@@ -171,7 +194,7 @@ def span_row(
         input_refs,
         output_refs,
         tools_ref,
-        [tool.name for tool in reading.tools],
+        fact.tools_offered,
         documents_ref,
         attributes,
         typed,

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from decimal import Decimal
 from typing import Any
 
 from pilothouse.records import iso
+from pilothouse.signals import to_json as signals_json
 from pilothouse.store.schema import TOKEN_BUCKETS
 
-from .moments import stored_time
+from .judge import Judge
+from .moments import stored_milliseconds, stored_time
 from .trace_state import Fact, TraceState
 
-LOOP_CALLS = 4
-"""The same tool with the same arguments this often in one trace is a loop."""
 
-
-def trace_row(state: TraceState, *, received: str, version: int) -> list[Any]:
-    """The values of ``schema.TRACE`` in order."""
+def trace_row(state: TraceState, judge: Judge, *, now_ns: int, version: int) -> list[Any]:
+    """The values of ``schema.TRACE`` in order; what is wrong with the trace is judged on the way."""
     facts = sorted(state.facts.values(), key=lambda fact: (fact.start_ns, fact.step))
     roots = [fact for fact in facts if not fact.parent_span_id]
     tops = roots or [fact for fact in facts if fact.parent_span_id not in state.facts]
@@ -32,12 +30,14 @@ def trace_row(state: TraceState, *, received: str, version: int) -> list[Any]:
     end_ns = max(fact.end_ns for fact in facts)
     orphans = sum(bool(fact.parent_span_id) and fact.parent_span_id not in state.facts for fact in facts)
     duplicates = sum(bool(fact.duplicate_of) for fact in facts)
+    agent = _agent(root, facts)
+    signals = judge.judge(state, facts, agent=agent, open_=not roots or running > 0, now_ns=now_ns)
     return [
         state.project_id,
         state.trace_id,
         roots[0].span_id if roots else "",
         root.name,
-        _agent(root, facts),
+        agent,
         root.agent_version or _first(facts, "agent_version"),
         _distinct(fact.agent for fact in facts if fact.kind == "agent"),
         _distinct(fact.model for fact in models),
@@ -68,8 +68,9 @@ def trace_row(state: TraceState, *, received: str, version: int) -> list[Any]:
         root.input_text or _request(models),
         root.output_text or _answer(models),
         _first_error(failed),
-        _signals(state, facts, models, failed, orphans=orphans, duplicates=duplicates, open_=not roots or running > 0),
-        received,
+        [signal.name for signal in signals],
+        signals_json(signals),
+        stored_milliseconds(state.received_ns),
         state.received_day,
         version,
     ]
@@ -118,44 +119,3 @@ def _usage_gap(facts: list[Fact], counted: list[Fact]) -> int:
         return 0
     outermost = max(aggregates, key=lambda fact: fact.duration_ns)
     return sum(outermost.tokens) - sum(sum(fact.tokens) for fact in counted)
-
-
-def _signals(
-    state: TraceState,
-    facts: list[Fact],
-    models: list[Fact],
-    failed: list[Fact],
-    *,
-    orphans: int,
-    duplicates: int,
-    open_: bool,
-) -> list[str]:
-    signals: list[str] = []
-    if failed:
-        signals.append("error")
-    if any(fact.tool_error and fact.status != "error" for fact in facts):
-        signals.append("soft_error")
-    calls = Counter(
-        (fact.tool_name, fact.input_text) for fact in facts if fact.kind == "tool" and not fact.duplicate_of
-    )
-    if calls and max(calls.values()) >= LOOP_CALLS:
-        signals.append("loop")
-    if models and not open_:
-        last = max(models, key=lambda fact: fact.end_ns)
-        if last.finish_reason in ("length", "max_tokens", "MAX_TOKENS"):
-            signals.append("truncated")
-        # Only where content is recorded at all: without it, every answer looks empty.
-        twins = [fact for fact in models if fact.end_ns >= last.start_ns and fact.start_ns <= last.end_ns]
-        if (
-            last.status == "ok"
-            and any(fact.input_text for fact in twins)
-            and not any(fact.output_text for fact in twins)
-        ):
-            signals.append("empty_output")
-    if orphans and not open_:
-        signals.append("orphans")
-    if duplicates:
-        signals.append("double_instrumented")
-    if any(note.startswith("clock:") for fact in facts for note in fact.notes):
-        signals.append("clock_skew")
-    return signals

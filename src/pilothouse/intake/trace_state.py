@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import cast
 
-from pilothouse.records import Kind
+from pilothouse.records import Kind, Signal
+from pilothouse.signals import plans
 from pilothouse.store.ingest_store import FACT_COLUMNS, IngestStore
 
 
@@ -24,6 +25,7 @@ class Fact:
     agent: str
     agent_version: str
     model: str
+    provider: str
     dialect: str
     status: str
     error_message: str
@@ -53,7 +55,16 @@ class Fact:
     output_text: str
     scope_name: str
     notes: tuple[str, ...]
+    tools_offered: tuple[str, ...]
+    purpose: str
+    """What a tool call does to the world (``write``), or what a span of waiting waits for (``human``)."""
+    input_ref: str
+    """Of a tool call: the hash of its arguments where they are stored by content."""
+    output_ref: str
+    """Of a tool call: the same of its result. Of a model call: its last message."""
     received_day: str
+    kept_text: str = ""
+    """Of texts cut above: the end of a model's answer, or the whole arguments of a tool that plans."""
 
     @property
     def end_ns(self) -> int:
@@ -68,7 +79,17 @@ class TraceState:
     project_id: str
     trace_id: str
     received_day: str
+    received_ns: int = 0
+    """When the newest span of it arrived."""
     facts: dict[str, Fact] = field(default_factory=dict[str, Fact])
+    signals: tuple[Signal, ...] = ()
+    """What was found wrong with it when it was last judged."""
+    fresh: int = 0
+    """How many spans came since."""
+    judged_open: bool = True
+    """Whether more was expected of it then."""
+    settled: bool = False
+    """Its root never came and nothing more is expected."""
 
 
 Key = tuple[str, str]
@@ -101,24 +122,33 @@ class TraceStates:
         if missing:
             known = self._store.known_traces(project, missing)
             for trace_id in missing:
-                received_day = known[trace_id][2] if trace_id in known else day
-                state = TraceState(project, trace_id, received_day)
+                state = TraceState(project, trace_id, day)
+                if trace_id in known:
+                    _, _, state.received_day, state.received_ns = known[trace_id]
                 wanted[trace_id] = state
                 self._states[(project, trace_id)] = state
             if known:
-                lo = min(start for start, _, _ in known.values())
-                hi = max(end for _, end, _ in known.values())
+                lo = min(start for start, *_ in known.values())
+                hi = max(end for _, end, *_ in known.values())
                 for trace_id, values in self._store.facts(project, list(known), lo, hi):
                     fact = _fact(values)
                     wanted[trace_id].facts[fact.span_id] = fact
                     self._spans += 1
+                for trace_id in known:
+                    load_kept_texts(self._store, wanted[trace_id])
         return wanted
+
+    def known(self, key: Key) -> TraceState | None:
+        """The state of a trace, where it is remembered."""
+        return self._states.get(key)
 
     def add(self, state: TraceState, fact: Fact) -> None:
         """Remember one more span, or a newer version of one."""
         if fact.span_id not in state.facts:
             self._spans += 1
         state.facts[fact.span_id] = fact
+        state.fresh += 1
+        state.settled = False
 
     def forget_oldest(self, keep: set[Key]) -> None:
         """Drop the least recently touched traces until the bound holds. Traces in ``keep`` stay."""
@@ -134,11 +164,29 @@ class TraceStates:
         self._spans = 0
 
 
+def load_kept_texts(store: IngestStore, state: TraceState) -> None:
+    """Read again what the rows have only the head of: the end of the last answers and the last plan."""
+    latest = sorted(state.facts.values(), key=lambda fact: fact.end_ns, reverse=True)
+    answers = [fact for fact in latest if fact.kind == "model" and fact.output_text.endswith("…") and fact.output_ref]
+    planned = [fact for fact in latest if fact.kind == "tool" and fact.input_ref and plans(fact.tool_name)]
+    for fact, reference, kept in (
+        *((fact, fact.output_ref, slice(-ANSWER_END_CHARS, None)) for fact in answers[:2]),
+        *((fact, fact.input_ref, slice(0, PLAN_CHARS)) for fact in planned[:1]),
+    ):
+        fact.kept_text = store.content(state.project_id, fact.session_id or state.trace_id, reference)[kept]
+
+
+ANSWER_END_CHARS = 400
+"""Kept of a long answer, from its end: what it announces stands there."""
+PLAN_CHARS = 20_000
+"""Kept of a long plan."""
+
+
 def _fact(values: list[object]) -> Fact:
     named = dict(zip(FACT_COLUMNS, values, strict=True))
     cost = named["cost_usd"]
     named["cost_usd"] = None if cost is None else Decimal(str(cost))
-    for name in ("tokens", "tags", "notes"):
+    for name in ("tokens", "tags", "notes", "tools_offered"):
         named[name] = tuple(cast("list[object]", named[name]))
     named["usage_ambiguous"] = bool(named["usage_ambiguous"])
     return Fact(**named)  # pyright: ignore[reportArgumentType]  # the store's column types are the schema's

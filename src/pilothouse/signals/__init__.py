@@ -1,7 +1,7 @@
 """What is wrong with a trace: rules over plain facts, without a language model and without a store."""
 
 from .catalogue import RULES, Rule
-from .detect import detect
+from .detect import detect, expects_more
 from .facts import NO_BASELINE, Baseline, Pulse, SpanFact, Spread, WindowOf, no_window
 from .finish import plans
 from .liveness import Liveness, LiveState, liveness, stall_limit_s
@@ -22,6 +22,7 @@ __all__ = [
     "Thresholds",
     "WindowOf",
     "detect",
+    "expects_more",
     "from_json",
     "liveness",
     "no_window",

@@ -37,11 +37,12 @@ def no_answer(view: View) -> Signal | None:
     if not any(fact.output_text for fact in view.models) or speaks(view.answer):
         # Where no content is recorded, a reply would not be seen.
         return None
-    known = view.tool_names
-    mine = [fact for fact in view.models if view.owners[fact.span_id] == view.main]
-    replied_ns = max(
-        (fact.end_ns for fact in mine if speaks(fact.output_text) and not ends_in_calls(fact, known)), default=-1
-    )
+    known, main, owners = view.tool_names, view.main, view.owners
+    replied_ns = -1
+    for fact in reversed(view.models):
+        if owners[fact.span_id] == main and speaks(fact.output_text) and not ends_in_calls(fact, known):
+            replied_ns = fact.end_ns
+            break
     calls = [call for call in view.calls if call.owner == view.main and call.fact.start_ns >= replied_ns]
     if len(calls) < limit:
         return None

@@ -67,6 +67,8 @@ def failure_of(fact: SpanFact) -> str:
     return said_failure(fact.output_text, fact.tool_name or fact.name)
 
 
+CALL_HEAD = re.compile(r"^([A-Za-z_][\w.:/-]{0,120})\((?=[{\[\")n])", re.MULTILINE)
+"""The name at the head of a line that may be a call."""
 _CALL_LINE = re.compile(r"^([A-Za-z_][\w.:/-]{0,120})\((\{.*\}|\[.*\]|\".*\"|null|)\)$")
 
 
@@ -77,7 +79,7 @@ def calls_in_answer(fact: SpanFact, known: set[str]) -> list[tuple[str, str]]:
     tool has that name, or where there is nothing else in the answer.
     """
     text = fact.output_text
-    if not text or "(" not in text or text[-1] not in ")…":
+    if not text or CALL_HEAD.search(text) is None:
         return []
     reason = fact.finish_reason.lower()
     asked = "tool" in reason or "function" in reason

@@ -11,7 +11,7 @@ from .catalogue import RULES
 from .facts import NO_BASELINE, Baseline, Pulse, SpanFact, WindowOf, no_window
 from .failures import clock_skew, context_overflow, double_instrumented, error, orphans, soft_error, tool_not_found
 from .finish import premature_finish
-from .liveness import still
+from .liveness import looks_unfinished, still
 from .repeats import repeats
 from .thresholds import Thresholds
 from .usual import canned_traffic, unexpected_cost, unexpected_latency
@@ -84,3 +84,24 @@ def detect(
     kept = [signal for signal in found if signal.name not in thresholds.off]
     kept.sort(key=lambda signal: _ORDER[signal.name])
     return tuple(kept)
+
+
+def expects_more(
+    facts: Sequence[SpanFact],
+    thresholds: Thresholds,
+    baseline: Baseline = NO_BASELINE,
+    *,
+    pulse: Pulse | None = None,
+    by_id: Mapping[str, SpanFact] | None = None,
+) -> bool:
+    """True where an open trace is plainly at work; false where its root will most likely never be sent."""
+    view = View(
+        facts=facts,
+        by_id=by_id if by_id is not None else {fact.span_id: fact for fact in facts},
+        thresholds=thresholds,
+        open_=True,
+        now_ns=0,
+        baseline=baseline,
+        pulse=pulse,
+    )
+    return looks_unfinished(view)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
@@ -112,10 +112,8 @@ class Baseline:
     """Seconds between two spans of a trace: what 19 of 20 traces stay below on average; 0 where unknown."""
     rooted: float = 1.0
     """The share of its traces whose root span arrived: where it is low, a missing root says nothing."""
-    canned: frozenset[str] = frozenset()
-    """MD5 of the inputs that came again and again, hex."""
-    canned_counts: dict[str, int] = field(default_factory=dict[str, int])
-    """How often each of them came."""
+    canned_counts: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Of inputs that came again and again within a day: MD5 of the text, hex, to how often."""
 
 
 NO_BASELINE = Baseline()

@@ -29,14 +29,23 @@ RATE_LIMIT = re.compile(
     re.IGNORECASE,
 )
 
-TOOL_MISSING = re.compile(
-    r"unknown (?:tool|function)\b"
-    r"|no (?:such )?(?:tool|function) (?:named|called|with (?:the )?name|found|exists)\b|no such (?:tool|function)\b"
-    r"|(?:tool|function) ['\"`]?[\w.:/-]{1,80}['\"`]? (?:(?:was|is|could) )?(?:not found|not available|unavailable|not exist|does not exist|doesn't exist|not registered|not be found)"
-    r"|['\"`]?[\w.:/-]{1,80}['\"`]? is not (?:a )?(?:valid|known|registered|available) (?:tool|function)"
-    r"|tool not found|tool_not_found|NoSuchToolError|unavailable tool",
+_TOOL_MISSING = re.compile(
+    r"unknown (?:tool|function)\b|(?:tool|function)_?not_?found|nosuchtool|unavailable tool"
+    r"|\bno (?:such )?(?:tool|function) (?:named|called|with (?:the )?name|found|exists)\b|\bno such (?:tool|function)\b"
+    r"|\b(?:tool|function) ['\"`]?[\w.:/-]{1,80}['\"`]? (?:(?:was|is|could|does|did) )?"
+    r"(?:not found|not available|unavailable|not exist|doesn't exist|not registered|not be found|not in agent)"
+    r"|\b(?:tool|function) not found"
+    r"|\bis not (?:a )?(?:valid|known|registered|available) (?:tool|function)",
     re.IGNORECASE,
 )
+
+
+def says_tool_missing(text: str) -> bool:
+    """True for the words with which frameworks answer the call of a tool that does not exist; short texts only."""
+    if not 0 < len(text) <= SAID_CHARS_MAX or not ("ool" in text or "unction" in text or "OOL" in text):
+        return False
+    return _TOOL_MISSING.search(text) is not None
+
 
 OVERFLOW = re.compile(
     # OpenAI, Azure, and everybody with the same interface
@@ -58,7 +67,7 @@ OVERFLOW = re.compile(
 )
 """What providers say of an input that is too long."""
 
-_NO_WORDS = re.compile(r"[\s\W_]+")
+_WORD = re.compile(r"[^\W_]")
 
 
 def said_failure(result: str, tool: str) -> str:
@@ -101,4 +110,4 @@ def _said_by_json(result: str) -> str:
 
 def speaks(text: str) -> bool:
     """True where there is more than blanks and punctuation."""
-    return bool(_NO_WORDS.sub("", text))
+    return _WORD.search(text) is not None

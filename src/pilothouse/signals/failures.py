@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pilothouse.records import Signal
 
-from .calls import calls_in_answer, failure_of
+from .calls import CALL_HEAD, calls_in_answer, failure_of
 from .facts import SpanFact
-from .failure_text import OVERFLOW, SAID_CHARS_MAX, TOOL_MISSING
+from .failure_text import OVERFLOW, SAID_CHARS_MAX, says_tool_missing
 from .view import View
 from .wording import EVIDENCE_MAX, clipped, evidence, joined, listed, named, times
 
@@ -75,26 +77,26 @@ def tool_not_found(view: View) -> Signal | None:
     """A model called a tool that it was not offered, or the result of a call says that there is no such tool."""
     found: list[tuple[SpanFact, str, str]] = []
     for fact in view.tools:
-        why = failure_of(fact) if fact.status == "error" or fact.tool_error else fact.output_text
-        if why and len(why) <= SAID_CHARS_MAX and TOOL_MISSING.search(why):
+        # What is stored by content is too long to be these few words.
+        why = fact.error_message or fact.tool_error or ("" if fact.output_ref else fact.output_text)
+        if why and says_tool_missing(why[:SAID_CHARS_MAX]):
             found.append((fact, fact.tool_name or fact.name, why))
     missing = {tool for _, tool, _ in found}
     for fact in view.models:
-        if not fact.tools_offered or "(" not in fact.output_text:
+        offered = fact.tools_offered
+        if not offered or all(head in offered for head in CALL_HEAD.findall(fact.output_text)):
             continue
-        offered = set(fact.tools_offered)
         for tool, _ in calls_in_answer(fact, view.tool_names):
             if tool not in offered and tool not in missing and not _like_offered(tool, offered):
                 missing.add(tool)
                 found.append((fact, tool, f"offered were {joined(sorted(offered)[:8])}"))
     if not view.tools:
         for call in view.calls:
-            short = call.tool not in missing and 0 < len(call.result) <= SAID_CHARS_MAX
-            if short and TOOL_MISSING.search(call.result):
+            if call.tool not in missing and says_tool_missing(call.result):
                 missing.add(call.tool)
                 found.append((call.fact, call.tool, call.result))
     for fact in view.failed:
-        if fact.kind != "tool" and not found and TOOL_MISSING.search(fact.error_message):
+        if fact.kind != "tool" and not found and says_tool_missing(fact.error_message[:SAID_CHARS_MAX]):
             found.append((fact, "a tool", fact.error_message))
     if not found:
         return None
@@ -110,7 +112,7 @@ def tool_not_found(view: View) -> Signal | None:
     )
 
 
-def _like_offered(tool: str, offered: set[str]) -> bool:
+def _like_offered(tool: str, offered: Sequence[str]) -> bool:
     # Some emitters leave a server's name before a tool's, or write it in another way, on one side only.
     bare = tool.rpartition("__")[2].rpartition(".")[2].rpartition("/")[2].lower().replace("-", "_")
     return any(name.lower().replace("-", "_").endswith(bare) for name in offered) if bare else True

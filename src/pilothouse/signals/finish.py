@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 from pilothouse.records import Signal
@@ -76,6 +77,7 @@ _ITEMS = ("todos", "plan", "items", "tasks", "steps", "todo_list", "todo", "entr
 _END_CHARS = 400
 
 
+@lru_cache(4_096)
 def plans(tool: str) -> bool:
     """True for the name of a tool whose arguments are a plan or a list of things to do."""
     return _PLANS.search(tool) is not None

@@ -83,7 +83,7 @@ def unexpected_latency(view: View) -> Signal | None:
 def canned_traffic(view: View) -> Signal | None:
     """The input of this trace is one that came again and again."""
     usual = view.baseline
-    if not usual.canned:
+    if not usual.canned_counts:
         return None
     root = view.root
     text = (root.input_text if root else "") or (view.models[0].input_text if view.models else "")
@@ -91,7 +91,7 @@ def canned_traffic(view: View) -> Signal | None:
         return None
     digest = hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
     count = usual.canned_counts.get(digest, 0)
-    if digest not in usual.canned or count < view.thresholds.canned_traces:
+    if count < view.thresholds.canned_traces:
         return None
     return Signal(
         name="canned_traffic",

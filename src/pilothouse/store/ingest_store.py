@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import orjson
 
 from pilothouse.records import Emitter, RawLog
+from pilothouse.records.names import TOOL_EFFECT, WAIT_FOR
 
 from .engine import Params
 from .schema import SPAN, TOKEN_BUCKETS
@@ -28,6 +29,7 @@ FACT_COLUMNS = (
     "agent",
     "agent_version",
     "model",
+    "provider",
     "dialect",
     "status",
     "error_message",
@@ -54,16 +56,22 @@ FACT_COLUMNS = (
     "output_text",
     "scope_name",
     "notes",
+    "tools_offered",
+    "purpose",
+    "input_ref",
+    "output_ref",
     "received_day",
 )
 """What :meth:`IngestStore.facts` gives of each span, in order."""
 
 _FACTS = f"""
-SELECT trace_id, span_id, parent_span_id, step, kind, name, agent, agent_version, model, dialect, status, error_message,
+SELECT trace_id, span_id, parent_span_id, step, kind, name, agent, agent_version, model, provider, dialect, status, error_message,
   tool_error, toUnixTimestamp64Nano(start_time), duration_ns, [{_TOKENS}],
   if(has(notes, 'usage: aggregate by its emitter'), 'aggregate', if(usage_scope = '', '', 'leaf')), usage_scope,
   usage_ambiguous, cost_usd, cost_source, duplicate_of, tool_name, response_id, finish_reason, session_id, user_id,
-  environment, service, feature, tags, input_text, output_text, scope_name, notes, toString(received_day)
+  environment, service, feature, tags, input_text, output_text, scope_name, notes, tools_offered,
+  multiIf(kind = 'tool', attributes['{TOOL_EFFECT}'], kind = 'waiting', attributes['{WAIT_FOR}'], ''),
+  if(kind = 'tool', input_refs[1], ''), if(kind IN ('tool', 'model'), output_refs[-1], ''), toString(received_day)
 FROM {{db}}.span FINAL
 WHERE project_id = {{project:String}} AND trace_id IN {{traces:Array(String)}}
   AND start_time >= fromUnixTimestamp64Nano({{from:Int64}}, 'UTC')
@@ -102,18 +110,64 @@ class IngestStore:
     def __init__(self, store: TraceStore) -> None:
         self._store = store
 
-    def known_traces(self, project: str, trace_ids: Sequence[str]) -> dict[str, tuple[int, int, str]]:
-        """Which of these traces are stored: first start and last end in nanoseconds, and the day of arrival."""
-        found: dict[str, tuple[int, int, str]] = {}
+    def known_traces(self, project: str, trace_ids: Sequence[str]) -> dict[str, tuple[int, int, str, int]]:
+        """Which of these traces are stored: first start, last end, the day of arrival, the newest arrival.
+
+        All but the day are nanoseconds.
+        """
+        found: dict[str, tuple[int, int, str, int]] = {}
         for some in _chunks(trace_ids, 2_000):
             table = self._store.query(
-                "SELECT trace_id, toUnixTimestamp64Nano(start_time), duration_ns, toString(received_day) "
+                "SELECT trace_id, toUnixTimestamp64Nano(start_time), duration_ns, toString(received_day), "
+                "toUnixTimestamp64Milli(received_at) "
                 "FROM {db}.trace FINAL WHERE project_id = {project:String} AND trace_id IN {traces:Array(String)}",
                 {"project": project, "traces": list(some)},
             )
-            for trace_id, start_ns, duration_ns, day in table.rows:
-                found[trace_id] = (start_ns, start_ns + duration_ns, day)
+            for trace_id, start_ns, duration_ns, day, received_ms in table.rows:
+                found[trace_id] = (start_ns, start_ns + duration_ns, day, received_ms * 1_000_000)
         return found
+
+    def content(self, project: str, scope: str, reference: str) -> str:
+        """The words of one stored content; empty where it is not there."""
+        table = self._store.query(
+            "SELECT content FROM {db}.message WHERE project_id = {project:String} AND scope = {scope:String} "
+            "AND hash = {hash:String} LIMIT 1",
+            {"project": project, "scope": scope, "hash": reference},
+        )
+        return table.rows[0][0] if table.rows else ""
+
+    def open_traces(self, since_ns: int, limit: int = 2_000) -> list[tuple[str, str, str, int]]:
+        """Traces that were open when the last span of them arrived: project, trace, agent and that arrival in ns."""
+        table = self._store.query(
+            "SELECT project_id, trace_id, agent, toUnixTimestamp64Milli(received_at) FROM {db}.trace FINAL "
+            "WHERE (open OR running_spans > 0) AND received_at >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') "
+            "AND received_day >= toDate(fromUnixTimestamp64Nano({since:Int64}, 'UTC')) - 30 "
+            "ORDER BY received_at DESC LIMIT {limit:UInt32}",
+            {"since": since_ns, "limit": limit},
+        )
+        return [(project, trace_id, agent, ms * 1_000_000) for project, trace_id, agent, ms in table.rows]
+
+    def pulses(self, since_ns: int) -> list[tuple[str, str, int, float, bool, list[dict[str, Any]]]]:
+        """The last heartbeat of every process since a moment: project, process, arrival in ns, interval, goodbye, spans."""
+        table = self._store.query(
+            "SELECT project_id, instance, toUnixTimestamp64Milli(received_at), interval_s, goodbye, open "
+            "FROM {db}.pulse FINAL WHERE received_day >= toDate(fromUnixTimestamp64Nano({since:Int64}, 'UTC')) "
+            "AND received_at >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') ORDER BY received_at LIMIT 10000",
+            {"since": since_ns},
+        )
+        return [
+            (project, instance, ms * 1_000_000, float(interval_s), bool(goodbye), orjson.loads(spans))
+            for project, instance, ms, interval_s, goodbye, spans in table.rows
+        ]
+
+    def stored_signals(self, project: str, trace_ids: Sequence[str]) -> dict[str, tuple[list[str], str]]:
+        """What is stored as wrong with these traces: names and details."""
+        table = self._store.query(
+            "SELECT trace_id, signals, signal_details FROM {db}.trace FINAL "
+            "WHERE project_id = {project:String} AND trace_id IN {traces:Array(String)}",
+            {"project": project, "traces": list(trace_ids)},
+        )
+        return {trace_id: (names, details) for trace_id, names, details in table.rows}
 
     def facts(
         self, project: str, trace_ids: Sequence[str], from_ns: int, to_ns: int

@@ -178,6 +178,7 @@ TRACE = TableSpec(
         ("output_text", TEXT),
         ("first_error", TEXT),
         ("signals", "Array(LowCardinality(String))"),
+        ("signal_details", TEXT),
         *_ARRIVAL,
     ),
     order="(project_id, trace_id)",
@@ -323,8 +324,35 @@ PULSE = TableSpec(
 
 TABLES = (SPAN, TRACE, MESSAGE, EVENT, LOG, SCORE, POINT, PULSE)
 
-STORE_VERSION = 1
-"""The newest migration in :mod:`migrations`."""
+STORE_VERSION = 2
+"""What a store is brought to. 1: as first released. 2: details of signals."""
+
+ADDED_COLUMNS: tuple[tuple[int, str, str], ...] = ((2, "trace", "signal_details"),)
+"""Columns that stores of an older version lack: version, table, column. Never edited after release."""
+
+ADDED_INDEXES: tuple[tuple[int, str, str], ...] = ((2, "log", "by_attribute"), (2, "log", "by_time"))
+"""Indexes that stores of an older version lack: version, table, index. Never edited after release."""
+
+
+def add_index(table: str, index: str, database: str, *, cluster: str = "") -> list[str]:
+    """The statements that give an existing table an index it lacks; parts written before stay without it."""
+    spec = next(spec for spec in TABLES if spec.name == table)
+    found = next(text for text in spec.indexes if text.startswith(f"INDEX {index} ")).removeprefix("INDEX ")
+    return [f"ALTER TABLE {database}.{table}{'_local' if cluster else ''} ADD INDEX IF NOT EXISTS {found}"]
+
+
+def add_column(table: str, column: str, database: str, *, cluster: str = "") -> list[str]:
+    """The statements that give an existing table a column it lacks; nothing happens where it is there."""
+    spec = next(spec for spec in TABLES if spec.name == table)
+    names = spec.column_names
+    kind = dict(spec.columns)[column]
+    before = names[names.index(column) - 1]
+    # A Distributed table has no codecs of its own.
+    plain = kind.split(" CODEC(")[0]
+    local = f"ALTER TABLE {database}.{table}{'_local' if cluster else ''} ADD COLUMN IF NOT EXISTS {column} {kind} AFTER {before}"
+    if not cluster:
+        return [local]
+    return [local, f"ALTER TABLE {database}.{table} ADD COLUMN IF NOT EXISTS {column} {plain} AFTER {before}"]
 
 
 def create_table(spec: TableSpec, database: str, *, cluster: str = "", replicated: bool = False) -> list[str]:

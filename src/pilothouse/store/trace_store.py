@@ -11,7 +11,15 @@ from pilothouse.records import BadRequest
 from .chdb_engine import ChdbEngine
 from .clickhouse_engine import ClickHouseEngine
 from .engine import Engine, Params, Table, lines, query
-from .schema import STORE_VERSION, TABLES, create_table
+from .schema import (
+    ADDED_COLUMNS,
+    ADDED_INDEXES,
+    STORE_VERSION,
+    TABLES,
+    add_column,
+    add_index,
+    create_table,
+)
 from .views import VIEWS, create_view
 
 
@@ -63,6 +71,12 @@ class TraceStore:
         replicated = engine.replicated if isinstance(engine, ClickHouseEngine) else False
         for spec in TABLES:
             for statement in create_table(spec, self.database, cluster=cluster, replicated=replicated):
+                define(statement)
+        for version, table, column in ADDED_COLUMNS:
+            for statement in add_column(table, column, self.database, cluster=cluster) if found < version else ():
+                define(statement)
+        for version, table, index in ADDED_INDEXES:
+            for statement in add_index(table, index, self.database, cluster=cluster) if found < version else ():
                 define(statement)
         for view in VIEWS:
             # Views hold no data: made anew at every start, so they always fit this version.

@@ -178,7 +178,8 @@ TRACES = View(
         _c("input_text", "the request; first 1,000 characters"),
         _c("output_text", "the final answer; first 1,000 characters"),
         _c("first_error", "the first error's message"),
-        _c("signals", "what is odd about it: error, soft_error, loop, no_answer, orphans, double_instrumented, …"),
+        _c("signals", "what is odd about it: error, soft_error, loop, no_answer, stalled, premature_finish, …"),
+        _c("signal_details", "the same with message, severity, evidence, value and limit; a JSON list or empty"),
         _c("received_at", "when the last span of it arrived, UTC"),
     ),
 )
