@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from .sdk.decorators import agent, span
     from .sdk.labels import feature, session, tags
     from .sdk.mcp_context import instrument_mcp
+    from .sdk.model_calls import model_call
     from .sdk.propagation import extract, inject
     from .sdk.recorder import current_trace_id, flush, init, shutdown, stats
+    from .sdk.retries import retry
     from .sdk.states import state, waiting
     from .sdk.threads import carry
     from .sdk.tools import tool, wrap_tool
@@ -25,6 +27,8 @@ _WHERE = {
     "feature": "labels",
     "flush": "recorder",
     "init": "recorder",
+    "model_call": "model_calls",
+    "retry": "retries",
     "inject": "propagation",
     "instrument_mcp": "mcp_context",
     "session": "labels",
@@ -49,6 +53,8 @@ __all__ = [
     "init",
     "inject",
     "instrument_mcp",
+    "model_call",
+    "retry",
     "session",
     "shutdown",
     "span",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, cast
 
 from opentelemetry import trace
 from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.sdk.trace import SpanLimits, Tracer, TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+
+from .context import CALL
 
 OWN_SPAN: Final = "pilothouse-own-span"
 """Context key of the innermost span that the recorder opened itself."""
@@ -18,6 +21,9 @@ OWN_SPAN: Final = "pilothouse-own-span"
 _ATTRIBUTES_MAX: Final = 20_000
 """OpenTelemetry's 128 would drop the beginning of any long conversation that is written as flat attributes."""
 _EVENTS_MAX: Final = 10_000
+
+_MODEL_SCOPES: Final = ("openinference.", "opentelemetry.instrumentation.")
+"""Scopes of instrumentors that are switched on for this provider: quiet within a model call that we record ourselves."""
 
 _borrowed_trace: ContextVar[int] = ContextVar("pilothouse-borrowed-trace", default=0)
 
@@ -46,37 +52,52 @@ class OwnProvider(TracerProvider):
 
     def get_tracer(self, *args: Any, **kwargs: Any) -> trace.Tracer:
         """A tracer whose spans find their parents among our own."""
-        tracer: Any = super().get_tracer(*args, **kwargs)
-        start = tracer.start_span
-
-        def start_span(name: str, context: Context | None = None, *more: Any, **further: Any) -> trace.Span:
-            stranger = self._stranger(context)
-            if stranger is None:
-                return start(name, context, *more, **further)
-            return self._beside(stranger, start, name, context, *more, **further)
-
-        tracer.start_span = start_span
+        tracer = super().get_tracer(*args, **kwargs)
+        if isinstance(tracer, Tracer):
+            # By the class, not on the instance: there are instrumentors that call the method of a tracer's class.
+            tracer.__class__ = OwnTracer
+            scope = args[0] if args else kwargs.get("instrumenting_module_name", "")
+            cast("OwnTracer", tracer).watches_models = str(scope).startswith(_MODEL_SCOPES)
         return tracer
 
-    def _stranger(self, context: Context | None) -> trace.SpanContext | None:
-        """The span in the context, where it is local and not ours."""
-        current = trace.get_current_span(context)
-        where = current.get_span_context()
-        if not where.is_valid or where.is_remote or getattr(current, "resource", None) is self.resource:
-            return None
-        return where
 
-    def _beside(
-        self, stranger: trace.SpanContext, start: Any, name: str, context: Context | None, *more: Any, **further: Any
-    ) -> trace.Span:
+class OwnTracer(Tracer):
+    """A tracer of :class:`OwnProvider`."""
+
+    watches_models = False
+    """True for an instrumentor of a model library."""
+
+    def start_span(self, name: str, context: Context | None = None, *args: Any, **kwargs: Any) -> trace.Span:
+        """Start a span below the right parent; none for an instrumentor within a model call of ours."""
+        start = partial(Tracer.start_span, self)
         base = get_current() if context is None else context
+        if self.watches_models and (call := _model_call(base)) is not None:
+            return trace.NonRecordingSpan(call)
+        stranger = _stranger(base, self.resource)
+        if stranger is None:
+            return start(name, base, *args, **kwargs)
         own = base.get(OWN_SPAN)
         if isinstance(own, trace.Span) and getattr(own, "resource", None) is self.resource:
-            return start(name, trace.set_span_in_context(own, base), *more, **further)
+            return start(name, trace.set_span_in_context(own, base), *args, **kwargs)
         token = _borrowed_trace.set(stranger.trace_id)
         try:
-            span: trace.Span = start(name, trace.set_span_in_context(trace.INVALID_SPAN, base), *more, **further)
+            span = start(name, trace.set_span_in_context(trace.INVALID_SPAN, base), *args, **kwargs)
         finally:
             _borrowed_trace.reset(token)
         span.add_link(stranger)
         return span
+
+
+def _stranger(context: Context, ours: Resource) -> trace.SpanContext | None:
+    """The span in the context, where it is local and not ours."""
+    current = trace.get_current_span(context)
+    where = current.get_span_context()
+    if not where.is_valid or where.is_remote or getattr(current, "resource", None) is ours:
+        return None
+    return where
+
+
+def _model_call(context: Context) -> trace.SpanContext | None:
+    """Our own model call, where the context lies directly in one: recording it twice would double what it cost."""
+    call: Any = context.get(CALL)
+    return call.span.get_span_context() if getattr(call, "kind", "") == "model" else None
