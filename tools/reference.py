@@ -19,7 +19,9 @@ import click
 from pilothouse.api.build import build
 from pilothouse.cli.help import EXIT_CODES, PlainCommand
 from pilothouse.cli.root import COMMANDS, root
+from pilothouse.intake.forward import Upstream
 from pilothouse.server.config import Config, MaskConfig
+from pilothouse.signals import Thresholds
 from pilothouse.store import VIEWS
 from pilothouse.store.user_sql import ROWS_MAX, SqlLimits
 from pilothouse.traces import FIELDS, SORTS
@@ -251,7 +253,7 @@ def configuration() -> str:
     """``configuration.md``."""
     tables: dict[str, list[str]] = {"limits": [], "server": [], "mask": [], "prices": []}
     for name, default, text in fields_of(Config):
-        if name in ("mask", "mask_by_project", "prices"):
+        if name in ("mask", "mask_by_project", "prices", "forward"):
             continue
         table = "server" if name == "allowed_hosts" else "limits"
         tables[table].append(f"| `{name}` | {_default(default)} | {_cell(text)} |")
@@ -282,6 +284,20 @@ def configuration() -> str:
         "",
         *head,
         *tables["mask"],
+        "",
+        "## [[forward]]",
+        "",
+        about["forward"],
+        "",
+        *head,
+        *(f"| `{name}` | {_default(default)} | {_cell(text)} |" for name, default, text in fields_of(Upstream)),
+        "",
+        '## [signals] and [signals.agents."NAME"]',
+        "",
+        f"{about['signals']} The rules: [signals](../concepts/signals.md).",
+        "",
+        *head,
+        *(f"| `{name}` | {_default(default)} | {_cell(text)} |" for name, default, text in fields_of(Thresholds)),
         "",
         "## [[prices]]",
         "",

@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
@@ -26,6 +26,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from pilothouse import __version__, access, api, web
+from pilothouse.intake.forward import headers_of
 from pilothouse.intake.grpc import GrpcServer
 from pilothouse.intake.http import routes as otlp_routes
 from pilothouse.intake.journal import Journal, recover
@@ -37,6 +38,7 @@ from pilothouse.server.housekeeping import Housekeeping
 from pilothouse.server.providers import ApiProvider, PageProvider
 from pilothouse.server.runtime import FolderLock, Runtime, new_token, remove_runtime, write_runtime
 from pilothouse.server.state import ServerState
+from pilothouse.server.supervised import SupervisedProcess
 from pilothouse.server.worker_process import WorkerProcess
 from pilothouse.store import open_store
 from pilothouse.store.control_store import ControlStore, open_control
@@ -114,13 +116,22 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
     for name, recovery in recovered.items():
         if recovery.cut_bytes:
             LOG.warning("journal %s: a torn tail of %d bytes, never acknowledged, was cut", name, recovery.cut_bytes)
-    worker = WorkerProcess(data, options.store, _worker_config(config, control))
+    settings = _worker_config(config, control)
+    forwarder: SupervisedProcess | None = None
+    if config.forward:
+        for upstream in config.forward:
+            headers_of(upstream)
+        command = ["-m", "pilothouse.intake.forwarder", "--data", str(data)]
+        forwards = _forward_config(config, control)
+        forwarder = SupervisedProcess("forwarder", command, {"mask": settings["mask"], "forward": forwards})
+    worker = WorkerProcess(data, options.store, settings)
     state = ServerState(
         data=data,
         store=store,
         control=control,
         keyring=access.Keyring(control),
         worker=worker,
+        forwarder=forwarder,
         config=config,
         project_id=project_id,
         token=new_token(),
@@ -276,8 +287,26 @@ def _worker_config(config: Config, control: ControlStore) -> dict[str, object]:
     return {
         "mask": {name: {"groups": list(mask.groups), "rules": dict(mask.rules)} for name, mask in masks.items()},
         "prices": [dict(row) for row in config.prices],
-        "worker": {"keep_bytes": config.journal_keep_mb * 1_000_000},
+        "signals": dict(config.signals),
+        "worker": {
+            "keep_bytes": config.journal_keep_mb * 1_000_000,
+            "forwards": [upstream.name for upstream in config.forward],
+            "forward_bytes": config.forward_backlog_mb * 1_000_000,
+        },
     }
+
+
+def _forward_config(config: Config, control: ControlStore) -> list[dict[str, object]]:
+    ids = {str(row["name"]): str(row["project_id"]) for row in control.projects()}
+    rows: list[dict[str, object]] = []
+    for upstream in config.forward:
+        unknown = [name for name in upstream.projects if name not in ids and name not in ids.values()]
+        if unknown:
+            raise BadRequest(
+                f"forward {upstream.name!r} names a project that does not exist", got=unknown[0], allowed=sorted(ids)
+            )
+        rows.append({**asdict(upstream), "projects": [ids.get(name, name) for name in upstream.projects]})
+    return rows
 
 
 def _listen(host: str, port: int) -> socket.socket:

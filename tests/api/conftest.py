@@ -15,7 +15,7 @@ from pilothouse.records import NotAllowed
 from pilothouse.store import TraceStore
 from pilothouse.store.chdb_engine import ChdbEngine
 from pilothouse.store.control_store import ControlStore, open_control
-from pilothouse.traces.model import Refused
+from pilothouse.traces.model import Refused, ServerFacts
 from tests.conftest import fresh_store
 from tests.traces.support import support_trace
 
@@ -53,9 +53,9 @@ class PretendedServer:
         self.asked.append((project_id, dry_run))
         return {"spans": 0, "changed": 0, "dry_run": dry_run}
 
-    def refusals(self, project_id: str, since_ns: int) -> tuple[Refused, ...]:
+    def server_facts(self, project_id: str, since_ns: int) -> ServerFacts:
         """What the test says was refused."""
-        return self.refused
+        return ServerFacts(refused=self.refused)
 
     def ready(self) -> Mapping[str, str]:
         """What the test says of the parts."""

@@ -33,11 +33,16 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         from = 2026-01-01
         input = "1.5"
         output = "6"
+        [[forward]]
+        name = "lake"
+        url = "https://collector.example:4318"
+        headers = { api-key = "env:LAKE_KEY" }
     """))  # fmt: skip
     assert config.mask.rules == {"order": "ORD-[0-9]{6}"}
     assert config.mask_by_project["shop"].groups == ()
     assert (config.store_memory_mb, config.journal_keep_mb) == (2000, 0)
     assert config.prices[0]["model"] == "my-model"
+    assert (config.forward[0].name, config.forward[0].signals) == ("lake", ("traces", "logs", "metrics"))
 
 
 @pytest.mark.parametrize(
@@ -50,6 +55,8 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         ("[mask.rules]\norder = 5", "5"),
         ("[server]\nport = 1", "port"),
         ("prices = 3", "3"),
+        ("[[forward]]\nname = 'a'\nurl = 'collector'", "collector"),
+        ("forward = 3", "3"),
         ("not toml", "no TOML"),
     ],
 )

@@ -113,7 +113,11 @@ def request(ids: list[tuple[str, str]]) -> bytes:
 
 def kill_part(server: LiveServer, part: str) -> None:
     """kill -9 one of the server's own processes."""
-    module = {"worker": "pilothouse.intake.worker", "storage": "pilothouse.store.chdb_process"}[part]
+    module = {
+        "worker": "pilothouse.intake.worker",
+        "storage": "pilothouse.store.chdb_process",
+        "forwarder": "pilothouse.intake.forwarder",
+    }[part]
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue

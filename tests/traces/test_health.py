@@ -9,7 +9,7 @@ import pytest
 from pilothouse import traces
 from pilothouse.records import NotFound
 from pilothouse.store import TraceStore
-from pilothouse.traces.model import Refused
+from pilothouse.traces.model import Refused, ServerFacts
 
 from .support import NOW_NS, PROJECT, TraceBuilder, said, span_id, support_trace, trace_id
 
@@ -39,7 +39,7 @@ def test_the_doctor_finds_what_is_wrong_and_names_it(store: TraceStore) -> None:
     refused = [
         Refused(reason="401 not_allowed", source="traces from 10.0.0.7", count=11_803, last="now", detail="no key")
     ]
-    report = traces.doctor(store, PROJECT, refused=refused)
+    report = traces.doctor(store, PROJECT, server=ServerFacts(refused=refused))
     found = {finding.check: finding for finding in report.findings if finding.level != "ok"}
     assert set(found) == {
         *("refused", "orphans", "double_instrumented", "usage_gap", "stale_running", "unknown_prices"),

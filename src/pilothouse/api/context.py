@@ -16,7 +16,8 @@ from pilothouse.access import Grant, Mode
 from pilothouse.records import Forbidden
 from pilothouse.store import TraceStore
 from pilothouse.store.control_store import ControlStore
-from pilothouse.traces.model import Refused
+from pilothouse.traces import Rulebook
+from pilothouse.traces.model import ServerFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,11 @@ class Provider(Protocol):
         ...
 
     @property
+    def rules(self) -> Rulebook:
+        """The thresholds of signals, as configured."""
+        ...
+
+    @property
     def cookie_name(self) -> str:
         """The page's session cookie; empty where there is no page."""
         ...
@@ -65,8 +71,8 @@ class Provider(Protocol):
         """Normalise and price stored spans again; returns what changed. May take minutes."""
         ...
 
-    def refusals(self, project_id: str, since_ns: int) -> tuple[Refused, ...]:
-        """Writes refused since then: for this project, and those whose key names no project."""
+    def server_facts(self, project_id: str, since_ns: int) -> ServerFacts:
+        """Writes refused since then, for this project or by a key that names none, and what is passed on."""
         ...
 
     def ready(self) -> Mapping[str, str]:
@@ -94,6 +100,11 @@ class Context:
     def control(self) -> ControlStore:
         """Projects and keys."""
         return self.provider.control
+
+    @property
+    def rules(self) -> Rulebook:
+        """The thresholds of signals, as configured."""
+        return self.provider.rules
 
     @property
     def project_id(self) -> str:

@@ -35,10 +35,10 @@ def show_store_stats(caller: Caller) -> Response:
 @router.get("/doctor", response_model=Envelope[Doctor])
 def examine(caller: Caller, covered: WindowQuery) -> Response:
     """What keeps the recorded picture from being the whole truth: refused, orphaned, skewed, unpriced, seen twice."""
-    refused = caller.provider.refusals(caller.project_id, covered.since_ns)
+    facts = caller.provider.server_facts(caller.project_id, covered.since_ns)
     since_ns = None if covered.assumed else covered.since_ns
     return answer(
-        traces.doctor(caller.store, caller.project_id, since_ns=since_ns, until_ns=covered.until_ns, refused=refused)
+        traces.doctor(caller.store, caller.project_id, since_ns=since_ns, until_ns=covered.until_ns, server=facts)
     )
 
 

@@ -24,6 +24,11 @@ class Masker:
         self.hits: dict[str, int] = {}
         """How often each rule masked something."""
 
+    @property
+    def active(self) -> bool:
+        """Whether there is any rule at all."""
+        return bool(self._patterns)
+
     def mask(self, text: str) -> str:
         """The text with every hit replaced."""
         if not self._patterns or len(text) < _SHORTEST:

@@ -26,6 +26,15 @@ class Checkpoint:
 
     spots: Mapping[str, Spot] = field(default_factory=dict[str, Spot])
 
+    def moved(self, receiver: str, spot: Spot) -> Checkpoint:
+        """This one, further on in one receiver's journal."""
+        return Checkpoint(spots={**self.spots, receiver: spot})
+
+    def before(self, other: Checkpoint) -> Checkpoint:
+        """Of each receiver the earlier of the two places; one that either does not name has not been read."""
+        shared = self.spots.keys() & other.spots.keys()
+        return Checkpoint(spots={name: min(self.spots[name], other.spots[name]) for name in shared})
+
     @staticmethod
     def load(path: Path) -> Checkpoint:
         """The saved checkpoint, or the very beginning where none was saved."""

@@ -17,7 +17,7 @@ A worker that wrote down a range and crashed reads exactly that range again with
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +27,11 @@ from .mark import Mark, read_mark
 from .segment import HEAD_BYTES, Damage, Found, Position, Record, file_name, read_marker, scan, segments
 
 CHECKPOINT_NAME = "checkpoint.json"
+
+
+def forward_name(upstream: str) -> str:
+    """The file that says how far the records were passed on to another backend."""
+    return f"forward-{upstream}.json"
 
 
 class Entry(NamedTuple):
@@ -63,11 +68,12 @@ class ReaderStats:
 class JournalReader:
     """Tails ``root/<receiver>/`` of every receiver. Reads only what is on disk (see ``mark``); locks nothing.
 
-    One reader at a time may save checkpoints and release segments. Not safe for use by several threads at once.
+    One reader of a ``name`` at a time may save checkpoints, and one of all may release segments. Not safe for use by several threads at once.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, name: str = CHECKPOINT_NAME) -> None:
         self.root = root
+        self._name = name
         self.stats = ReaderStats()
         # Where damage was met, so that reading it twice does not count it twice.
         self._damages_seen: set[tuple[str, int, int]] = set()
@@ -84,11 +90,11 @@ class JournalReader:
 
     def load(self) -> Checkpoint:
         """The saved checkpoint, or the very beginning."""
-        return Checkpoint.load(self.root / CHECKPOINT_NAME)
+        return Checkpoint.load(self.root / self._name)
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Make the checkpoint durable."""
-        checkpoint.save(self.root / CHECKPOINT_NAME)
+        checkpoint.save(self.root / self._name)
 
     def read(
         self,
@@ -130,6 +136,23 @@ class JournalReader:
     def pending(self, start: Checkpoint) -> int:
         """Bytes on disk behind a checkpoint, over all receivers."""
         return sum(_pending(self.root / name, start.spots.get(name, Spot(0, 0))) for name in self.receivers())
+
+    def missing(self, start: Checkpoint) -> int:
+        """How many receivers' journals no longer reach back to a checkpoint."""
+        oldest = {name: next(iter(segments(self.root / name)), 0) for name in start.spots}
+        return sum(oldest[name] > spot.segment + (spot.offset > 0) for name, spot in start.spots.items())
+
+    def held(self, checkpoint: Checkpoint, forwards: Iterable[str], bytes_max: int) -> Checkpoint:
+        """Up to where segments may go, for the sake of the backends that records are passed on to.
+
+        One that is further behind than ``bytes_max`` is waited for no longer.
+        """
+        covered = self.pending(checkpoint)
+        for name in forwards:
+            path = self.root / forward_name(name)
+            if path.exists() and self.pending(place := Checkpoint.load(path)) - covered <= bytes_max:
+                checkpoint = checkpoint.before(place)
+        return checkpoint
 
     def release(self, checkpoint: Checkpoint, keep_bytes: int = 0) -> int:
         """Delete segments that lie wholly before the checkpoint, oldest first; return the bytes that were freed.

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 from pilothouse.costs import PriceBook
 from pilothouse.guards import Masker
 from pilothouse.records import PilothouseError, SystemClock, Unreachable, iso
+from pilothouse.signals import Rulebook, read_rulebook
 from pilothouse.store import StoreError, TraceStore, open_store
 
 from .checkpoint import Checkpoint
@@ -54,10 +55,16 @@ class WorkerSettings:
     """Pause before looking again where nothing had arrived."""
     linger_s: float = 0.15
     """Pause after a small batch: fewer, larger inserts, still visible well within a second."""
+    watch_s: float = 2.0
+    """Pause between two looks at traces that are open."""
     small_batch: int = 1_000
     """Spans and log records below which a batch is small."""
     keep_bytes: int = 256 << 20
     """Consumed journal kept for whoever has to look into it; 0 where personal data is masked."""
+    forwards: tuple[str, ...] = ()
+    """Names of the backends that records are passed on to: the journal is kept for those that are behind."""
+    forward_bytes: int = 1024 << 20
+    """How far behind such a backend may be before the journal goes on without it."""
 
 
 class _Writing(NamedTuple):
@@ -72,7 +79,13 @@ class Worker:
     """Tails, ingests, remembers how far it is."""
 
     def __init__(
-        self, data: Path, store: TraceStore, maskers: Mapping[str, Masker], prices: PriceBook, settings: WorkerSettings
+        self,
+        data: Path,
+        store: TraceStore,
+        maskers: Mapping[str, Masker],
+        prices: PriceBook,
+        settings: WorkerSettings,
+        rulebook: Rulebook | None = None,
     ) -> None:
         self._data = data
         self._store = store
@@ -84,8 +97,10 @@ class Worker:
         self._writing: _Writing | None = None
         self._clock = SystemClock()
         self._prices = prices
-        self._ingest = Ingest(store, self._clock, maskers, prices)
+        self._ingest = Ingest(store, self._clock, maskers, prices, rulebook)
         self._growth = 8.0
+        self._watched = 0.0
+        self._taken_up_to_ns = 0
         self._quarantined = 0
         self._last_error = ""
         self._last_error_ns = 0
@@ -109,9 +124,13 @@ class Worker:
 
         A batch is written while the next is prepared: the store works on another core.
         """
+        if time.monotonic() - self._watched >= self._settings.watch_s:
+            self._watch()
         bytes_max = min(self._settings.batch_bytes_max, int(self._settings.batch_content_bytes / self._growth))
         batch = self._reader.read(self._ahead, bytes_max=bytes_max, records_max=self._settings.batch_records_max)
         self._ahead = batch.after
+        # What arrived later than this may still lie in the journal; nothing does where it was read to its end.
+        self._taken_up_to_ns = batch.entries[-1].record.received_ns if batch.entries else 0
         if not batch.entries:
             self._settle()
             self._save(batch.after)
@@ -140,6 +159,17 @@ class Worker:
             return 0.0
         self._settle()
         return self._settings.linger_s
+
+    def _watch(self) -> None:
+        """Look at what has been open for long, with nothing being written meanwhile."""
+        self._watched = time.monotonic()
+        self._settle()
+        try:
+            self._ingest.watch(self._taken_up_to_ns or self._clock.now_ns())
+        except Exception as error:
+            # The store is down: the traces are found open again when it is back.
+            self._fail(error)
+            self._ingest.forget()
 
     def _settle(self) -> bool:
         """Wait for the batch being written. False where its write failed, and it was taken again."""
@@ -241,7 +271,9 @@ class Worker:
             self._report()
         if now - self._released >= 10:
             self._released = now
-            self._reader.release(self._checkpoint, keep_bytes=self._settings.keep_bytes)
+            settings = self._settings
+            held = self._reader.held(self._checkpoint, settings.forwards, settings.forward_bytes)
+            self._reader.release(held, keep_bytes=settings.keep_bytes)
 
     def _report(self) -> None:
         self._reported = time.monotonic()
@@ -274,6 +306,7 @@ class Worker:
                 since_ns=command["since_ns"],
                 until_ns=command["until_ns"],
                 dry_run=command["dry_run"],
+                judge=self._ingest.judge,
             )
             self._ingest.forget()
         except Exception as error:
@@ -296,7 +329,8 @@ def main() -> None:
     store = open_store(options.store, options.data, owner=False, database=options.database)
     settings = WorkerSettings(**config.get("worker", {}))
     maskers = read_maskers(config.get("mask", {}))
-    worker = Worker(options.data, store, maskers, PriceBook(config.get("prices", ())), settings)
+    rulebook = read_rulebook(config.get("signals", {}))
+    worker = Worker(options.data, store, maskers, PriceBook(config.get("prices", ())), settings, rulebook)
     threading.Thread(target=_listen, args=(worker.commands,), daemon=True).start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from pilothouse.intake.forward import Upstream, read_upstreams
 from pilothouse.records import BadRequest
+from pilothouse.signals import Rulebook, read_rulebook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,12 @@ class Config:
     """Journal kept after it was stored, in MB, for looking into; 0 keeps none, as personal data may ask."""
     journal_backlog_mb: int = 4_096
     """Journal that may wait to be stored, in MB; beyond, senders are told to come back (503)."""
+    forward: tuple[Upstream, ...] = ()
+    """Other OTLP backends that get what arrives here too, masked: ``[[forward]]``, one table for each."""
+    forward_backlog_mb: int = 1_024
+    """Journal kept for a forward backend that is down, in MB; further behind, the rest is passed over and counted."""
+    signals: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """When signals speak: thresholds by name, ``off`` with the rules that are switched off, ``agents`` with the same for one agent."""
     disk_free_mb: int = 256
     """Free disk below which writes are refused, in MB."""
     body_mb: int = 16
@@ -48,8 +56,14 @@ class Config:
     """Host names the page answers to besides the address it listens on; guards against DNS rebinding."""
 
 
-_TABLES = {"mask", "prices", "limits", "server"}
-_LIMITS = {"store_memory_mb", "journal_keep_mb", "journal_backlog_mb", "disk_free_mb", "body_mb"}
+    @property
+    def rulebook(self) -> Rulebook:
+        """The thresholds of every agent."""
+        return read_rulebook(self.signals)
+
+
+_TABLES = {"signals", "mask", "prices", "forward", "limits", "server"}
+_LIMITS = {"store_memory_mb", "journal_keep_mb", "journal_backlog_mb", "forward_backlog_mb", "disk_free_mb", "body_mb"}
 
 
 def read_config(path: Path | None) -> Config:
@@ -74,6 +88,8 @@ def read_config(path: Path | None) -> Config:
             raise BadRequest(f"limits.{name} is a whole number of MB", got=repr(value))
     server = _table(data.get("server", {}), "server")
     _known(server, {"allowed_hosts"}, "[server]")
+    signals = _table(data.get("signals", {}), "signals")
+    read_rulebook(signals)
     mask = _table(data.get("mask", {}), "mask")
     own = {name: value for name, value in mask.items() if name not in ("groups", "rules")}
     prices = data.get("prices", [])
@@ -82,7 +98,9 @@ def read_config(path: Path | None) -> Config:
     return Config(
         mask=_mask({name: mask[name] for name in ("groups", "rules") if name in mask}, "mask"),
         mask_by_project={name: _mask(_table(value, f"mask.{name}"), f"mask.{name}") for name, value in own.items()},
+        forward=tuple(read_upstreams(data.get("forward", []))),
         prices=tuple(cast("list[Mapping[str, Any]]", prices)),
+        signals=signals,
         allowed_hosts=_texts(server.get("allowed_hosts", []), "server.allowed_hosts"),
         **cast("dict[str, Any]", limits),
     )

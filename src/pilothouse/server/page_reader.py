@@ -16,16 +16,18 @@ from pilothouse.traces.model import (
     Heatmap,
     Overview,
     Page,
-    Refused,
     Resolved,
+    ServerFacts,
     Session,
     SessionRow,
     SpanDetail,
+    SystemMap,
     TraceBreakdown,
     TraceQuery,
     TraceRow,
     Transcript,
     Waterfall,
+    Why,
 )
 from pilothouse.web import SqlColumn, SqlResult, SqlTable
 
@@ -33,10 +35,17 @@ from pilothouse.web import SqlColumn, SqlResult, SqlTable
 class PageReader:
     """Serves :class:`pilothouse.web.Reader`."""
 
-    def __init__(self, store: TraceStore, project: str, refusals: Callable[[int], tuple[Refused, ...]]) -> None:
+    def __init__(
+        self,
+        store: TraceStore,
+        project: str,
+        server_facts: Callable[[int], ServerFacts],
+        rules: Rulebook | None = None,
+    ) -> None:
         self._store = store
+        self._rules = rules
         self._project = project
-        self._refusals = refusals
+        self._server_facts = server_facts
 
     def search(self, query: TraceQuery) -> Page[TraceRow]:
         """Traces of a query, one page."""
@@ -66,9 +75,9 @@ class PageReader:
         """Where the time and the money went."""
         return traces.breakdown(traces.load(self._store, self._project, trace_id))
 
-    def graph(self, trace_id: str) -> AgentGraph:
+    def graph(self, trace_id: str, *, expand: tuple[str, ...] = ()) -> AgentGraph:
         """Who worked with whom."""
-        return traces.graph(traces.load(self._store, self._project, trace_id))
+        return traces.graph(traces.load(self._store, self._project, trace_id), expand=expand)
 
     def transcript(self, trace_id: str, *, after_step: int, limit: int) -> Transcript:
         """What was said and done."""
@@ -84,6 +93,10 @@ class PageReader:
             self._store, self._project, traces.span(self._store, self._project, trace_id, step).span.span_id
         )
 
+    def why(self, trace_id: str) -> Why:
+        """What is wrong with a trace."""
+        return traces.why(self._store, self._project, trace_id, rules=self._rules)
+
     def sessions(self, query: TraceQuery) -> Page[SessionRow]:
         """Conversations of a query."""
         return traces.sessions(self._store, self._project, query)
@@ -96,6 +109,10 @@ class PageReader:
         """Every agent seen in a window."""
         return traces.fleet(self._store, self._project, since_ns=since_ns, until_ns=until_ns)
 
+    def system_map(self, since_ns: int, until_ns: int, filters: str) -> SystemMap:
+        """The components of a window and who calls whom."""
+        return traces.system_map(self._store, self._project, since_ns=since_ns, until_ns=until_ns, filters=filters)
+
     def overview(self, since_ns: int, until_ns: int, text: str) -> Overview:
         """Charts, totals and tables of a window."""
         return traces.overview(self._store, self._project, since_ns=since_ns, until_ns=until_ns, text=text)
@@ -103,7 +120,7 @@ class PageReader:
     def doctor(self, since_ns: int, until_ns: int) -> Doctor:
         """What keeps the recorded picture from being the whole truth."""
         return traces.doctor(
-            self._store, self._project, since_ns=since_ns, until_ns=until_ns, refused=self._refusals(since_ns)
+            self._store, self._project, since_ns=since_ns, until_ns=until_ns, server=self._server_facts(since_ns)
         )
 
     def sql(self, statement: str) -> SqlResult:

@@ -13,9 +13,10 @@ from pilothouse.access import Grant
 from pilothouse.api import Metric
 from pilothouse.intake.receive import Intake
 from pilothouse.records import PilothouseError, iso
+from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore
 from pilothouse.store.control_store import ControlStore
-from pilothouse.traces.model import Refused
+from pilothouse.traces.model import Forwarded, Refused, ServerFacts
 
 from .page_reader import PageReader
 from .state import ServerState
@@ -24,9 +25,9 @@ COOKIE = "pilothouse_session"
 _HOUR_NS = 3_600_000_000_000
 
 
-def refusals(state: ServerState, project_id: str, since_ns: int) -> tuple[Refused, ...]:
-    """Writes refused since a moment: of this project, and those whose key named none."""
-    return tuple(
+def server_facts(state: ServerState, project_id: str, since_ns: int) -> ServerFacts:
+    """Writes refused since a moment, of this project or by a key that named none, and what is passed on."""
+    refused = tuple(
         Refused(
             reason=row["reason"],
             source=row["source"],
@@ -38,6 +39,20 @@ def refusals(state: ServerState, project_id: str, since_ns: int) -> tuple[Refuse
         for row in state.control.refusals(since_ns)
         if row["project_id"] in (project_id, "")
     )
+    forwards = tuple(
+        Forwarded(
+            name=name,
+            sent=row["sent"],
+            refused=row["refused"],
+            undecodable=row["undecodable"],
+            skipped=row["skipped"],
+            pending_bytes=row["pending_bytes"],
+            failing_since=iso(int(row["failing_since"] * 1e9)) if row["failing_since"] else "",
+            last_error=row["last_error"],
+        )
+        for name, row in state.forward_status().items()
+    )
+    return ServerFacts(refused=refused, forwards=forwards)
 
 
 class ApiProvider:
@@ -59,6 +74,11 @@ class ApiProvider:
         return self._state.control
 
     @property
+    def rules(self) -> Rulebook:
+        """The thresholds of signals."""
+        return self._state.config.rulebook
+
+    @property
     def cookie_name(self) -> str:
         """The page's session cookie."""
         return COOKIE
@@ -78,9 +98,9 @@ class ApiProvider:
         command = {"do": "reprocess", "project": project_id, "since_ns": since_ns, "until_ns": until_ns}
         return self._state.worker.ask({**command, "dry_run": dry_run})
 
-    def refusals(self, project_id: str, since_ns: int) -> tuple[Refused, ...]:
-        """Writes refused since a moment."""
-        return refusals(self._state, project_id, since_ns)
+    def server_facts(self, project_id: str, since_ns: int) -> ServerFacts:
+        """Writes refused since a moment, and what is passed on."""
+        return server_facts(self._state, project_id, since_ns)
 
     def ready(self) -> Mapping[str, str]:
         """Each part by name: ``ok``, or what is wrong with it."""
@@ -140,6 +160,24 @@ class ApiProvider:
                 type="counter",
                 samples=(({}, float(worker.get(name, 0))),),
             )
+        forwards = self._state.forward_status()
+        for name in ("sent", "refused", "undecodable", "skipped"):
+            if forwards:
+                yield Metric(
+                    name=f"forward_{name}_total",
+                    help=f"Requests to other backends since the start of the forwarder: {name}.",
+                    type="counter",
+                    samples=tuple(({"upstream": upstream}, float(row[name])) for upstream, row in forwards.items()),
+                )
+        if forwards:
+            yield Metric(
+                name="forward_pending_bytes",
+                help="Journal not yet passed on.",
+                type="gauge",
+                samples=tuple(
+                    ({"upstream": upstream}, float(row["pending_bytes"])) for upstream, row in forwards.items()
+                ),
+            )
         yield Metric(
             name="ingest_restarts_total",
             help="How often the ingest worker had to be started again.",
@@ -166,12 +204,14 @@ class PageProvider:
             if token
             else access.page_grant(state.control, request.cookies.get(COOKIE))
         )
-        refused = refusals(state, grant.project_id, time.time_ns() - _HOUR_NS)
+        refused = server_facts(state, grant.project_id, time.time_ns() - _HOUR_NS).refused
         return web.Visitor(
             project=self._name(grant.project_id),
             who=grant.who,
             mode=grant.mode,
-            reader=PageReader(state.store, grant.project_id, self._refusals(grant.project_id)),
+            reader=PageReader(
+                state.store, grant.project_id, self._facts(grant.project_id), state.config.rulebook
+            ),
             otlp_url=self._url,
             grpc_url=self._grpc,
             refusals=web.Refusals(
@@ -200,8 +240,8 @@ class PageProvider:
             access.sign_out(self._state.control, cookie)
         return COOKIE
 
-    def _refusals(self, project_id: str) -> Callable[[int], tuple[Refused, ...]]:
-        return lambda since_ns: refusals(self._state, project_id, since_ns)
+    def _facts(self, project_id: str) -> Callable[[int], ServerFacts]:
+        return lambda since_ns: server_facts(self._state, project_id, since_ns)
 
     def _name(self, project_id: str) -> str:
         if project_id not in self._names:

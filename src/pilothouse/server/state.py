@@ -13,6 +13,7 @@ from pilothouse.store import TraceStore
 from pilothouse.store.control_store import ControlStore
 
 from .config import Config
+from .supervised import SupervisedProcess
 from .worker_process import WorkerProcess
 
 
@@ -25,6 +26,8 @@ class ServerState:
     control: ControlStore
     keyring: Keyring
     worker: WorkerProcess
+    forwarder: SupervisedProcess | None
+    """Passes on to other backends; None where none is configured."""
     config: Config
     project_id: str
     """The first project: what the one-time link and the local token open."""
@@ -35,6 +38,8 @@ class ServerState:
     def close(self) -> None:
         """Close in the order that loses nothing: the worker first, since it writes to the store."""
         self.worker.close()
+        if self.forwarder is not None:
+            self.forwarder.close()
         self.store.close()
         self.control.close()
 
@@ -42,6 +47,15 @@ class ServerState:
         """The worker's last report; empty before its first."""
         try:
             return json.loads((self.data / "worker.json").read_text())
+        except (OSError, ValueError):
+            return {}
+
+    def forward_status(self) -> dict[str, dict[str, Any]]:
+        """How far each backend is that records are passed on to; empty where none is configured."""
+        if self.forwarder is None:
+            return {}
+        try:
+            return json.loads((self.data / "forward.json").read_text())
         except (OSError, ValueError):
             return {}
 

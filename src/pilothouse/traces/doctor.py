@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from pilothouse.store import TraceStore
 from pilothouse.store.health_reads import checks
 
-from .model import Doctor, Finding, Refused
+from .model import Doctor, Finding, Forwarded, Refused, ServerFacts
 from .windows import time_range
 
 Level = Literal["ok", "note", "warn", "bad"]
@@ -79,11 +79,12 @@ def doctor(
     *,
     since_ns: int | None = None,
     until_ns: int | None = None,
-    refused: Sequence[Refused] = (),
+    server: ServerFacts | None = None,
 ) -> Doctor:
-    """Examine a window. ``refused`` are the refused writes that the server counted in it."""
+    """Examine a window. ``server`` is what only the running server knows of it."""
     covered = time_range(since_ns, until_ns)
-    findings = [_refused(refused)]
+    server = server or ServerFacts()
+    findings = [_refused(server.refused), *(_forwarded(row) for row in server.forwards)]
     spans, found = checks(store, project, covered.since_ns, covered.until_ns)
     if spans == 0:
         findings.append(
@@ -112,6 +113,26 @@ def doctor(
     findings.sort(key=lambda finding: order[finding.level])
     healthy = all(finding.level in ("ok", "note") for finding in findings)
     return Doctor(window=covered.as_window(), healthy=healthy, findings=tuple(findings))
+
+
+def _forwarded(row: Forwarded) -> Finding:
+    lost = row.refused + row.undecodable
+    level: Level = "bad" if row.failing_since or row.skipped else "warn" if lost else "ok"
+    said = f"{row.sent:,} requests passed on to {row.name}"
+    if row.failing_since:
+        said += f"; it has not answered since {row.failing_since}, {row.pending_bytes:,} bytes wait"
+    if lost:
+        said += f"; {lost:,} it would not take"
+    if row.skipped:
+        said += f"; {row.skipped:,} times it was too far behind, and the journal went on without it"
+    return Finding(
+        check=f"forward {row.name}",
+        level=level,
+        count=lost + row.skipped,
+        summary=said,
+        examples=({"what": row.last_error},) if row.last_error and level != "ok" else (),
+        fix="" if level == "ok" else "see its answer; mend its url, headers or quota, and what waits is sent by itself",
+    )
 
 
 def _refused(refused: Sequence[Refused]) -> Finding:

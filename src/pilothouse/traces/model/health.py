@@ -28,6 +28,34 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Forwarded:
+    """Another backend that gets what arrives here too, and how far it is. Counts are requests."""
+
+    name: str
+    sent: int
+    refused: int
+    """It said it will never take them; they were passed over."""
+    undecodable: int
+    """They could not be masked, and so were not passed on."""
+    skipped: int
+    """How often the journal no longer reached back to where it was."""
+    pending_bytes: int
+    failing_since: str
+    """ISO 8601 UTC; empty while it answers."""
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFacts:
+    """What only the running server knows."""
+
+    refused: tuple[Refused, ...] = ()
+    """Writes refused in the window."""
+    forwards: tuple[Forwarded, ...] = ()
+    """The backends that records are passed on to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing the doctor found."""
 
