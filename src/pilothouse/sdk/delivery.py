@@ -66,6 +66,8 @@ class Delivery:
         self._singly = 0
         """So many files of the folder are sent alone, since one of them was not taken in company."""
         self._stopping = False
+        self._busy = False
+        """True until a request and all that follows from its answer is done."""
         self.attempts = 0
         """Requests that were answered or failed so far."""
         self.body_bytes = BODY_BYTES
@@ -104,7 +106,7 @@ class Delivery:
         """True where nothing is left in memory or on disk that this process has to deliver."""
         self._prune()
         with self._lock:
-            return not self._ready and self._flight is None and not self._own
+            return not self._ready and self._flight is None and not self._own and not self._busy
 
     def safe(self) -> bool:
         """True where all that is left is on disk."""
@@ -207,6 +209,13 @@ class Delivery:
         """Send one request, if there is one to send now; True where there was."""
         if self._retry_at > time.monotonic():
             return False
+        self._busy = True
+        try:
+            return self._step()
+        finally:
+            self._busy = False
+
+    def _step(self) -> bool:
         if self._own and self._from_disk():
             return True
         with self._lock:

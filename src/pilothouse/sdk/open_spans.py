@@ -26,6 +26,8 @@ COPIES_MAX = 500
 VALUE_CHARS_MAX = 16_000
 """Longer texts are cut in an early copy; the span itself brings them whole."""
 COPY_CHARS_MAX = 100_000
+COPY_EVENTS_MAX = 50
+"""The newest events of an early copy."""
 LISTED_MAX = 300
 """Open spans named in a heartbeat, the oldest first."""
 
@@ -135,20 +137,23 @@ def _state(span: Span) -> str:
 def _shape(span: Span) -> tuple[Any, ...]:
     """What changes when something worth showing has changed."""
     values = plain(getattr(span, "_attributes", None))
-    return (span.name, tuple(values), len(_events(span)), span.status.status_code, values.get(names.WAIT_FOR))
+    newest = next(reversed(values), "") if isinstance(values, dict) else ""
+    events = len(cast("tuple[Event, ...]", getattr(span, "_events", ())))
+    return (span.name, len(values), newest, events, span.status.status_code, values.get(names.WAIT_FOR))
 
 
 def _copy(span: Span) -> ReadableSpan:
     """The span as it is now, its long texts cut."""
     values = _cut(plain(getattr(span, "_attributes", None)))
     values[names.RUNNING] = True
+    events = _events(span)[-COPY_EVENTS_MAX:]
     return ReadableSpan(
         name=span.name,
         context=cast("SpanContext", span.context),
         parent=span.parent,
         resource=span.resource,
         attributes=values,
-        events=[Event(event.name, _cut(plain(event.attributes)), event.timestamp) for event in _events(span)],
+        events=[Event(event.name, _cut(plain(event.attributes)), event.timestamp) for event in events],
         links=span.links,
         kind=span.kind,
         status=span.status,

@@ -36,6 +36,8 @@ _INFO = 9
 """OTLP's severity number of INFO."""
 _POLL_S = 0.003
 """Waits of flush and close look at plain values in turn: a lock could be held by the frame a signal interrupted."""
+_PASS_BYTES = 8 * 1024 * 1024
+"""Of the queue, so much is encoded at a time: what is in memory twice meanwhile, as spans and as their encoding."""
 _SAVE_AFTER_S = 0.5
 """At the end, what the server has not taken by then is put on disk while it goes on trying."""
 _FAILING_GRACE_S = 0.3
@@ -194,26 +196,14 @@ class Pipeline:
         now = time.monotonic()
         # Before the queue is emptied: what ends after this is in the queue then, or comes with the next tick.
         copies = self.open.early_copies(now, everything=last)
-        taken = self.counters.taken
-        drained = self.queue.drain()
-        spans: list[tuple[Item, bool]] = []
-        logs: list[tuple[Item, bool]] = []
-        ended: set[int] = set()
-        for item, _ in drained:
-            if isinstance(item, LogEntry):
-                logs.append((item, True))
-            else:
-                spans.append((item, True))
-                ended.add(_span_id(item))
-        spans[:0] = [(copy, False) for copy in copies if _span_id(copy) not in ended]
-        delivery = self._delivery
-        compress = delivery.compresses
-        work: tuple[tuple[Signal, list[tuple[Item, bool]]], ...] = (("traces", spans), ("logs", logs))
-        for signal, items in work:
-            for batch in self._packer.pack(signal, items, delivery.body_bytes, compress=compress):
-                delivery.offer(batch)
-        self.queue.release(sum(size for _, size in drained))
+        taken, left = self.counters.taken, len(self.queue)
+        while left > 0 or copies:
+            items = self.queue.drain(_PASS_BYTES)
+            self._ship(items, copies)
+            left -= max(len(items), 1)
+            copies = []
         self._shipped = taken
+        delivery = self._delivery
         if last:
             self._say(names.GOODBYE_EVENT, keep=True)
         elif self._beat_now or (now >= self._beat_at and self.open.any_older(now)):
@@ -222,6 +212,19 @@ class Pipeline:
             self._say(names.HEARTBEAT_EVENT, keep=False)
         delivery.guard(self.settings.flush_interval_s * 0.9)
         self.counters.tell(delivery.trouble, delivery.remedy)
+
+    def _ship(self, items: list[Item], copies: list[ReadableSpan]) -> None:
+        """Encode items, and early copies of spans that are not among them, and hand them to the delivery."""
+        logs: list[tuple[Item, bool]] = [(item, True) for item in items if isinstance(item, LogEntry)]
+        spans = [item for item in items if not isinstance(item, LogEntry)]
+        ended = {_span_id(span) for span in spans} if copies else set[int]()
+        both: list[tuple[Item, bool]] = [(copy, False) for copy in copies if _span_id(copy) not in ended]
+        both += [(span, True) for span in spans]
+        delivery = self._delivery
+        work: tuple[tuple[Signal, list[tuple[Item, bool]]], ...] = (("traces", both), ("logs", logs))
+        for signal, chosen in work:
+            for batch in self._packer.pack(signal, chosen, delivery.body_bytes, compress=delivery.compresses):
+                delivery.offer(batch)
 
     def _say(self, event: str, *, keep: bool) -> None:
         entry = LogEntry(

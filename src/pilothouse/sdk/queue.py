@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, cast
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
@@ -19,6 +20,8 @@ _ITEM_BYTES = 1_000
 """What a span takes beside its texts: attributes, context, locks. Measured with the tracer of OpenTelemetry 1.45."""
 _VALUE_BYTES = 60
 _DEPTH_MAX = 4
+_EVENTS_WEIGHED = 20
+"""The events of a span that are looked at; the others are taken to be like them."""
 WAKE_ITEMS = 2_000
 WAKE_BYTES = 4 * 1024 * 1024
 """So much waiting wakes the shipping thread before its interval is over."""
@@ -54,19 +57,26 @@ class Queue:
             else:
                 full = False
                 self.held += size
-                self._counters.taken += 1
                 self._items.append((item, size))
+                # After it is in: whoever reads the count finds as many in the queue, or gone from it.
+                self._counters.taken += 1
         if full:
             self._counters.drop("queue_full", 1)
         if not self._woken and (full or self.held > self._wake_bytes or len(self._items) > WAKE_ITEMS):
             self._woken = True
             self._wake()
 
-    def drain(self) -> list[tuple[Item, int]]:
-        """All that waits, taken out. Its bytes count as held until they are released."""
+    def drain(self, bytes_max: int) -> list[Item]:
+        """The oldest items up to a size, taken out: their bytes are no longer held."""
         self._woken = False
-        items = self._items
-        return [items.popleft() for _ in range(len(items))]
+        out: list[Item] = []
+        total = 0
+        while self._items and total < bytes_max:
+            item, size = self._items.popleft()
+            out.append(item)
+            total += size
+        self.release(total)
+        return out
 
     def hold(self, size: int) -> None:
         """Count bytes that have taken the place of items."""
@@ -89,9 +99,9 @@ def span_bytes(span: ReadableSpan) -> int:
         elif kind is tuple or kind is list or kind is dict:
             size += _deep_bytes(value, 0)
     events = cast("tuple[Event, ...]", getattr(span, "_events", ()))
-    if len(events):
-        for event in events:
-            size += _ITEM_BYTES // 2 + _deep_bytes(plain(event.attributes), 0)
+    if count := len(events):
+        some = sum(_deep_bytes(plain(event.attributes), 0) for event in islice(events, _EVENTS_WEIGHED))
+        size += count * _ITEM_BYTES // 2 + some * count // min(count, _EVENTS_WEIGHED)
     return size
 
 
