@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .sdk.decorators import agent, span
     from .sdk.labels import feature, session, tags
+    from .sdk.logging_handler import logging_filter, logging_formatter, logging_handler
     from .sdk.mcp_context import instrument_mcp
     from .sdk.model_calls import model_call
     from .sdk.propagation import extract, inject
     from .sdk.recorder import current_trace_id, flush, init, shutdown, stats
     from .sdk.retries import retry
     from .sdk.states import state, waiting
+    from .sdk.structlog_processor import structlog_processor
     from .sdk.threads import carry
     from .sdk.tools import tool, wrap_tool
 
@@ -31,11 +33,15 @@ _WHERE = {
     "retry": "retries",
     "inject": "propagation",
     "instrument_mcp": "mcp_context",
+    "logging_filter": "logging_handler",
+    "logging_formatter": "logging_handler",
+    "logging_handler": "logging_handler",
     "session": "labels",
     "shutdown": "recorder",
     "span": "decorators",
     "state": "states",
     "stats": "recorder",
+    "structlog_processor": "structlog_processor",
     "tags": "labels",
     "tool": "tools",
     "waiting": "states",
@@ -53,6 +59,9 @@ __all__ = [
     "init",
     "inject",
     "instrument_mcp",
+    "logging_filter",
+    "logging_formatter",
+    "logging_handler",
     "model_call",
     "retry",
     "session",
@@ -60,6 +69,7 @@ __all__ = [
     "span",
     "state",
     "stats",
+    "structlog_processor",
     "tags",
     "tool",
     "waiting",

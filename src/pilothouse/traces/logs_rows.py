@@ -10,7 +10,8 @@ from pilothouse.records import BadRequest, iso
 from .model import LogRow
 
 LEVELS = {"trace": 1, "debug": 5, "info": 9, "warn": 13, "error": 17, "fatal": 21}
-_FROM_FILE = "pilothouse.logs.follow"
+_OWN_SCOPES = ("pilothouse.logs.follow", "pilothouse")
+"""Not the name of a logger: the record brings that along."""
 
 
 def severity_at_least(level: str) -> int:
@@ -31,7 +32,7 @@ def log_row(row: Mapping[str, Any]) -> LogRow:
     """A record from the store."""
     attributes: Mapping[str, str] = row["attributes"]
     stack = attributes.get("exception.stacktrace", "")
-    followed = row["scope_name"] == _FROM_FILE
+    ours = row["scope_name"] in _OWN_SCOPES
     return LogRow(
         id=row["hash"],
         time=iso(row["time_ns"]),
@@ -44,7 +45,7 @@ def log_row(row: Mapping[str, Any]) -> LogRow:
         event_name=row["event_name"],
         trace_id=row["trace_id"],
         span_id=row["span_id"],
-        logger=attributes.get("logger", attributes.get("logger.name", "")) if followed else row["scope_name"],
+        logger=attributes.get("logger.name") or attributes.get("logger") or ("" if ours else row["scope_name"]),
         error_type=attributes.get("exception.type", ""),
         stack=stack,
         attributes={key: value for key, value in attributes.items() if key != "exception.stacktrace"},
