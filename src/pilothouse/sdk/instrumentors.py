@@ -46,6 +46,9 @@ _MODULES: Final = {
 """The module of a library where it is not named like the instrumentor."""
 _ALIASES: Final = {"openai_v2": "openai", "llamaindex": "llama_index", "vertex_ai": "vertexai"}
 
+_OURS: Final = frozenset({"mcp"})
+"""Recorded by the recorder itself (``mcp_context``): a second view of each call would count it twice."""
+
 _on: list[Any] = []
 
 
@@ -59,7 +62,7 @@ def switch_on(recorder: Recorder, chosen: str | bool | Iterable[str]) -> None:
     if isinstance(chosen, str | bool):
         if chosen not in ("auto", True):
             raise BadRequest("instrument takes auto, False or a list of libraries", got=chosen, fix=f'["{chosen}"]')
-        wanted = list(found)
+        wanted = [name for name in found if name not in _OURS]
     else:
         wanted = [_ALIASES.get(name, name) for name in chosen]
         if unknown := [name for name in wanted if name not in found]:

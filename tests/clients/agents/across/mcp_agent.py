@@ -1,0 +1,48 @@
+"""An agent that calls the tools of mcp_server.py over the transport named: `mcp_agent.py stdio|http URL`."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.stdio import stdio_client
+
+import pilothouse
+
+try:
+    from mcp.client.streamable_http import streamable_http_client
+except ImportError:
+    from mcp.client.streamable_http import streamablehttp_client as streamable_http_client
+
+pilothouse.init(service="weather-agent")
+SERVER = Path(__file__).with_name("mcp_server.py")
+
+
+@contextlib.asynccontextmanager
+async def transport():
+    if sys.argv[1] == "stdio":
+        # The server gets what it needs, by name: MCP hands a child hardly any environment.
+        known = {name: os.environ[name] for name in os.environ if name.startswith(("PILOTHOUSE_", "PYTHON"))}
+        command = StdioServerParameters(command=sys.executable, args=[str(SERVER), "stdio"], env=known)
+        async with stdio_client(command) as streams:
+            yield streams
+    else:
+        async with streamable_http_client(sys.argv[2]) as streams:
+            yield streams[:2]
+
+
+@pilothouse.agent(name="forecaster")
+async def forecast(question: str) -> str:
+    async with transport() as (read, write), ClientSession(read, write) as session:
+        await session.initialize()
+        await session.list_tools()
+        weather = await session.call_tool("get_weather", {"city": "Oslo"})
+        tide = await session.call_tool(name="get_tide", arguments={"harbour": "Bern"})
+        wrapped = pilothouse.wrap_tool(session, effect="read")
+        again = await wrapped.call_tool("get_weather", {"city": "Rome"})
+    return "; ".join(result.content[0].text for result in (weather, tide, again))
+
+
+print(asyncio.run(forecast("How is the weather?")))
