@@ -177,6 +177,13 @@ CLIENTS = (
         modules=("mlflow", "openai"),
         signals=("traces", "metrics"),
     ),
+    Client(
+        name="pilothouse",
+        program="pilothouse_own.py",
+        environment="own",
+        modules=("openai", "pilothouse"),
+        signals=("traces", "logs"),
+    ),
     Client(name="vercel-ai", program="vercel/agent.mjs", environment="node"),
     Client(name="vercel-ai-legacy", program="vercel/agent.mjs", environment="node", variables={"DIALECT": "legacy"}),
 )

@@ -23,6 +23,7 @@ _EPOCH = re.compile(r"(\\*\"(?:created|created_at|completed_at|createTime|expire
 _PATH = re.compile(r"(?:/[\w.@+-]+){2,}/([\w.@+-]+\.(?:py|js|mjs|ts))")
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 _TRACE_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
+_SPAN_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{16}(?![0-9a-f])")
 _DURATION_KEYS = re.compile(r"time_to_first|duration|latency|msTo|ttft|PerSecond", re.IGNORECASE)
 
 
@@ -92,6 +93,7 @@ class _Scrubber:
         text = _PATH.sub(r"\1", text)
         text = _ADDRESS.sub("0x000000", text)
         text = _TRACE_ID.sub(self._known_trace, text)
+        text = _SPAN_ID.sub(self._known_span, text)
         text = _EPOCH.sub(rf"\g<1>{BASE_TIME_NS // 10**9}", text)
         text = _ISO_TIME.sub(lambda found: "2026-11-18T10:26:40Z" if found[2] else "2026-11-18T10:26:40", text)
         return _UUID.sub(lambda found: f"00000000-0000-4000-8000-{self._number('uuid', found[0].lower()):012x}", text)
@@ -99,6 +101,10 @@ class _Scrubber:
     def _known_trace(self, found: re.Match[str]) -> str:
         known = ("traceId", found[0]) in self._numbers
         return self._hexadecimal("traceId", found[0]) if known else found[0]
+
+    def _known_span(self, found: re.Match[str]) -> str:
+        known = ("spanId", found[0]) in self._numbers
+        return self._hexadecimal("spanId", found[0]) if known else found[0]
 
     def _hexadecimal(self, kind: str, value: str) -> str:
         if not value.strip("0"):

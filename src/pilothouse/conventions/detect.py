@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from pilothouse.records import RawSpan
+from pilothouse.records import RawSpan, names
 
 from .dialects import (
     claude_code,
@@ -21,6 +21,7 @@ from .dialects import (
     openinference,
     openllmetry,
     otel_genai,
+    pilothouse,
     plain,
     vercel_ai,
 )
@@ -44,6 +45,7 @@ READERS: Final[dict[str, Reader]] = {
         openinference,
         openllmetry,
         otel_genai,
+        pilothouse,
         plain,
         vercel_ai,
     )
@@ -70,7 +72,12 @@ _SCOPES: Final = (
 )
 """Scope name prefixes that decide alone."""
 
-_SCOPES_WHOLE: Final = {"ai": vercel_ai.NAME, "gen_ai": vercel_ai.NAME, "traceloop.tracer": openllmetry.NAME}
+_SCOPES_WHOLE: Final = {
+    names.SCOPE: pilothouse.NAME,
+    "ai": vercel_ai.NAME,
+    "gen_ai": vercel_ai.NAME,
+    "traceloop.tracer": openllmetry.NAME,
+}
 """Scope names that decide alone."""
 
 _INSTRUMENTATION: Final = "opentelemetry.instrumentation."

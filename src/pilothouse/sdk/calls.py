@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _STOPPED: Final = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
 """Ends that say somebody stopped the work, not that it failed: errors all the same, with a plain message."""
+_INPUT_CHARS: Final = 20_000
 
 
 class Call:
@@ -43,7 +44,7 @@ class Call:
         self.state = ""
         """Of an agent: the state it said it is in."""
         self.inputs: str | Callable[[], str] = ""
-        """What the call was given, as JSON, for a failure's report."""
+        """What the call was given, as JSON, for a failure's report; empty where the span holds it as messages."""
         self.subject: Any = None
         """What a plan keeps between the beginning and the end."""
         self._context = context
@@ -84,7 +85,7 @@ class Call:
         if self.recorder.settings.capture_content:
             inputs = self.inputs() if callable(self.inputs) else self.inputs
             if inputs:
-                attributes[names.INPUTS] = inputs
+                attributes[names.INPUTS] = inputs[:_INPUT_CHARS]
         if led_by := self.recorder.books.led_by(self.trace_id):
             attributes[names.LED_BY] = led_by
         self.span.set_attributes(attributes)

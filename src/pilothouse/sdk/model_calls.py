@@ -87,7 +87,6 @@ def open_model_call(recorder: Recorder, request: Mapping[str, Any], parameters: 
             {_CONVENTIONAL[name]: value for name, value in given.items() if name in _CONVENTIONAL and _scalar(value)}
         )
     call = recorder.open("model", f"chat {model}".strip(), attributes)
-    call.inputs = readable(messages_json)
     call.subject = _Decided(tools)
     return call
 

@@ -83,7 +83,7 @@ def _described(settings: Settings) -> dict[str, str]:
     """The resource: what this process is. No detectors: they take longer than everything else together."""
     found = {
         "service.name": settings.service or _program(),
-        names.INSTANCE: uuid4().hex,
+        names.INSTANCE: str(uuid4()),
         "host.name": platform.node(),
         "process.pid": str(os.getpid()),
         "telemetry.sdk.name": "opentelemetry",
