@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pilothouse import traces
+from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore, user_sql
 from pilothouse.store.views import VIEWS
 from pilothouse.traces.model import (
