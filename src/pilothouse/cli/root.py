@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("server:up", "Start the server."),
     "down": ("server:down", "Stop the server of this machine."),
     "status": ("server:status", "Whether a server runs here, and where."),
+    "run": ("run:run", "Run an agent as it is, recorded."),
     "demo": ("server:demo", "Record a small fleet of demo agents."),
     "schema": ("schema:schema", "JSON Schema of a command's answer."),
 }

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("pilothouse")
 
-_GROUP: Final = "opentelemetry_instrumentor"
+GROUP: Final = "opentelemetry_instrumentor"
+"""Where instrumentors are announced among the entry points."""
 _FAMILIES: Final = ("openinference", "otel-genai", "openllmetry")
 """In the order of choice where several know one library: the first record most without being asked to."""
 _GENAI: Final = frozenset({"openai_v2", "google_genai", "vertexai", "openai_agents", "claude_agent_sdk"})
@@ -58,7 +59,7 @@ def switch_on(recorder: Recorder, chosen: str | bool | Iterable[str]) -> None:
     Raises:
         BadRequest: a library is named that no installed instrumentor knows. A broken instrumentor is named in the log.
     """
-    found = choose(entry_points(group=_GROUP))
+    found = choose(entry_points(group=GROUP))
     if isinstance(chosen, str | bool):
         if chosen not in ("auto", True):
             raise BadRequest("instrument takes auto, False or a list of libraries", got=chosen, fix=f'["{chosen}"]')
@@ -76,7 +77,7 @@ def switch_on(recorder: Recorder, chosen: str | bool | Iterable[str]) -> None:
         _ask_for_content(recorder.settings.capture_content)
     for library in wanted:
         entry = found[library]
-        when_imported(_MODULES.get(library, library), _Switch(recorder, entry).now)
+        when_imported(module_of(library), _Switch(recorder, entry).now)
 
 
 def switch_off() -> None:
@@ -99,6 +100,11 @@ def choose(entries: Iterable[EntryPoint]) -> dict[str, EntryPoint]:
         if library not in best or rank < best[library][0]:
             best[library] = (rank, entry)
     return {library: entry for library, (_, entry) in sorted(best.items())}
+
+
+def module_of(library: str) -> str:
+    """The module that a program imports to use a library."""
+    return _MODULES.get(library, library)
 
 
 def family_of(entry: EntryPoint) -> tuple[str, str] | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -23,6 +23,9 @@ Instrument = Literal["auto"] | Iterable[str] | bool
 
 _lock = threading.Lock()
 _current: Recorder | None = None
+_provisional = False
+"""True while the recorder was started by ``pilothouse run``, not by the program."""
+_watchers: list[Callable[[Recorder], None]] = []
 
 
 def init(
@@ -70,7 +73,9 @@ def init(
         BadRequest: an argument is out of its range. Trouble with the server or the disk never raises.
     """
     if _current is not None:
-        return _current
+        if not _provisional:
+            return _current
+        shutdown()
     from .settings import read_settings
 
     settings = read_settings(
@@ -96,6 +101,17 @@ def init(
     return start(settings, Options(instrument=chosen, threads=threads, resource=dict(resource or {})))
 
 
+def init_provisionally(*, service: str, watcher: Callable[[Recorder], None]) -> None:
+    """Start with what the environment says. A program that calls :func:`init` itself replaces it, with its own masks.
+
+    The watcher is given every recorder that starts in this process.
+    """
+    global _provisional
+    _watchers.append(watcher)
+    init(service=service)
+    _provisional = True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What :func:`init` does beside making the recorder; another process of a pool does the same."""
@@ -114,6 +130,8 @@ def start(settings: Settings, options: Options) -> Recorder:
         from .recording import Recorder
 
         recorder = _current = Recorder(settings, options)
+    for watcher in _watchers:
+        watcher(recorder)
     if options.threads:
         from .threads import carry_into_threads
 
@@ -145,9 +163,10 @@ def flush(timeout_s: float = 10.0) -> bool:
 
 def shutdown(timeout_s: float | None = None) -> None:
     """Stop recording: what is queued is delivered or put on disk. A later :func:`init` starts anew."""
-    global _current
+    global _current, _provisional
     with _lock:
         recorder, _current = _current, None
+        _provisional = False
     if recorder is None:
         return
     from .instrumentors import switch_off
