@@ -195,9 +195,10 @@ async def _serve(options: UpOptions, state: ServerState, listening: socket.socke
         grpc = GrpcServer(intake, host=options.host, port=options.grpc_port)
         await grpc.start()
         grpc_address = f"http://{_shown(options.host)}:{grpc.port}"
+    application = build(state, intake, url=url, grpc=grpc_address)
     server = _HttpServer(
         uvicorn.Config(
-            build(state, intake, url=url, grpc=grpc_address),
+            application,
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -206,8 +207,14 @@ async def _serve(options: UpOptions, state: ServerState, listening: socket.socke
             h11_max_incomplete_event_size=64 * 1024,
         )
     )
+
+    def stop() -> None:
+        # Streams end when they are told to, not by themselves: the server waits for them otherwise.
+        application.state.feeds.close()
+        server.end()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, server.end)
+        asyncio.get_running_loop().add_signal_handler(number, stop)
     housekeeping = Housekeeping(state, intake)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     while not server.started and not serving.done():

@@ -31,6 +31,8 @@ SURFACES: dict[str, tuple[str, str, str]] = {
     "lost_errors": ("/logs/lost", "logs", "/logs"),
     "sessions": ("/sessions", "sessions", "/sessions"),
     "session": ("/sessions/{id}", "sessions", "/sessions/{id}"),
+    "live": ("/live", "live", "/live"),
+    "changes": ("/live/changes", "tail", "/live"),
     "fleet": ("/fleet", "fleet", "/fleet"),
     "overview": ("/overview", "overview", "/"),
     "costs": ("/cost", "cost", "/"),

@@ -7,9 +7,10 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from . import charts, cost, errors, health, keys, logs, retention, search, sessions, sign_in, sql, stores, traces
+from . import charts, cost, errors, health, keys, live, logs, retention, search, sessions, sign_in, sql, stores, traces
 from .context import Provider
 from .errors import RESPONSES
+from .live_feed import Feeds
 
 PREFIX = "/api/v1"
 
@@ -25,8 +26,9 @@ def build(provider: Provider, *, version: str = "") -> FastAPI:
         redoc_url=None,
     )
     app.state.provider = provider
+    app.state.feeds = Feeds(lambda: app.state.provider.store)
     errors.install(app)
-    for noun in (traces, sessions, search, logs, charts, cost, sql, stores, retention, keys, sign_in):
+    for noun in (traces, sessions, search, live, logs, charts, cost, sql, stores, retention, keys, sign_in):
         app.include_router(noun.router, prefix=PREFIX, responses=RESPONSES)
     app.include_router(health.router)
     app.openapi = lambda: _openapi(app)

@@ -142,7 +142,7 @@ class Client:
         finally:
             connection.close()
         if response.status >= 400:
-            raise _error(response.status, answer, response.getheader("Retry-After"))
+            raise answered_error(response.status, answer, response.getheader("Retry-After"))
         return response.status, answer
 
     def _json(self, status: int, answer: bytes) -> dict[str, Any]:
@@ -178,7 +178,8 @@ def _query(params: Params | None) -> str:
     return urlencode(pairs, errors="replace")
 
 
-def _error(status: int, answer: bytes, retry_after: str | None) -> PilothouseError:
+def answered_error(status: int, answer: bytes, retry_after: str | None) -> PilothouseError:
+    """The error that an answer of the server stands for."""
     try:
         body: object = json.loads(answer)
     except ValueError:

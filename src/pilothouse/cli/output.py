@@ -7,9 +7,9 @@ import difflib
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 from pilothouse.records import BadRequest, PilothouseError
 
@@ -80,6 +80,20 @@ class Output:
             text += "\n" + hint
         _write(text + "\n")
 
+    @contextlib.contextmanager
+    def lines(self) -> Generator[TextIO]:
+        """Where a command writes that goes on for long: the file of ``--out``, else stdout. It keeps the budget itself."""
+        path = self.settings.out
+        if path is None:
+            yield sys.stdout
+            return
+        try:
+            written = path.open("w", encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        with written:
+            yield written
+
     def _chosen(self, data: Any, otherwise: Sequence[str]) -> Any:
         fields = self.settings.fields or otherwise
         try:
@@ -130,9 +144,7 @@ class Output:
         try:
             path.write_text(text, encoding="utf-8", errors="replace")
         except OSError as error:
-            raise BadRequest(
-                f"the file cannot be written: {error.strerror}", got=str(path), fix="--out FILE"
-            ) from error
+            raise _unwritable(path, error) from error
         lines = text.splitlines()
         head = clean(lines[0])[:200] if lines else ""
         facts = {"path": str(path), "bytes": len(text.encode("utf-8", "replace")), "lines": len(lines), "head": head}
@@ -140,6 +152,10 @@ class Output:
             _write(visible(dumps({"ok": True, "data": facts})) + "\n")
         else:
             _write(f"{facts['path']}: {facts['bytes']:,} bytes, {facts['lines']:,} lines\n")
+
+
+def _unwritable(path: Path, error: OSError) -> BadRequest:
+    return BadRequest(f"the file cannot be written: {error.strerror}", got=str(path), fix="--out FILE")
 
 
 def pick(data: Any, fields: Sequence[str]) -> Any:

@@ -29,6 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sql": ("sql:sql", "Ask in SQL over documented views."),
     "cost": ("cost:cost", "What was spent, by what, and why."),
     "sessions": ("sessions:sessions", "List conversations, or show one."),
+    "live": ("live:live", "What runs now: who runs, waits, is stuck, has died."),
+    "tail": ("live:tail", "Spans, traces and signals as they arrive."),
     "fleet": ("overview:fleet", "Every agent: now, and how it has done."),
     "overview": ("overview:overview", "Latency, cost and errors of a window."),
     "stats": ("overview:stats", "What is recorded, in numbers."),

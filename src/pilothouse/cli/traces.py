@@ -31,7 +31,7 @@ _PARTS = {
 _WHOLE = 20_000_000
 
 
-class _FilterCommand(PlainCommand):
+class FilterCommand(PlainCommand):
     """A command whose words may begin with ``-``: ``-tag:test`` is a term of the filter, not a flag."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -41,7 +41,7 @@ class _FilterCommand(PlainCommand):
 
 @click.command(
     "ls",
-    cls=_FilterCommand,
+    cls=FilterCommand,
     examples=(
         "pilothouse ls status:error agent:refunds --since 24h",
         "pilothouse ls 'cost>0.1' -tag:test --sort dearest --fields trace_id,cost_usd",

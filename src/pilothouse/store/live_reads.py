@@ -193,21 +193,30 @@ def horizon(store: TraceStore, project: str, since_ns: int) -> int:
     return max(int(table.rows[0][0]), since_ns) // 1_000_000
 
 
-def touched(
-    store: TraceStore, project: str, since_ms: int, *, trace_id: str = "", limit: int
-) -> list[tuple[str, int, int]]:
-    """Traces written after a moment: id, when, and start in nanoseconds; at most ``limit``, the latest first."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Touched:
+    """A trace that was written after some moment."""
+
+    trace_id: str
+    received_ms: int
+    start_ns: int
+    agent: str
+
+
+def touched(store: TraceStore, project: str, since_ms: int, *, trace_id: str = "", limit: int) -> list[Touched]:
+    """Traces written after a moment; at most ``limit``, the latest first."""
     chosen = "AND trace_id = {trace:String} " if trace_id else ""
     table = store.query(
         "SELECT trace_id, max(toUnixTimestamp64Milli(received_at)) AS received_ms, "
-        "min(toUnixTimestamp64Nano(start_time)) FROM {db}.trace WHERE project_id = {project:String} "
+        "min(toUnixTimestamp64Nano(start_time)), argMax(agent, version) "
+        "FROM {db}.trace WHERE project_id = {project:String} "
         "AND received_day >= toDate(fromUnixTimestamp64Milli({since:Int64}, 'UTC')) - {days:UInt32} "
         # The version is the moment of writing in nanoseconds: one column of numbers is all that is read.
         f"AND version >= toUInt64({{since:Int64}} + 1) * 1000000 {chosen}"
         "GROUP BY trace_id ORDER BY received_ms DESC, trace_id LIMIT {limit:UInt32}",
         {"project": project, "since": since_ms, "days": OPEN_DAYS, "limit": limit, "trace": trace_id},
     )
-    return [(row[0], row[1], row[2]) for row in table.rows]
+    return [Touched(trace_id=row[0], received_ms=row[1], start_ns=row[2], agent=row[3]) for row in table.rows]
 
 
 def arrived_spans(

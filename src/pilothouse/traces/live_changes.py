@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pilothouse.records import BadRequest, iso
@@ -49,36 +50,70 @@ def changes(
     conditions = parse_filter(text)
     if not cursor:
         return _latest(store, project, conditions, trace_id, limit, rules)
+    found = arrivals(store, project, cursor, conditions=conditions, trace_id=trace_id, limit=limit)
+    if not found.trace_ids and not found.spans:
+        return Changes(spans=(), traces=(), cursor=found.cursor, skipped=found.skipped)
+    busy = {change.trace_id for change in found.spans}
+    rows = live_rows(store, project, [*busy, *(trace for trace in found.trace_ids if trace not in busy)], rules=rules)
+    return Changes(
+        spans=found.spans,
+        # A trace that ended long ago and brought no span was only written again, as when history is reprocessed.
+        traces=tuple(row for row in rows if row.trace_id in busy or row.state != "ended"),
+        cursor=found.cursor,
+        more=found.more,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrivals:
+    """Spans that arrived after a cursor, and which traces were written."""
+
+    spans: tuple[SpanChange, ...] = ()
+    trace_ids: tuple[str, ...] = ()
+    cursor: str
+    more: bool = False
+    skipped: int = 0
+
+
+def arrivals(
+    store: TraceStore,
+    project: str,
+    cursor: str,
+    *,
+    conditions: Sequence[Condition] = (),
+    trace_id: str = "",
+    limit: int = SPANS_MAX,
+) -> Arrivals:
+    """What :func:`changes` tells, without a look at the traces."""
     after = read_place(cursor)
     # In the middle of a batch its traces are still to be told.
     since_ms = after.received_ms if after.whole else after.received_ms - 1
     traces = reads.touched(store, project, since_ms, trace_id=trace_id, limit=TRACES_MAX + 1)
-    if len(traces) > TRACES_MAX:
-        now_ms = traces[0][1]
-        return Changes(spans=(), traces=(), cursor=write_place(Place(received_ms=now_ms)), skipped=len(traces) - 1)
     if not traces:
-        return Changes(spans=(), traces=(), cursor=cursor)
-    until_ms = traces[0][1]
-    wanted = _fitting(store, project, [row[0] for row in traces], conditions)
+        return Arrivals(cursor=cursor)
+    until_ms = traces[0].received_ms
+    if len(traces) > TRACES_MAX:
+        return Arrivals(cursor=write_place(Place(received_ms=until_ms)), skipped=len(traces) - 1)
+    wanted = _fitting(store, project, [row.trace_id for row in traces], conditions)
     spans = reads.arrived_spans(
         store,
         project,
-        [row[0] for row in traces if row[0] in wanted],
+        sorted(wanted),
         after=(after.received_ms, after.start_ns, after.span_id),
         until_ms=until_ms,
-        since_ns=min(row[2] for row in traces),
+        since_ns=min(row.start_ns for row in traces),
         limit=limit + 1,
     )
     more = len(spans) > limit
     spans = spans[:limit]
     end = _place(spans[-1]) if more else Place(received_ms=until_ms)
-    told = [row[0] for row in traces if row[0] in wanted and (not more or row[1] <= end.received_ms)]
-    busy = {span["trace_id"] for span in spans}
-    rows = live_rows(store, project, [*busy, *(trace for trace in told if trace not in busy)], rules=rules)
-    return Changes(
-        spans=tuple(map(_change, spans)),
-        # A trace that ended long ago and brought no span was only written again, as when history is reprocessed.
-        traces=tuple(row for row in rows if row.trace_id in busy or row.state != "ended"),
+    return Arrivals(
+        spans=_changes(spans, traces),
+        trace_ids=tuple(
+            row.trace_id
+            for row in traces
+            if row.trace_id in wanted and (not more or row.received_ms <= end.received_ms)
+        ),
         cursor=write_place(end),
         more=more,
     )
@@ -87,6 +122,11 @@ def changes(
 def present(store: TraceStore, project: str) -> str:
     """The cursor behind everything that has arrived."""
     return write_place(Place(received_ms=reads.horizon(store, project, time.time_ns() - _RECENT_NS)))
+
+
+def matching(store: TraceStore, project: str, trace_ids: Sequence[str], text: str) -> set[str]:
+    """Which of these traces fit a filter as they are now."""
+    return _fitting(store, project, trace_ids, parse_filter(text))
 
 
 def _latest(
@@ -103,20 +143,22 @@ def _latest(
     traces = reads.touched(store, project, since_ms, trace_id=trace_id, limit=_LAST_TRACES)
     if not traces:
         return Changes(spans=(), traces=(), cursor=present(store, project))
-    wanted = _fitting(store, project, [row[0] for row in traces], conditions)
-    chosen = [row for row in traces if row[0] in wanted]
+    wanted = _fitting(store, project, [row.trace_id for row in traces], conditions)
+    chosen = [row for row in traces if row.trace_id in wanted]
     spans = reads.arrived_spans(
         store,
         project,
-        [row[0] for row in chosen],
+        [row.trace_id for row in chosen],
         after=(0, 0, ""),
-        until_ms=traces[0][1],
-        since_ns=min((row[2] for row in chosen), default=0),
+        until_ms=traces[0].received_ms,
+        since_ns=min((row.start_ns for row in chosen), default=0),
         limit=limit,
         newest=True,
     )
     rows: tuple[LiveRow, ...] = live_rows(store, project, sorted({span["trace_id"] for span in spans}), rules=rules)
-    return Changes(spans=tuple(map(_change, spans)), traces=rows, cursor=write_place(Place(received_ms=traces[0][1])))
+    return Changes(
+        spans=_changes(spans, traces), traces=rows, cursor=write_place(Place(received_ms=traces[0].received_ms))
+    )
 
 
 def _fitting(store: TraceStore, project: str, trace_ids: Sequence[str], conditions: Sequence[Condition]) -> set[str]:
@@ -127,7 +169,12 @@ def _place(span: Mapping[str, Any]) -> Place:
     return Place(received_ms=span["received_ms"], start_ns=max(span["start_ns"], 0), span_id=span["span_id"])
 
 
-def _change(span: Mapping[str, Any]) -> SpanChange:
+def _changes(spans: Sequence[Mapping[str, Any]], traces: Sequence[reads.Touched]) -> tuple[SpanChange, ...]:
+    agents = {row.trace_id: row.agent for row in traces}
+    return tuple(_change(span, agents.get(span["trace_id"], "")) for span in spans)
+
+
+def _change(span: Mapping[str, Any], agent: str) -> SpanChange:
     status = span["status"]
     return SpanChange(
         cursor=write_place(_place(span)),
@@ -137,7 +184,7 @@ def _change(span: Mapping[str, Any]) -> SpanChange:
         step=span["step"],
         kind=span["kind"],
         name=span["label"],
-        agent=span["agent"],
+        agent=span["agent"] or agent,
         environment=span["environment"],
         status="soft_error" if status == "ok" and span["tool_error"] else status,
         duration_ms=milliseconds(span["duration_ns"]),

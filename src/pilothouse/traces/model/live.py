@@ -119,6 +119,7 @@ class SpanChange:
     kind: str
     name: str
     agent: str
+    """Its own, else that of its trace."""
     environment: str
     status: str
     """running, ok or error; soft_error for a tool that returned a failure."""
