@@ -197,6 +197,7 @@ class TraceBuilder:
             "output_text": root["output_text"],
             "first_error": (failed[0]["error_message"] or failed[0]["tool_error"]) if failed else "",
             "signals": ["error"] if failed else [],
+            "signal_details": "",
         }
 
 

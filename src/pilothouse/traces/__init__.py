@@ -4,6 +4,7 @@ from .charts import FACET_FIELDS, facets, heatmap, overview
 from .context import context
 from .cost_why import cost_why
 from .detail import span
+from .diff import diff
 from .doctor import doctor
 from .filters import FIELDS, parse_filter
 from .fleet import fleet
@@ -44,6 +45,7 @@ __all__ = [
     "cost_why",
     "costs",
     "critical_path",
+    "diff",
     "doctor",
     "dumps",
     "facets",
