@@ -15,6 +15,10 @@ from pilothouse.traces.model import (
     Facet,
     Fleet,
     Heatmap,
+    LogFacet,
+    LogQuery,
+    LogRow,
+    LostError,
     Overview,
     Page,
     Resolved,
@@ -24,6 +28,7 @@ from pilothouse.traces.model import (
     SpanDetail,
     SystemMap,
     TraceBreakdown,
+    TraceLogs,
     TraceQuery,
     TraceRow,
     Transcript,
@@ -97,6 +102,33 @@ class PageReader:
     def why(self, trace_id: str) -> Why:
         """What is wrong with a trace."""
         return traces.why(self._store, self._project, trace_id, rules=self._rules)
+
+    def logs(self, trace_id: str, *, infra: bool, level: str) -> TraceLogs:
+        """The log lines of a trace."""
+        return traces.logs(self._store, self._project, trace_id, infra=infra, level=level)
+
+    def search_logs(self, query: LogQuery) -> Page[LogRow]:
+        """Log records of a query."""
+        return traces.search_logs(self._store, self._project, query)
+
+    def log_facets(self, query: LogQuery) -> tuple[LogFacet, ...]:
+        """How many fit, by level, service and host."""
+        return traces.log_facets(self._store, self._project, query)
+
+    def lost_errors(self, query: LogQuery) -> Page[LostError]:
+        """Errors in logs that no span tells of."""
+        return traces.lost_errors(
+            self._store,
+            self._project,
+            since_ns=query.since_ns,
+            until_ns=query.until_ns,
+            limit=query.limit,
+            cursor=query.cursor,
+        )
+
+    def logs_exist(self) -> bool:
+        """Whether any was ever stored."""
+        return traces.logs_exist(self._store, self._project)
 
     def sessions(self, query: TraceQuery) -> Page[SessionRow]:
         """Conversations of a query."""

@@ -18,6 +18,10 @@ from pilothouse.traces.model import (
     Facet,
     Fleet,
     Heatmap,
+    LogFacet,
+    LogQuery,
+    LogRow,
+    LostError,
     Overview,
     Page,
     Resolved,
@@ -25,6 +29,7 @@ from pilothouse.traces.model import (
     SessionRow,
     SpanDetail,
     TraceBreakdown,
+    TraceLogs,
     TraceQuery,
     TraceRow,
     Transcript,
@@ -79,6 +84,26 @@ class Reader(Protocol):
 
     def cost_why(self, trace_id: str, step: int) -> CostWhy:
         """Why one step costs what it costs."""
+        ...
+
+    def logs(self, trace_id: str, *, infra: bool, level: str) -> TraceLogs:
+        """The log lines that belong to a trace, each with its reason."""
+        ...
+
+    def search_logs(self, query: LogQuery) -> Page[LogRow]:
+        """Log records of a query, one page."""
+        ...
+
+    def log_facets(self, query: LogQuery) -> tuple[LogFacet, ...]:
+        """How many log records fit a query, by level, service and host."""
+        ...
+
+    def lost_errors(self, query: LogQuery) -> Page[LostError]:
+        """Errors in logs that no span tells of, one page; only the window of the query counts."""
+        ...
+
+    def logs_exist(self) -> bool:
+        """Whether any log record was ever stored."""
         ...
 
     def sessions(self, query: TraceQuery) -> Page[SessionRow]:

@@ -8,7 +8,7 @@ from .reader import Refusals, Visitor
 
 NAV = (
     ("", (("overview", "/", "Overview"), ("traces", "/traces", "Traces"), ("sessions", "/sessions", "Sessions"))),
-    ("", (("fleet", "/fleet", "Fleet"), ("sql", "/sql", "SQL"), ("doctor", "/doctor", "Doctor"))),
+    ("", (("logs", "/logs", "Logs"), ("fleet", "/fleet", "Fleet"), ("sql", "/sql", "SQL"), ("doctor", "/doctor", "Doctor"))),
     ("", (("keys", "/keys", "Keys"),)),
 )
 THEMES = ("light", "dark")

@@ -5,6 +5,7 @@ from pilothouse.web.visit import PageSpec
 from .doctor import DOCTOR
 from .fleet import FLEET
 from .keys import KEYS
+from .logs import LOGS
 from .overview import OVERVIEW
 from .session import SESSION
 from .sessions import SESSIONS
@@ -14,7 +15,7 @@ from .sql import SQL
 from .trace import TRACE
 from .traces import TRACES
 
-PAGES: tuple[PageSpec, ...] = (OVERVIEW, TRACES, TRACE, SPANS, SPAN, SESSIONS, SESSION, FLEET, SQL, DOCTOR, KEYS)
+PAGES: tuple[PageSpec, ...] = (OVERVIEW, TRACES, TRACE, SPANS, SPAN, SESSIONS, SESSION, LOGS, FLEET, SQL, DOCTOR, KEYS)
 """Every page that shows what was recorded."""
 
 __all__ = ["PAGES"]

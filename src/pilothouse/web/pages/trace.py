@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pilothouse.records import NotFound
-from pilothouse.traces.model import AgentGraph, TraceBreakdown, TraceRow, Transcript, TranscriptStep
+from pilothouse.traces.model import AgentGraph, TraceBreakdown, TraceLogs, TraceRow, Transcript, TranscriptStep
 from pilothouse.web.charts import Segment, money_bar, stacked, time_bar
 from pilothouse.web.context import as_plain, told
 from pilothouse.web.format import count, tokens
@@ -17,10 +17,12 @@ from pilothouse.web.repeats import Stretch, folded
 from pilothouse.web.spans_table import SpanLine, TraceColumns, columns_of, lines
 from pilothouse.web.visit import PageContext, PageSpec, Visit, link, trace_url
 
-View = Literal["transcript", "waterfall", "graph", "raw"]
-VIEWS: tuple[View, ...] = ("transcript", "waterfall", "graph", "raw")
-FORMS: dict[View, str] = {"transcript": "transcript", "waterfall": "tree", "graph": "card", "raw": "json"}
+View = Literal["transcript", "waterfall", "graph", "logs", "raw"]
+VIEWS: tuple[View, ...] = ("transcript", "waterfall", "graph", "logs", "raw")
+FORMS: dict[View, str] = {"transcript": "transcript", "waterfall": "tree", "graph": "card", "logs": "", "raw": "json"}
 """The form of the command line that comes nearest to each view."""
+LEVELS = ("", "info", "warn", "error")
+"""The least level of log lines that can be asked for."""
 TRANSCRIPT_STEPS = 40
 SAID_MAX, SAID_FEW, SAID_PAGE = 6, 2, 100
 """Messages of one step that a transcript shows; few, where the page would show more than a hundred in all."""
@@ -50,6 +52,9 @@ class TracePage(PageContext):
     )
     rows: tuple[SpanLine, ...] = field(metadata=told("in views waterfall and raw: one page of steps in tree order"))
     graph: AgentGraph | None = field(metadata=told("in view graph: who worked with whom"))
+    logs: TraceLogs | None = field(metadata=told("in view logs: the log lines that belong to it, each with its reason"))
+    infra: bool = field(metadata=told("in view logs: true where lines joined by place and time alone are shown"))
+    level: str = field(metadata=told("in view logs: the least level shown; empty: all"))
 
     @property
     def url(self) -> str:
@@ -142,7 +147,7 @@ def gather(visit: Visit) -> TracePage:
     trace_id = find_trace(visit, visit.parts["id"])
     row = reader.row(trace_id)
     # A dialogue is what people want to read of an agent; a trace without model calls has none.
-    views: tuple[View, ...] = VIEWS if row.model_calls else ("waterfall", "transcript", "graph", "raw")
+    views: tuple[View, ...] = VIEWS if row.model_calls else ("waterfall", "transcript", "graph", "logs", "raw")
     view: View = visit.word("view", views)  # pyright: ignore[reportAssignmentType]
     part = visit.text("part")
     step = visit.number("step", 0, at_most=10_000_000)
@@ -150,7 +155,8 @@ def gather(visit: Visit) -> TracePage:
     if not after and step:
         size = TRANSCRIPT_STEPS if view == "transcript" else ROWS
         after = (step - 1) // size * size if view == "transcript" else 0
-    transcript = graph = None
+    transcript = graph = logs = None
+    infra, level = visit.number("infra", 0, at_most=1) == 1, visit.word("level", LEVELS)
     rows: tuple[SpanLine, ...] = ()
     next_after: int | None = None
     if part in ("breakdown", "facts"):
@@ -158,6 +164,8 @@ def gather(visit: Visit) -> TracePage:
     elif view == "transcript":
         transcript = reader.transcript(trace_id, after_step=after, limit=TRANSCRIPT_STEPS)
         next_after = transcript.next_step
+    elif view == "logs":
+        logs = reader.logs(trace_id, infra=infra, level=level)
     elif view == "graph":
         graph = reader.graph(trace_id)
     else:
@@ -166,7 +174,7 @@ def gather(visit: Visit) -> TracePage:
         next_after = after + ROWS if after + ROWS < columns.total else None
     return TracePage(
         title=row.root_name or row.trace_id,
-        command=f"pilothouse show {row.trace_id[:12]}" + (f" --step {step}" if step else f" --as {FORMS[view]}"),
+        command=_command(row.trace_id[:12], view, step, infra=infra, level=level),
         trace=row,
         view=view,
         step=step,
@@ -176,7 +184,17 @@ def gather(visit: Visit) -> TracePage:
         transcript=transcript,
         rows=rows,
         graph=graph,
+        logs=logs,
+        infra=infra,
+        level=level,
     )
+
+
+def _command(short: str, view: View, step: int, *, infra: bool, level: str) -> str:
+    """The command line that shows the same."""
+    if view == "logs":
+        return f"pilothouse logs {short}" + (" --infra" if infra else "") + (f" --level {level}" if level else "")
+    return f"pilothouse show {short} --step {step}" if step else f"pilothouse show {short} --as {FORMS[view]}"
 
 
 def _texts(steps: Sequence[TranscriptStep]) -> Iterator[str]:
