@@ -26,6 +26,10 @@ from pilothouse.traces.model import (
     GraphEdge,
     GraphNode,
     Heatmap,
+    LogFacet,
+    LogQuery,
+    LogRow,
+    LostError,
     Overview,
     Page,
     Resolved,
@@ -39,6 +43,7 @@ from pilothouse.traces.model import (
     Tokens,
     Trace,
     TraceBreakdown,
+    TraceLogs,
     TraceQuery,
     TraceRow,
     Transcript,
@@ -50,6 +55,7 @@ from pilothouse.web.format import moment_ns
 from pilothouse.web.model import SqlColumn, SqlResult, SqlTable
 
 from .sample import NOW_NS, SECOND, Content, Scene, scenes
+from .sample_logs import sample_facets, sample_lost, sample_search, sample_trace_logs
 
 FIELDS: dict[str, Callable[[TraceRow], Sequence[str]]] = {
     "status": lambda r: (r.status,),
@@ -500,6 +506,23 @@ class SampleReader:
             first_input=rows[0].input_text,
             last_output=rows[-1].output_text,
         )
+
+    def logs(self, trace_id: str, *, infra: bool, level: str) -> TraceLogs:
+        return sample_trace_logs(self.load(trace_id), infra=infra)
+
+    def search_logs(self, query: LogQuery) -> Page[LogRow]:
+        if not self.by_id:
+            return Page(items=(), window=self.window(query.since_ns, query.until_ns))
+        return sample_search(query, next(iter(self.by_id)))
+
+    def log_facets(self, query: LogQuery) -> tuple[LogFacet, ...]:
+        return sample_facets()
+
+    def lost_errors(self, query: LogQuery) -> Page[LostError]:
+        return sample_lost(query, next(iter(self.by_id), ""))
+
+    def logs_exist(self) -> bool:
+        return bool(self.by_id)
 
     def sessions(self, query: TraceQuery) -> Page[SessionRow]:
         rows = sorted(self.session_rows(query), key=lambda r: r.end_time, reverse=True)

@@ -14,7 +14,7 @@ from .markup import Markup
 from .sample import QUESTIONS
 from .sample_reader import SampleReader
 
-EMPTY = ("/", "/traces", "/sessions", "/fleet", "/sql", "/doctor")
+EMPTY = ("/", "/traces", "/sessions", "/fleet", "/logs", "/sql", "/doctor")
 
 
 @pytest.mark.parametrize("address", ADDRESSES)

@@ -20,7 +20,7 @@ HOSTILE_ADDRESSES = (
     "/sessions",
     "/fleet",
     "/sql?query=SELECT+1",
-    *(f"/traces/{HOSTILE_TRACE}?view={view}" for view in ("transcript", "waterfall", "graph", "raw")),
+    *(f"/traces/{HOSTILE_TRACE}?view={view}" for view in ("transcript", "waterfall", "graph", "logs", "raw")),
     *(f"/traces/{HOSTILE_TRACE}/spans/{step}" for step in (1, 2, 3)),
     *(f"/traces/{HOSTILE_TRACE}/spans/{step}?part=pane" for step in (1, 2, 3)),
     f"/traces/{HOSTILE_TRACE}/spans/3?part=raw",
