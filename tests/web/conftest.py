@@ -132,6 +132,8 @@ ADDRESSES = (
     "/logs?service=shop&level=warn&window=7d",
     "/logs?q=nothing+such",
     "/logs?show=lost",
+    "/live",
+    "/live?q=agent:support&state=died,running",
     "/sql",
     "/sql?query=SELECT+1",
     "/doctor",

@@ -11,6 +11,8 @@ from typing import Any
 
 from pilothouse.records import BadRequest, NotFound, iso
 from pilothouse.traces.model import (
+    ATTENTION,
+    LIVE_STATES,
     AgentGraph,
     Breakdown,
     BreakdownRow,
@@ -26,6 +28,10 @@ from pilothouse.traces.model import (
     GraphEdge,
     GraphNode,
     Heatmap,
+    Live,
+    LiveRow,
+    LiveState,
+    LiveStep,
     LogFacet,
     LogQuery,
     LogRow,
@@ -549,6 +555,26 @@ class SampleReader:
             next=str(end) if end < len(rows) else "",
         )
 
+    def live(self, text: str, states: tuple[str, ...], *, limit: int) -> Live:
+        if unknown := [state for state in states if state not in LIVE_STATES]:
+            raise BadRequest("no such state", got=unknown[0], allowed=list(LIVE_STATES))
+        rows = [
+            live_row(row, LIVE_STATES[place % 8])
+            for place, row in enumerate(self.found(TraceQuery(text=text)))
+            if row.status == "running" or "<" in row.root_name
+        ]
+        counts = Counter(row.state for row in rows)
+        fitting = [row for row in rows if not states or row.state in states]
+        fitting.sort(key=lambda row: (LIVE_STATES.index(row.state), not row.attention, row.since))
+        return Live(
+            now=iso(NOW_NS),
+            rows=tuple(fitting[:limit]),
+            total=len(fitting),
+            counts=counts,
+            attention=sum(row.attention for row in rows),
+            cursor=str(NOW_NS // 1_000_000),
+        )
+
     def fleet(self, since_ns: int, until_ns: int) -> Fleet:
         groups: dict[str, list[TraceRow]] = defaultdict(list)
         for row in self.found(TraceQuery(since_ns=since_ns, until_ns=until_ns)):
@@ -732,3 +758,41 @@ class SampleReader:
             SqlTable(name=v.name, help=v.help, columns=tuple(SqlColumn(name=c.name, help=c.help) for c in v.columns))
             for v in VIEWS
         )
+
+
+def live_row(row: TraceRow, state: LiveState) -> LiveRow:
+    """A trace as it might run."""
+    step = LiveStep(
+        span_id="ab" * 8, step=2, kind="tool", name=row.root_name, status="running", since=iso(NOW_NS - 9 * SECOND)
+    )
+    return LiveRow(
+        trace_id=row.trace_id,
+        root_name=row.root_name,
+        agent=row.agent,
+        agent_version=row.agent_version,
+        environment=row.environment,
+        service=row.service,
+        session_id=row.session_id,
+        state=state,
+        reason=f"{row.root_name} is {state}",
+        since=iso(NOW_NS - 7 * SECOND),
+        attention=state in ATTENTION,
+        status="running",
+        doing=step if state != "quiet" else None,
+        last=step,
+        heartbeat="alive" if state in ("running", "stalled") else "none",
+        sign_of_life=iso(NOW_NS - 3 * SECOND),
+        start_time=row.start_time,
+        elapsed_ms=row.duration_ms,
+        usual_p50_ms=4_000.0 if state != "queued" else None,
+        usual_p95_ms=9_000.0 if state != "queued" else None,
+        spans=row.spans,
+        model_calls=row.model_calls,
+        tool_calls=row.tool_calls,
+        errors=row.errors,
+        total_tokens=row.tokens.total,
+        cost_usd=row.cost_usd,
+        usual_cost_usd=Decimal("0.02"),
+        last_error=row.first_error,
+        signals=row.signals,
+    )

@@ -15,6 +15,7 @@ from pilothouse.traces.model import (
     Facet,
     Fleet,
     Heatmap,
+    Live,
     LogFacet,
     LogQuery,
     LogRow,
@@ -145,6 +146,10 @@ class PageReader:
     def system_map(self, since_ns: int, until_ns: int, filters: str) -> SystemMap:
         """The components of a window and who calls whom."""
         return traces.system_map(self._store, self._project, since_ns=since_ns, until_ns=until_ns, filters=filters)
+
+    def live(self, text: str, states: tuple[str, ...], *, limit: int) -> Live:
+        """What runs now."""
+        return traces.live(self._store, self._project, text=text, states=states, limit=limit)
 
     def overview(self, since_ns: int, until_ns: int, text: str) -> Overview:
         """Charts, totals and tables of a window."""

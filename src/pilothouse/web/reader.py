@@ -18,6 +18,7 @@ from pilothouse.traces.model import (
     Facet,
     Fleet,
     Heatmap,
+    Live,
     LogFacet,
     LogQuery,
     LogRow,
@@ -116,6 +117,10 @@ class Reader(Protocol):
 
     def fleet(self, since_ns: int, until_ns: int) -> Fleet:
         """Every agent seen in a window."""
+        ...
+
+    def live(self, text: str, states: tuple[str, ...], *, limit: int) -> Live:
+        """What runs now, those that need somebody first."""
         ...
 
     def overview(self, since_ns: int, until_ns: int, text: str) -> Overview:

@@ -26,6 +26,30 @@ class Setup:
     snippets: tuple[Snippet, ...] = field(metadata=told("ways to send traces, ready to paste"))
 
 
+def live_setup(visitor: Visitor) -> Setup:
+    """The same, with the way first that shows a trace from its first second on."""
+    made = setup(visitor)
+    recorder = "\n".join(
+        (
+            "# pip install pilothouse",
+            f'# export PILOTHOUSE_ENDPOINT="{visitor.otlp_url}" PILOTHOUSE_KEY="$PILOTHOUSE_API_KEY"',
+            "import pilothouse",
+            "",
+            "pilothouse.init()",
+            "",
+            "@pilothouse.agent",
+            "def refunds(question: str) -> str:",
+            "    ...  # runs here: on this page within a second, with a heartbeat every five",
+        )
+    )
+    first = Snippet(
+        title="Two lines of Python",
+        note="Steps appear when they begin, and a process that dies is told from one that works.",
+        code=recorder,
+    )
+    return Setup(otlp_url=made.otlp_url, grpc_url=made.grpc_url, snippets=(first, *made.snippets))
+
+
 def setup(visitor: Visitor) -> Setup:
     """The snippets for this server. The key is never in them: it was printed once, when it was made."""
     url = visitor.otlp_url

@@ -7,8 +7,24 @@ from dataclasses import dataclass
 from .reader import Refusals, Visitor
 
 NAV = (
-    ("", (("overview", "/", "Overview"), ("traces", "/traces", "Traces"), ("sessions", "/sessions", "Sessions"))),
-    ("", (("logs", "/logs", "Logs"), ("fleet", "/fleet", "Fleet"), ("sql", "/sql", "SQL"), ("doctor", "/doctor", "Doctor"))),
+    (
+        "",
+        (
+            ("overview", "/", "Overview"),
+            ("live", "/live", "Live"),
+            ("traces", "/traces", "Traces"),
+            ("sessions", "/sessions", "Sessions"),
+        ),
+    ),
+    (
+        "",
+        (
+            ("logs", "/logs", "Logs"),
+            ("fleet", "/fleet", "Fleet"),
+            ("sql", "/sql", "SQL"),
+            ("doctor", "/doctor", "Doctor"),
+        ),
+    ),
     ("", (("keys", "/keys", "Keys"),)),
 )
 THEMES = ("light", "dark")

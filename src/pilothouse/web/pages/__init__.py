@@ -5,6 +5,7 @@ from pilothouse.web.visit import PageSpec
 from .doctor import DOCTOR
 from .fleet import FLEET
 from .keys import KEYS
+from .live import LIVE
 from .logs import LOGS
 from .overview import OVERVIEW
 from .session import SESSION
@@ -15,7 +16,21 @@ from .sql import SQL
 from .trace import TRACE
 from .traces import TRACES
 
-PAGES: tuple[PageSpec, ...] = (OVERVIEW, TRACES, TRACE, SPANS, SPAN, SESSIONS, SESSION, LOGS, FLEET, SQL, DOCTOR, KEYS)
+PAGES: tuple[PageSpec, ...] = (
+    OVERVIEW,
+    LIVE,
+    TRACES,
+    TRACE,
+    SPANS,
+    SPAN,
+    SESSIONS,
+    SESSION,
+    LOGS,
+    FLEET,
+    SQL,
+    DOCTOR,
+    KEYS,
+)
 """Every page that shows what was recorded."""
 
 __all__ = ["PAGES"]

@@ -9,6 +9,7 @@ const KEYS = [
   ["[ ]", "step before, step after"],
   ["Esc", "close"],
   ["g o", "overview"],
+  ["g l", "live"],
   ["g t", "traces"],
   ["g s", "sessions"],
   ["g f", "fleet"],
@@ -16,7 +17,7 @@ const KEYS = [
   ["g d", "doctor"],
   ["?", "this table"],
 ];
-const PLACES = { o: "/", t: "/traces", s: "/sessions", f: "/fleet", q: "/sql", d: "/doctor" };
+const PLACES = { o: "/", l: "/live", t: "/traces", s: "/sessions", f: "/fleet", q: "/sql", d: "/doctor" };
 const LEAD_MS = 900;
 
 class KeyBindings extends HTMLElement {
