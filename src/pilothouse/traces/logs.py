@@ -77,6 +77,8 @@ class _Found:
     row: dict[str, Any]
     reason: Reason
     why: str
+    span_id: str = ""
+    """The span that holds what the line shares."""
 
 
 def logs(
@@ -118,7 +120,12 @@ def logs(
     whole, half = "trace id", "lower half of the trace id"
     keep(certain, "trace_id", lambda row: whole if row["trace_id"] == trace_id else half)
     shared = _shared_ids(store, project, trace_id, top.stretch, certain)
-    keep(reads.sharing(shared, start_ns, end_ns), "request_id", lambda row: _named(row, shared, steps))
+    for row in reads.sharing(shared, start_ns, end_ns):
+        if _key(row) not in found and (same := _shared_by(row, shared)) is not None:
+            step = steps.number(same.span_id)
+            where = f", also on step {step}" if step else ""
+            why = f"{same.key} {same.value[:60]}{where}"
+            found[_key(row)] = _Found(row=row, reason="request_id", why=why, span_id=same.span_id)
     if session := top.row.session_id:
         rows = reads.with_values([session], _SESSION_KEYS, start_ns - _MEDIUM_NS, end_ns + _MEDIUM_NS)
         keep(rows, "session_id", lambda row: f"session {session[:60]}")
@@ -258,16 +265,14 @@ def _longest_word(text: str) -> str:
     return max(words, key=len, default="")
 
 
-def _named(row: dict[str, Any], shared: Sequence[_Shared], steps: Steps) -> str:
-    """Which id it is, and which step has it too."""
+def _shared_by(row: dict[str, Any], shared: Sequence[_Shared]) -> _Shared | None:
+    """Which of the ids a line holds, under the name that the line gives it."""
     held = {_single(text): key for key, text in row["attributes"].items()}
     for one in shared:
         key = held.get(one.value)
         if key is not None or one.value in row["text"]:
-            step = steps.number(one.span_id)
-            where = f", also on step {step}" if step else ""
-            return f"{key or one.key} {one.value[:60]}{where}"
-    return "shared id"
+            return _Shared(key=key or one.key, value=one.value, span_id=one.span_id)
+    return None
 
 
 def _place(row: dict[str, Any], hosts: Sequence[str]) -> str:
@@ -283,7 +288,8 @@ def _place(row: dict[str, Any], hosts: Sequence[str]) -> str:
 def _row(item: _Found, start_ns: int, steps: Steps) -> TraceLogRow:
     row = log_row(item.row)
     at_ns = item.row["time_ns"]
-    step = steps.at(at_ns, service=row.service, span_id=row.span_id)
+    # A clock that only knows seconds may lie outside of the trace: what is shared tells the step better than the time.
+    step = steps.at(at_ns, service=row.service, span_id=row.span_id or item.span_id)
     return TraceLogRow(
         time=row.time,
         offset_ms=milliseconds(at_ns - start_ns),
