@@ -116,21 +116,20 @@ class Pipeline:
 
     def close(self, timeout_s: float | None = None) -> None:
         """Deliver what is recorded or put it on disk, say goodbye, and stop; waits at most so long."""
-        if self._closed:
-            return
-        self._closed = True
-        exit.forget(self)
-        limit = self.settings.exit_timeout_s if timeout_s is None else timeout_s
-        self._close_by = time.monotonic() + limit
-        if not self.started and len(self.queue) == 0:
-            self.queue.closed = True
-            return
-        self._wake.set()
-        if not any(thread.is_alive() for thread in self._threads):
-            # No thread could be started any more, as at the end of the interpreter: all goes to disk.
-            self._finish()
+        if not self._closed:
+            limit = self.settings.exit_timeout_s if timeout_s is None else timeout_s
+            self._close_by = time.monotonic() + limit
+            self._closed = True
+            self._wake.set()
+            if not self.started and len(self.queue) == 0:
+                self.queue.closed = self._finished = True
+            elif not any(thread.is_alive() for thread in self._threads):
+                # No thread could be started any more, as at the end of the interpreter: all goes to disk.
+                self._finish()
+        # Also where a signal came while it was being closed: whoever calls may end the process next.
         while not self._finished and time.monotonic() < self._close_by:
             time.sleep(_POLL_S)
+        exit.forget(self)
 
     def stats(self) -> Stats:
         """What became of everything so far."""
@@ -155,7 +154,7 @@ class Pipeline:
         self._begin(str(uuid.uuid4()))
         self.open = foreign
         if self._closed:
-            self.queue.closed = True
+            self.queue.closed = self._finished = True
 
     # The shipping thread.
 

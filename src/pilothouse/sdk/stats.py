@@ -58,7 +58,9 @@ class Counters:
         if count:
             with self._lock:
                 self.dropped[reason] = self.dropped.get(reason, 0) + count
-                self._since[reason] = self._since.get(reason, 0) + count
+                # What daemon threads record after the end is counted, and no news to anybody.
+                if reason != "closed":
+                    self._since[reason] = self._since.get(reason, 0) + count
 
     def add(self, *, sent: int = 0, spilled: int = 0, delivered: int = 0, settled: int = 0) -> None:
         """Count what went well."""
