@@ -59,6 +59,7 @@ def running_server(data: Path, *, traffic: bool = True) -> Iterator[LiveServer]:
         server = LiveServer(url=started.url, key=started.key, data=data)
         if traffic:
             record_captures(server)
+            started.wait_until_stored()
         yield server
     finally:
         started.stop()
@@ -66,15 +67,11 @@ def running_server(data: Path, *, traffic: bool = True) -> Iterator[LiveServer]:
 
 def record_captures(server: LiveServer) -> None:
     """Send what real clients sent once, with their clocks set to now."""
-    spans = 0
     for file in sorted(CAPTURES.glob("*.json")):
         signal = file.name.split(".")[-2]
         content = json.loads(file.read_text())
         for body in content if isinstance(content, list) else [content]:
-            spans += len(_find(body, "spanId")) if signal == "traces" else 0
             server.post(f"/v1/{signal}", _moved(body, time.time_ns() - _latest(body) - 60_000_000_000))
-    server.wait_for("SELECT uniqExact(span_id) FROM spans", 1)
-    server.wait_for("SELECT count() FROM traces", 3)
 
 
 _TIMES = ("startTimeUnixNano", "endTimeUnixNano", "timeUnixNano", "observedTimeUnixNano")

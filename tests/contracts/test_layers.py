@@ -24,8 +24,10 @@ ALLOWED: dict[str, str] = {
     "intake": "records store conventions costs guards signals",
     "traces": "records store conventions costs signals",
     "access": "records store",
+    # Exports are made of what the verbs of traces give; their other half, on the user's side, needs neither.
+    "files": "records store traces",
     # Surfaces: thin over the verbs.
-    "api": "records store traces access",
+    "api": "records store traces access files",
     "web": "records store traces access",
     "cli": "records",
     # What makes a server of the parts.
@@ -38,6 +40,9 @@ ALLOWED: dict[str, str] = {
 LAZY: dict[tuple[str, str], str] = {
     ("cli", "app"): "`pilothouse up` is the server: imported when it is called",
     ("cli", "server"): "`down` and `status` read the runtime file the server writes",
+    ("cli", "files"): "`pull` writes the folder where the command runs; that half is standard library only",
+    ("sdk", "conventions"): "`verify` reads a record as the server would; no agent's process does",
+    ("sdk", "testing"): "`verify` puts a receiver and a pass-through around an agent; no agent's process does",
     ("cli", "sdk"): "`run`, `verify` and `deliver` work in the user's process, `logs follow` sends",
 }
 """Imports inside functions only, with the reason."""
@@ -83,6 +88,7 @@ _USERS_SQL = {
     "testing/": "examples of what users may type",
     "conventions/": "SQL that agents run, as data",
     "intake/": "SQL that agents run, as data",
+    "files/": "an export's own SQLite file on the user's side, and papers that quote queries for it",
 }
 
 

@@ -7,7 +7,28 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from . import charts, cost, errors, health, keys, live, logs, retention, search, sessions, sign_in, sql, stores, traces
+from . import (
+    audit,
+    charts,
+    context_window,
+    cost,
+    decisions,
+    diff,
+    errors,
+    export,
+    health,
+    keys,
+    live,
+    logs,
+    map,
+    retention,
+    search,
+    sessions,
+    sign_in,
+    sql,
+    stores,
+    traces,
+)
 from .context import Provider
 from .errors import RESPONSES
 from .live_feed import Feeds
@@ -28,7 +49,27 @@ def build(provider: Provider, *, version: str = "") -> FastAPI:
     app.state.provider = provider
     app.state.feeds = Feeds(lambda: app.state.provider.store)
     errors.install(app)
-    for noun in (traces, sessions, search, live, logs, charts, cost, sql, stores, retention, keys, sign_in):
+    for noun in (
+        # Before the traces: "diff" is no trace's id.
+        diff,
+        context_window,
+        traces,
+        decisions,
+        sessions,
+        search,
+        export,
+        live,
+        logs,
+        charts,
+        map,
+        audit,
+        cost,
+        sql,
+        stores,
+        retention,
+        keys,
+        sign_in,
+    ):
         app.include_router(noun.router, prefix=PREFIX, responses=RESPONSES)
     app.include_router(health.router)
     app.openapi = lambda: _openapi(app)

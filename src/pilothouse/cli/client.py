@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -78,6 +78,16 @@ class Client:
         """The text of a GET that answers with text."""
         return self._call("GET", path, params)[1].decode("utf-8", "replace")
 
+    def lines(self, path: str, params: Params | None = None) -> Iterator[bytes]:
+        """The lines of a GET that answers with many, as they come."""
+        connection, response = self._open("GET", path, params)
+        try:
+            yield from response
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(f"the answer broke off: {error or type(error).__name__}", got=self._url) from error
+        finally:
+            connection.close()
+
     def _find(self) -> None:
         if self._url:
             return
@@ -116,6 +126,23 @@ class Client:
         body: Mapping[str, Any] | None = None,
         prefix: str = "/api/v1",
     ) -> tuple[int, bytes]:
+        connection, response = self._open(method, path, params, body, prefix)
+        try:
+            return response.status, response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(f"the answer broke off: {error or type(error).__name__}", got=self._url) from error
+        finally:
+            connection.close()
+
+    def _open(
+        self,
+        method: str,
+        path: str,
+        params: Params | None,
+        body: Mapping[str, Any] | None = None,
+        prefix: str = "/api/v1",
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """Ask; give the answer where it is a good one, its body still to be read."""
         self._find()
         parts = urlsplit(self._url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -134,16 +161,16 @@ class Client:
         try:
             connection.request(method, target, body=data, headers=headers)
             response = connection.getresponse()
-            answer = response.read()
+            refusal = response.read() if response.status >= 400 else b""
         except (OSError, http.client.HTTPException) as error:
+            connection.close()
             raise Unreachable(
                 f"the server does not answer: {error or type(error).__name__}", got=self._url, fix="pilothouse status"
             ) from error
-        finally:
-            connection.close()
         if response.status >= 400:
-            raise answered_error(response.status, answer, response.getheader("Retry-After"))
-        return response.status, answer
+            connection.close()
+            raise answered_error(response.status, refusal, response.getheader("Retry-After"))
+        return connection, response
 
     def _json(self, status: int, answer: bytes) -> dict[str, Any]:
         try:

@@ -261,7 +261,7 @@ def _columns(
     return orjson.loads(body)
 
 
-_WIDE = ", ".join(
+WIDE_COLUMNS = ", ".join(
     name for name in SPAN.column_names if name not in ("project_id", "step", "received_day", "version", "start_time")
 )
 
@@ -270,7 +270,7 @@ def whole_span(store: TraceStore, project: str, trace_id: str, span_id: str, str
     """Every column of one span, ``start_ns`` instead of ``start_time``; None where it is gone."""
     # No FINAL: it would read all columns of whole granules before it looks at the id.
     rows = store.query(
-        f"SELECT {_WIDE}, {_START} AS start_ns FROM {{db}}.span WHERE {_OF_TRACE} AND span_id = {{span:String}} "
+        f"SELECT {WIDE_COLUMNS}, {_START} AS start_ns FROM {{db}}.span WHERE {_OF_TRACE} AND span_id = {{span:String}} "
         "ORDER BY version DESC LIMIT 1",
         {
             "project": project,

@@ -19,9 +19,9 @@ class CardContent:
     scores: tuple[ScoreView, ...]
 
 
-def card(trace: Trace, content: CardContent, budget: int, *, markdown: bool = False) -> str:
+def card(trace: Trace, content: CardContent, budget: int, *, markdown: bool = False, marker: str = "") -> str:
     """A trace in at most ``budget`` characters, as plain text or as markdown."""
-    fence = Fence()
+    fence = Fence(marker)
     row = trace.row
     short = row.trace_id[:12]
     first = first_error(trace)

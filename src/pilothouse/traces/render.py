@@ -23,10 +23,19 @@ _SHOWN_WHOLE = 400
 """Steps of a trace whose texts are all fetched; of longer ones head and tail are, as far as the budget can show them."""
 
 
-def render(store: TraceStore, project: str, trace: Trace, as_: Form = "tree", budget: int = DEFAULT_BUDGET) -> str:
+def render(
+    store: TraceStore,
+    project: str,
+    trace: Trace,
+    as_: Form = "tree",
+    budget: int = DEFAULT_BUDGET,
+    *,
+    marker: str = "",
+) -> str:
     """A trace as text: tree, card, transcript, preview, json or md, in at most ``budget`` characters.
 
-    Whatever is cut is named in the last line (in JSON: under ``cut``) with the command that fetches it.
+    Whatever is cut is named in the last line (in JSON: under ``cut``) with the command that fetches it. ``marker``
+    fences content with this instead of a random word.
     """
     check_form(as_, budget)
     if as_ == "tree":
@@ -34,9 +43,9 @@ def render(store: TraceStore, project: str, trace: Trace, as_: Form = "tree", bu
     if as_ == "transcript":
         spans = _chosen(trace.spans, budget)
         top = head(store, project, trace.row.trace_id)
-        return transcript_text(trace, said_steps(store, project, top, spans, chars=budget), budget)
+        return transcript_text(trace, said_steps(store, project, top, spans, chars=budget), budget, marker=marker)
     if as_ in ("card", "md"):
-        return card(trace, _card_content(store, project, trace), budget, markdown=as_ == "md")
+        return card(trace, _card_content(store, project, trace), budget, markdown=as_ == "md", marker=marker)
     if as_ == "json":
         return _json(trace, budget)
     return _preview(trace, budget)

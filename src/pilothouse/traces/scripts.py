@@ -39,9 +39,9 @@ class _Block:
         return "\n".join(parts)
 
 
-def transcript_text(trace: Trace, steps: Sequence[TranscriptStep], budget: int) -> str:
+def transcript_text(trace: Trace, steps: Sequence[TranscriptStep], budget: int, *, marker: str = "") -> str:
     """What was said and done, in at most ``budget`` characters. ``steps`` may be a part of a long trace's steps."""
-    fence = Fence()
+    fence = Fence(marker)
     short = trace.row.trace_id[:12]
     command = f"pilothouse show {short}"
     blocks = [block for step in steps if (block := _block(step)) is not None]

@@ -1,0 +1,252 @@
+"""``index.db`` of an export: the traces, spans, messages and scores of all its folders, with full-text search.
+
+Made from the files alone, so it can always be made again. Standard library only: it runs where the command runs.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from pilothouse.records import Broken
+
+INDEX_NAME = "index.db"
+_VERSION = 1
+
+SCHEMA_SQL = """
+CREATE TABLE traces (
+  trace_id TEXT PRIMARY KEY, folder TEXT, start TEXT, duration_ms REAL, status TEXT, agent TEXT, agent_version TEXT,
+  environment TEXT, service TEXT, session_id TEXT, user_id TEXT, spans INTEGER, model_calls INTEGER,
+  tool_calls INTEGER, errors INTEGER, tokens INTEGER, cost_usd REAL, signals TEXT, models TEXT, tools TEXT,
+  input TEXT, output TEXT, first_error TEXT, version INTEGER);
+CREATE TABLE spans (
+  trace_id TEXT, step TEXT, span_id TEXT, parent TEXT, depth INTEGER, kind TEXT, label TEXT, status TEXT, start TEXT,
+  ms REAL, agent TEXT, model TEXT, tool TEXT, tokens INTEGER, cost_usd REAL, counted INTEGER, error_type TEXT,
+  error TEXT, finish_reason TEXT, input TEXT, output TEXT, PRIMARY KEY (trace_id, span_id));
+CREATE INDEX spans_by_step ON spans (trace_id, step);
+CREATE TABLE messages (
+  trace_id TEXT, id TEXT, first_step TEXT, role TEXT, chars INTEGER, text TEXT, payload TEXT,
+  PRIMARY KEY (trace_id, id));
+CREATE TABLE scores (trace_id TEXT, span_id TEXT, name TEXT, value REAL, label TEXT, source TEXT, time TEXT, explanation TEXT);
+CREATE TABLE payloads (trace_id TEXT, step TEXT, field TEXT, path TEXT, chars INTEGER);
+CREATE TABLE folders (folder TEXT PRIMARY KEY, trace_id TEXT, files INTEGER, bytes INTEGER, sha256 TEXT);
+CREATE VIRTUAL TABLE words USING fts5 (trace_id UNINDEXED, step UNINDEXED, what UNINDEXED, text);
+"""
+
+SAMPLES = (
+    ("the dearest traces", "SELECT folder, agent, cost_usd FROM traces ORDER BY cost_usd DESC LIMIT 10"),
+    ("failures by kind", "SELECT error_type, count(*) FROM spans WHERE status != 'ok' GROUP BY 1 ORDER BY 2 DESC"),
+    (
+        "tools by calls and failures",
+        "SELECT tool, count(*), sum(status != 'ok') FROM spans WHERE kind = 'tool' GROUP BY 1",
+    ),
+    (
+        "where words were said",
+        "SELECT trace_id, step, snippet(words, 3, '[', ']', '…', 12) FROM words WHERE words MATCH 'refund'",
+    ),
+    ("one trace's steps", "SELECT step, kind, label, status, ms FROM spans WHERE trace_id LIKE 'ab12%' ORDER BY step"),
+    ("traces with a signal", "SELECT folder, signals FROM traces WHERE ',' || signals || ',' LIKE '%,loop,%'"),
+    ("cost by model", "SELECT model, sum(cost_usd) FROM spans WHERE kind = 'model' AND counted GROUP BY 1"),
+    ("slowest steps", "SELECT trace_id, step, label, ms FROM spans ORDER BY ms DESC LIMIT 10"),
+    ("what repeats", "SELECT tool, input, count(*) FROM spans WHERE kind = 'tool' GROUP BY 1, 2 HAVING count(*) > 3"),
+    ("a message's whole text", "SELECT path, chars FROM payloads WHERE trace_id LIKE 'ab12%' AND step = '003'"),
+)
+
+
+class ExportIndex:
+    """The database of one export's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._database = _open(folder / INDEX_NAME)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+    def begin(self) -> None:
+        """Begin a change that is whole or not at all."""
+        self._database.execute("BEGIN")
+
+    def commit(self) -> None:
+        """Make the change durable."""
+        self._database.execute("COMMIT")
+
+    def remove(self, trace_id: str) -> None:
+        """Forget a trace."""
+        for table in ("traces", "spans", "messages", "scores", "payloads", "folders", "words"):
+            self._database.execute(f"DELETE FROM {table} WHERE trace_id = ?", (trace_id,))
+
+    def add(self, row: Mapping[str, Any], folder: str, version: int, digest: Mapping[str, Any]) -> None:
+        """Take in a trace from its files, which lie in ``folder`` by now."""
+        trace_id = str(row["trace_id"])
+        self.remove(trace_id)
+        run = self._database.execute
+        run("INSERT INTO traces VALUES (" + ",".join("?" * 24) + ")", _trace(row, folder, version))
+        run(
+            "INSERT INTO folders VALUES (?,?,?,?,?)",
+            (folder, trace_id, digest["files"], digest["bytes"], digest["sha256"]),
+        )
+        place = self._folder / folder
+        for span in _lines(place / "spans.jsonl"):
+            run("INSERT OR REPLACE INTO spans VALUES (" + ",".join("?" * 21) + ")", _span(trace_id, span))
+            for field in ("input", "output", "tool_definitions", "documents", "error_stack"):
+                self._word(trace_id, str(span.get("step", "")), field, span.get(field))
+        for message in _lines(place / "messages.jsonl"):
+            step = str(message.get("first_step", ""))
+            text = message.get("text", "")
+            payload = cast("Mapping[str, Any]", text).get("$ref", "") if isinstance(text, dict) else ""
+            values = (
+                trace_id,
+                message.get("id"),
+                step,
+                message.get("role"),
+                message.get("chars"),
+                _short(text),
+                payload,
+            )
+            run("INSERT OR REPLACE INTO messages VALUES (?,?,?,?,?,?,?)", values)
+            self._word(trace_id, step, f"message {message.get('role', '')}", text)
+        for score in _lines(place / "scores.jsonl"):
+            fields = ("span_id", "name", "value", "label", "source", "time", "explanation")
+            run("INSERT INTO scores VALUES (?,?,?,?,?,?,?,?)", (trace_id, *(score.get(name) for name in fields)))
+
+    def _word(self, trace_id: str, step: str, what: str, value: Any) -> None:
+        if isinstance(value, dict):
+            reference = cast("Mapping[str, Any]", value)
+            path, chars = str(reference.get("$ref", "")), reference.get("chars", 0)
+            self._database.execute("INSERT INTO payloads VALUES (?,?,?,?,?)", (trace_id, step, what, path, chars))
+            value = reference.get("head", "")
+            found = self._folder_of(trace_id) / path
+            # A payload in parts is found by its first megabyte: the words that say what it is.
+            for part in (found, found.with_name(found.name + ".part-000001")):
+                if part.is_file():
+                    value = part.read_text("utf-8", "replace")[:1_000_000]
+                    break
+        if value:
+            self._database.execute("INSERT INTO words VALUES (?,?,?,?)", (trace_id, step, what, str(value)))
+
+    def _folder_of(self, trace_id: str) -> Path:
+        found = self._database.execute("SELECT folder FROM folders WHERE trace_id = ?", (trace_id,)).fetchone()
+        return self._folder / found[0] if found else self._folder
+
+    def folder_of(self, trace_id: str) -> str:
+        """Where a trace lies; empty where it is not in the export."""
+        found = self._database.execute("SELECT folder FROM folders WHERE trace_id = ?", (trace_id,)).fetchone()
+        return found[0] if found else ""
+
+    def folders(self) -> Iterator[tuple[str, str]]:
+        """Each trace folder and its digest, in order."""
+        yield from self._database.execute("SELECT folder, sha256 FROM folders ORDER BY folder")
+
+    def counts(self) -> dict[str, int]:
+        """What is in it."""
+        tables = ("traces", "spans", "messages", "scores", "payloads")
+        counted = {name: self._one(f"SELECT count(*) FROM {name}") for name in tables}
+        failed = self._one("SELECT count(*) FROM traces WHERE status = 'error'")
+        return {**counted, "failed": failed, "files": self._one("SELECT ifnull(sum(files), 0) FROM folders")}
+
+    def window(self) -> tuple[str, str]:
+        """The first and the last start of its traces."""
+        found = self._database.execute("SELECT ifnull(min(start), ''), ifnull(max(start), '') FROM traces").fetchone()
+        return found[0], found[1]
+
+    def traces(self, order: str = "start", limit: int = -1) -> Iterator[dict[str, Any]]:
+        """Rows of traces; ``order`` is one of our own expressions."""
+        cursor = self._database.execute(
+            f"SELECT * FROM traces ORDER BY {order}, trace_id LIMIT ?",
+            (limit,),
+        )
+        names = [column[0] for column in cursor.description]
+        for row in cursor:
+            yield dict(zip(names, row, strict=True))
+
+    def buckets(self) -> list[tuple[str, str, str, int, int]]:
+        """Traces by status, agent and first words of the first error, the most frequent first."""
+        return self._database.execute(
+            "SELECT status, agent, substr(first_error, 1, 60), count(*), sum(spans) FROM traces GROUP BY 1, 2, 3 "
+            "ORDER BY 4 DESC, 1, 2, 3 LIMIT 40"
+        ).fetchall()
+
+    def _one(self, sql: str) -> int:
+        return int(self._database.execute(sql).fetchone()[0])
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        database = sqlite3.connect(path, isolation_level=None)
+        # It can be made again from the files: speed before durability.
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        if database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+            database.executescript(SCHEMA_SQL)
+            database.execute(f"PRAGMA user_version = {_VERSION}")
+    except sqlite3.Error as error:
+        raise Broken(
+            f"the export's index cannot be used: {error}", got=str(path), fix="pilothouse pull … --fresh"
+        ) from error
+    return database
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.is_file():
+        return
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def _short(value: Any) -> str:
+    return str(cast("Mapping[str, Any]", value).get("head", "")) if isinstance(value, dict) else str(value or "")
+
+
+def _trace(row: Mapping[str, Any], folder: str, version: int) -> tuple[Any, ...]:
+    cost = row.get("cost_usd")
+    tokens = cast("Mapping[str, Any]", row.get("tokens") or {})
+    return (
+        row["trace_id"],
+        folder,
+        row.get("start_time"),
+        row.get("duration_ms"),
+        row.get("status"),
+        row.get("agent") or row.get("root_name"),
+        row.get("agent_version"),
+        row.get("environment"),
+        row.get("service"),
+        row.get("session_id"),
+        row.get("user_id"),
+        row.get("spans"),
+        row.get("model_calls"),
+        row.get("tool_calls"),
+        row.get("errors"),
+        tokens.get("total"),
+        None if cost is None else float(cost),
+        ",".join(row.get("signals") or ()),
+        ",".join(row.get("models") or ()),
+        ",".join(row.get("tools") or ()),
+        row.get("input_text"),
+        row.get("output_text"),
+        row.get("first_error"),
+        version,
+    )
+
+
+def _span(trace_id: str, span: Mapping[str, Any]) -> tuple[Any, ...]:
+    tokens = cast("Mapping[str, Any]", span.get("tokens") or {})
+    cost = span.get("cost_usd")
+    names = ("step", "span_id", "parent", "depth", "kind", "label", "status", "start", "ms", "agent", "model", "tool")
+    return (
+        trace_id,
+        *(span.get(name) for name in names),
+        tokens.get("total"),
+        None if cost is None else float(cost),
+        int(bool(span.get("counted"))),
+        span.get("error_type"),
+        span.get("error"),
+        span.get("finish_reason"),
+        _short(span.get("input")),
+        _short(span.get("output")),
+    )

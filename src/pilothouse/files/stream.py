@@ -1,0 +1,110 @@
+"""An export as a stream of JSON lines: the traces that changed after a watermark, file by file.
+
+::
+
+    {"t": "start", "schema": …, "spec": …, "total": 812, "server": "0.1.0"}
+    {"t": "trace", "id": …, "version": …, "folder": "traces/…", "row": {…}}
+    {"t": "file", "path": "traces/…/trace.md", "text": "…"}          with "append": true where it goes on
+    {"t": "done", "id": …, "version": …}                              the watermark now
+    {"t": "end", "more": false}
+
+A trace counts when its ``done`` came. A stream that breaks is asked for again from the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pilothouse.records import NotFound, PilothouseError
+from pilothouse.store import TraceStore
+from pilothouse.store.conditions import LATEST_NS
+from pilothouse.store.export_reads import Changed, changed_traces, count_traces, session_traces, trace_version
+from pilothouse.traces import as_json, dumps, load, parse_filter, parse_moment
+
+from .spec import SCHEMA, ExportSpec
+from .trace_folder import folder_name, trace_files
+
+TRACES_A_STREAM = 200
+"""Traces in one answer; whoever wants more asks again from the watermark."""
+ROW_CHARS = 60
+
+
+def stream(
+    store: TraceStore,
+    project: str,
+    spec: ExportSpec,
+    *,
+    after: tuple[int, str] = (0, ""),
+    limit: int = TRACES_A_STREAM,
+    now_ns: int,
+) -> Iterator[bytes]:
+    """The lines of an export. Problems with the spec are raised before the first line.
+
+    Raises:
+        BadRequest: the filter or a time is not understood.
+        NotFound: there is no such trace or session.
+    """
+    chosen, total = _chosen(store, project, spec, after, limit, now_ns)
+    return _lines(store, project, spec, chosen, total, more=len(chosen) < total)
+
+
+def _chosen(
+    store: TraceStore, project: str, spec: ExportSpec, after: tuple[int, str], limit: int, now_ns: int
+) -> tuple[list[Changed], int]:
+    if spec.kind == "query":
+        conditions = parse_filter(spec.text)
+        until_ns = parse_moment(spec.until, now_ns=now_ns, name="until") if spec.until else LATEST_NS
+        since_ns = parse_moment(spec.since, now_ns=now_ns) if spec.since else 0
+        total = count_traces(store, project, since_ns, until_ns, conditions, after)
+        return changed_traces(store, project, since_ns, until_ns, conditions, after=after, limit=limit), total
+    ids = [spec.id] if spec.kind == "trace" else session_traces(store, project, spec.id)
+    found = [Changed(trace_id=trace_id, version=trace_version(store, project, trace_id)) for trace_id in ids]
+    found = [item for item in found if item.version]
+    if not found:
+        raise NotFound(f"no such {spec.kind}", got=spec.id, fix="pilothouse ls")
+    later = sorted(
+        (item for item in found if (item.version, item.trace_id) > after),
+        key=lambda item: (item.version, item.trace_id),
+    )
+    return later[:limit], len(later)
+
+
+def _lines(
+    store: TraceStore, project: str, spec: ExportSpec, chosen: list[Changed], total: int, *, more: bool
+) -> Iterator[bytes]:
+    yield _line({"t": "start", "schema": SCHEMA, "spec": spec.canonical, "total": total})
+    for item in chosen:
+        try:
+            trace = load(store, project, item.trace_id)
+        except NotFound:
+            # Deleted since it was found: it leaves the export as it left the store.
+            yield _line({"t": "gone", "id": item.trace_id, "version": item.version})
+            continue
+        row = as_json(trace.row)
+        if spec.content == "meta":
+            row |= dict.fromkeys(("input_text", "output_text", "first_error"), "")
+        yield _line(
+            {
+                "t": "trace",
+                "id": item.trace_id,
+                "version": item.version,
+                "folder": folder_name(trace),
+                "row": row,
+                "cut": trace.cut,
+            }
+        )
+        try:
+            for file in trace_files(store, project, trace, version=item.version, content=spec.content):
+                line: dict[str, Any] = {"t": "file", "path": file.path, "text": file.text}
+                yield _line({**line, "append": True} if file.append else line)
+        except PilothouseError as error:
+            # The status line is gone: the reader learns of it here, and asks again from the last `done`.
+            yield _line({"t": "error", "id": item.trace_id, **error.as_dict()})
+            return
+        yield _line({"t": "done", "id": item.trace_id, "version": item.version})
+    yield _line({"t": "end", "more": more})
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return dumps(value) + b"\n"

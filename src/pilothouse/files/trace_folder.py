@@ -1,0 +1,223 @@
+"""The files of one trace: the short ones to read first, the long values whole beside them.
+
+Made in one pass over the spans in step order, each file sent on as it grows, so that a trace of fifty thousand steps
+needs no more memory than a portion of them. The step number is the same in every file and on every page.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pilothouse.records import iso
+from pilothouse.store import TraceStore
+from pilothouse.store.content_reads import StoredContent, contents
+from pilothouse.store.export_reads import SPANS_A_READ, trace_events, whole_spans
+from pilothouse.traces import as_json, dumps, head, render
+from pilothouse.traces.detail import message_view, trace_scores
+from pilothouse.traces.model import MessageView, Span, Trace
+from pilothouse.traces.scripts import message_words
+from pilothouse.traces.text import clean
+
+from .export_file import ExportFile, slug
+from .payloads import Payloads
+from .prompts import Prompts
+from .spec import Content
+
+SHORT_CHARS = 10_000
+"""The size that trace.md, tree.txt and preview.json keep."""
+_CHUNK_CHARS = 1_000_000
+_TRANSCRIPT_CHARS = 2_000_000
+
+
+def folder_name(trace: Trace) -> str:
+    """Where a trace lies in an export: by day, then by time of day."""
+    row = trace.row
+    day, time = row.start_time[:10], row.start_time[11:19].replace(":", "")
+    return f"traces/{day}/{time}-{row.trace_id}-{slug(row.agent or row.root_name, 30)}"
+
+
+def trace_files(
+    store: TraceStore, project: str, trace: Trace, *, version: int, content: Content = "full"
+) -> Iterator[ExportFile]:
+    """Every file of a trace. ``version`` is that of its row: the same version gives the same bytes."""
+    folder = folder_name(trace)
+    # Content cannot know it: the version is the moment of storing, in nanoseconds.
+    marker = hashlib.sha256(f"{trace.row.trace_id} {version}".encode()).hexdigest()[:8]
+    if content == "full":
+        yield _text(folder, "trace.md", render(store, project, trace, "md", SHORT_CHARS, marker=marker))
+        yield _text(folder, "tree.txt", render(store, project, trace, "tree", SHORT_CHARS))
+        transcript = render(store, project, trace, "transcript", _TRANSCRIPT_CHARS, marker=marker)
+        yield _text(folder, "transcript.md", transcript)
+        yield _text(folder, "preview.json", render(store, project, trace, "preview", SHORT_CHARS))
+    yield _text(folder, "code.json", dumps(_code(trace), indent=True).decode())
+    scores = "".join(
+        dumps(as_json(score)).decode() + "\n" for score in trace_scores(store, project, trace.row.trace_id)
+    )
+    if scores:
+        yield _text(folder, "scores.jsonl", scores)
+    yield from _span_files(store, project, trace, folder, content)
+
+
+def _text(folder: str, name: str, text: str) -> ExportFile:
+    return ExportFile(path=f"{folder}/{name}", text=text if text.endswith("\n") else text + "\n")
+
+
+class _Lines:
+    """A file of lines, sent on in portions."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lines: list[str] = []
+        self._chars = 0
+        self._begun = False
+
+    def add(self, value: Any) -> Iterator[ExportFile]:
+        line = dumps(value).decode() + "\n"
+        self._lines.append(line)
+        self._chars += len(line)
+        if self._chars >= _CHUNK_CHARS:
+            yield from self.rest()
+
+    def rest(self) -> Iterator[ExportFile]:
+        if self._lines:
+            yield ExportFile(path=self._path, text="".join(self._lines), append=self._begun)
+            self._begun, self._lines, self._chars = True, [], 0
+
+
+def _span_files(store: TraceStore, project: str, trace: Trace, folder: str, content: Content) -> Iterator[ExportFile]:
+    trace_id = trace.row.trace_id
+    payloads = Payloads(folder)
+    spans_file, messages_file = _Lines(f"{folder}/spans.jsonl"), _Lines(f"{folder}/messages.jsonl")
+    prompts = Prompts(folder)
+    events: dict[str, list[dict[str, Any]]] = {}
+    for event in trace_events(store, project, trace_id):
+        shown = {"time": iso(event["time_ns"]), "name": event["name"]}
+        if content == "full":
+            shown["attributes"] = event["attributes"]
+        events.setdefault(event["span_id"], []).append(shown)
+    stretch = head(store, project, trace_id).stretch
+    known: set[str] = set()
+    for first in range(0, len(trace.spans), SPANS_A_READ):
+        portion = {span.span_id: span for span in trace.spans[first : first + SPANS_A_READ]}
+        rows = list(whole_spans(store, project, trace_id, stretch, list(portion)))
+        found = _contents(store, project, rows) if content == "full" else {}
+        for row in rows:
+            span = portion[row["span_id"]]
+            line = _span_line(span, row, events.get(span.span_id, []), content)
+            if content == "full":
+                line |= _values(span, row, found, payloads)
+                for view in _new_messages(row, found, known):
+                    yield from messages_file.add(_message_line(span, view, payloads))
+                if span.kind == "model" and not span.duplicate_of:
+                    yield from prompts.files(span, row, found)
+                yield from payloads.take()
+            yield from spans_file.add(line)
+    yield from spans_file.rest()
+    yield from messages_file.rest()
+
+
+def _contents(store: TraceStore, project: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, StoredContent]:
+    refs: list[str] = []
+    for row in rows:
+        refs += [*row["input_refs"], *row["output_refs"], *filter(None, (row["tools_ref"], row["documents_ref"]))]
+    return contents(store, project, {row["message_scope"] for row in rows}, refs)
+
+
+def _span_line(span: Span, row: Mapping[str, Any], events: list[dict[str, Any]], content: Content) -> dict[str, Any]:
+    """One span as a line: short fields first, so that a cut line still says what it is."""
+    line: dict[str, Any] = {
+        "step": f"{span.step:03d}",
+        "kind": span.kind,
+        "label": span.label,
+        "status": "soft_error" if span.tool_error and span.status != "error" else span.status,
+        "start": span.start_time,
+        "ms": span.duration_ms,
+        "span_id": span.span_id,
+        "parent": span.parent_span_id,
+        "depth": span.depth,
+        "name": span.name,
+        "agent": span.agent,
+        "model": span.model,
+        "tool": span.tool_name,
+        "tool_call_id": span.tool_call_id,
+        "tokens": as_json(span.tokens) if span.tokens is not None else None,
+        "cost_usd": as_json(span.cost_usd),
+        "counted": span.counted,
+        "duplicate_of": span.duplicate_of,
+        "finish_reason": span.finish_reason,
+        "error_type": span.error_type,
+        "tools_offered": row["tools_offered"],
+        "service": row["service"],
+        "prompt": "@".join(filter(None, (row["prompt_name"], row["prompt_version"]))),
+    }
+    if content == "full":
+        line["error"] = row["error_message"] or row["tool_error"]
+        line["attributes"] = row["attributes"]
+    if events:
+        line["events"] = events
+    return {key: value for key, value in line.items() if value not in ("", None, [], {})}
+
+
+def _values(
+    span: Span, row: Mapping[str, Any], found: Mapping[str, StoredContent], payloads: Payloads
+) -> dict[str, Any]:
+    """What went in and out: messages by their ids, values as they are or by reference."""
+    step = f"{span.step:03d}"
+    values: dict[str, Any] = {}
+    for slot in ("input", "output"):
+        refs: list[str] = row[f"{slot}_refs"]
+        if any(found[ref].kind == "message" for ref in refs if ref in found):
+            values[f"{slot}_messages"] = [ref[:12] for ref in refs]
+        elif refs and refs[0] in found:
+            values[slot] = payloads.value(f"{step}.{slot}", found[refs[0]].content, refs[0])
+        elif row[f"{slot}_text"]:
+            values[slot] = payloads.value(f"{step}.{slot}", row[f"{slot}_text"])
+    for key, slot in (("tools_ref", "tool_definitions"), ("documents_ref", "documents")):
+        if row[key] in found:
+            values[slot] = payloads.value(f"{step}.{slot}", found[row[key]].content, row[key])
+    if row["error_stack"]:
+        values["error_stack"] = payloads.value(f"{step}.stack", row["error_stack"])
+    return values
+
+
+def _new_messages(row: Mapping[str, Any], found: Mapping[str, StoredContent], known: set[str]) -> Iterator[MessageView]:
+    for ref in (*row["input_refs"], *row["output_refs"]):
+        if ref in known or (ref in found and found[ref].kind != "message"):
+            continue
+        known.add(ref)
+        yield message_view(ref, found.get(ref))
+
+
+def _message_line(span: Span, view: MessageView, payloads: Payloads) -> dict[str, Any]:
+    words = "" if view.missing else clean(message_words(view))
+    line: dict[str, Any] = {"id": view.hash[:12], "first_step": f"{span.step:03d}", "role": view.role}
+    line["chars"] = view.chars
+    line["text"] = payloads.value(f"{span.step:03d}.message-{view.hash[:12]}", words, view.hash)
+    if view.missing:
+        line["missing"] = True
+    calls = [
+        {"id": part.get("id", ""), "name": part.get("name", "")}
+        for part in view.parts
+        if part.get("type") == "tool_call"
+    ]
+    if calls:
+        line["calls"] = calls
+    return line
+
+
+def _code(trace: Trace) -> dict[str, Any]:
+    """What ran: services, versions, models, as far as the spans say."""
+    row = trace.row
+    return {
+        "service": row.service,
+        "agent": row.agent,
+        "agent_version": row.agent_version,
+        "environment": row.environment,
+        "agents": sorted({span.agent for span in trace.spans if span.agent}),
+        "agent_versions": sorted({span.agent_version for span in trace.spans if span.agent_version}),
+        "models": list(row.models),
+        "tools": list(row.tools),
+        "dialects": list(row.dialects),
+    }

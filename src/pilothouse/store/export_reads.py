@@ -1,0 +1,120 @@
+"""Reads for exports: traces in the order in which they last changed, and whole spans in bounded portions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .conditions import Condition, filtered
+from .trace_reads import READ_SETTINGS, WIDE_COLUMNS, Stretch
+from .trace_store import TraceStore
+
+SPANS_A_READ = 500
+"""Whole spans fetched at once: with their attributes each may be hundreds of kilobytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """A trace that fits an export, and the version of its row: greater with every change of the trace."""
+
+    trace_id: str
+    version: int
+
+
+def changed_traces(
+    store: TraceStore,
+    project: str,
+    since_ns: int,
+    until_ns: int,
+    conditions: Sequence[Condition],
+    *,
+    after: tuple[int, str],
+    limit: int,
+) -> list[Changed]:
+    """Traces that changed after a version and id, oldest change first. A late span makes its trace change again."""
+    where = filtered(project, since_ns, until_ns, conditions)
+    where.add(
+        "(version > {after_version:UInt64} OR version = {after_version:UInt64} AND trace_id > {after_id:String})",
+        after_version=after[0],
+        after_id=after[1],
+    )
+    table = store.query(
+        f"SELECT trace_id, version FROM {{db}}.trace FINAL WHERE {where.sql} ORDER BY version, trace_id "
+        "LIMIT {limit:UInt32}",
+        {**where.params, "limit": limit},
+        settings=READ_SETTINGS,
+    )
+    return [Changed(trace_id=row[0], version=int(row[1])) for row in table.rows]
+
+
+def count_traces(
+    store: TraceStore,
+    project: str,
+    since_ns: int,
+    until_ns: int,
+    conditions: Sequence[Condition],
+    after: tuple[int, str],
+) -> int:
+    """How many traces :func:`changed_traces` would give in all."""
+    where = filtered(project, since_ns, until_ns, conditions)
+    where.add(
+        "(version > {after_version:UInt64} OR version = {after_version:UInt64} AND trace_id > {after_id:String})",
+        after_version=after[0],
+        after_id=after[1],
+    )
+    sql = f"SELECT count() FROM {{db}}.trace FINAL WHERE {where.sql}"
+    return int(store.query(sql, where.params, settings=READ_SETTINGS).rows[0][0])
+
+
+def trace_version(store: TraceStore, project: str, trace_id: str) -> int:
+    """The version of a trace's row; 0 where there is none."""
+    table = store.query(
+        "SELECT max(version) FROM {db}.trace WHERE project_id = {project:String} AND trace_id = {id:String}",
+        {"project": project, "id": trace_id},
+    )
+    return int(table.rows[0][0])
+
+
+def whole_spans(
+    store: TraceStore, project: str, trace_id: str, stretch: Stretch, span_ids: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Every column of these spans, in the order asked for, read in portions; spans that are gone are left out."""
+    for first in range(0, len(span_ids), SPANS_A_READ):
+        wanted = list(span_ids[first : first + SPANS_A_READ])
+        rows = store.query(
+            f"SELECT {WIDE_COLUMNS}, toUnixTimestamp64Nano(start_time) AS start_ns FROM {{db}}.span FINAL "
+            "WHERE project_id = {project:String} AND trace_id = {id:String} "
+            "AND start_time >= fromUnixTimestamp64Nano({start:Int64}, 'UTC') "
+            "AND start_time <= fromUnixTimestamp64Nano({end:Int64}, 'UTC') AND span_id IN {spans:Array(String)}",
+            {
+                "project": project,
+                "id": trace_id,
+                "start": stretch.start_ns,
+                "end": stretch.end_ns,
+                "spans": wanted,
+            },
+            settings=READ_SETTINGS,
+        ).dicts()
+        by_id = {row["span_id"]: row for row in rows}
+        yield from (by_id[span_id] for span_id in wanted if span_id in by_id)
+
+
+def trace_events(store: TraceStore, project: str, trace_id: str, *, limit: int = 20_000) -> list[dict[str, Any]]:
+    """The span events of a trace, in order."""
+    return store.query(
+        "SELECT span_id, toUnixTimestamp64Nano(time) AS time_ns, name, attributes FROM {db}.event FINAL "
+        "WHERE project_id = {project:String} AND trace_id = {id:String} ORDER BY time, position LIMIT {limit:UInt32}",
+        {"project": project, "id": trace_id, "limit": limit},
+    ).dicts()
+
+
+def session_traces(store: TraceStore, project: str, session_id: str, *, limit: int = 10_000) -> list[str]:
+    """The ids of a session's traces, oldest first."""
+    table = store.query(
+        "SELECT trace_id FROM {db}.trace FINAL WHERE project_id = {project:String} AND session_id = {id:String} "
+        "ORDER BY start_time, trace_id LIMIT {limit:UInt32}",
+        {"project": project, "id": session_id, "limit": limit},
+        settings=READ_SETTINGS,
+    )
+    return [row[0] for row in table.rows]
