@@ -146,7 +146,7 @@ def lost(run: Run, since: str, until: str, limit: int, cursor: str) -> None:
     group=logs,
     examples=(
         "pilothouse logs follow /var/log/shop/*.log --service shop",
-        "my-server 2>&1 | pilothouse logs follow - --service my-server",
+        "pilothouse logs follow - --service my-server",
         "pilothouse logs follow --journald shop.service",
     ),
     keys="at the end: records refused files",
