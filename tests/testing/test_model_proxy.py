@@ -176,4 +176,8 @@ def test_a_replay_gives_the_answers_in_turn_without_asking_again() -> None:
         assert len(models.requests) == asked
         post(url, {**body, "temperature": 0.5})
         assert len(models.requests) == asked + 1
-    assert [call.replayed for call in proxy.calls] == [False, False, True, True, True, True, False]
+        proxy.remember = False
+        other = {**body, "temperature": 0.7}
+        post(url, other), post(url, other)
+        assert len(models.requests) == asked + 3
+    assert [call.replayed for call in proxy.calls] == [False, False, True, True, True, True, *[False] * 3]

@@ -20,7 +20,7 @@ from .root import Run
     examples=(
         "pilothouse run -- python my_agent.py",
         "pilothouse run --service shop --env staging -- python -m shop.agent",
-        "pilothouse run --console -- my-agent --port 8000",
+        "pilothouse run --console -- my-agent serve",
     ),
     keys="the command's own output; hints and the summary on stderr. Exit code and signals are the command's",
     exits=(0, 2),

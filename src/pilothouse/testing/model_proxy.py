@@ -62,6 +62,8 @@ class ModelProxy(LocalServer):
         self.routes = {name: address.rstrip("/") for name, address in routes.items()}
         self.replay = False
         """Answer a request that was answered before with the same answer, without asking again."""
+        self.remember = True
+        """Keep answers to be replayed; False keeps those that are there."""
         self._lock = threading.Lock()
         self._calls: list[ProxiedCall] = []
         self._answers: dict[str, deque[ProxiedCall]] = {}
@@ -88,7 +90,7 @@ class ModelProxy(LocalServer):
         """Keep a call; the handler calls this before the answer's end is sent."""
         with self._lock:
             self._calls.append(call)
-            if not call.replayed and 200 <= call.status < 300:
+            if self.remember and not call.replayed and 200 <= call.status < 300:
                 self._answers.setdefault(_digest(call), deque(maxlen=1_000)).append(call)
 
     def earlier(self, route: str, method: str, path: str, request: bytes) -> ProxiedCall | None:
