@@ -55,6 +55,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("server:status", "Whether a server runs here, and where."),
     "run": ("run:run", "Run an agent as it is, recorded."),
     "verify": ("verify:verify", "Check that an agent's record can be trusted."),
+    "deliver": ("deliver:deliver", "Send what waits on disk since the server was away."),
     "demo": ("server:demo", "Record a small fleet of demo agents."),
     "schema": ("schema:schema", "JSON Schema of a command's answer."),
 }

@@ -129,8 +129,12 @@ class Delivery:
         self._stopping = True
         self._wake.set()
 
-    def forked(self) -> None:
-        """In a forked child: close its copies of the parent's descriptors, which stay open in the parent."""
+    def drain(self) -> bool:
+        """Send the oldest of what waits on disk, unless it is too early after a failure; True where it was sent."""
+        return self._retry_at <= time.monotonic() and self._from_disk()
+
+    def release(self) -> None:
+        """Close the connection and let go of the folder. In a forked child both stay open in the parent."""
         self.spill.unlock()
         self._sender.close()
 
@@ -200,8 +204,7 @@ class Delivery:
             if self.step():
                 continue
             if self._stopping:
-                self.spill.unlock()
-                self._sender.close()
+                self.release()
                 return
             self._wake.wait(self._pause())
 

@@ -148,7 +148,7 @@ class Pipeline:
 
     def forked(self) -> None:
         """Called in a forked child: the parent's records, thread and connection stay the parent's."""
-        self._delivery.forked()
+        self._delivery.release()
         foreign = self.open
         foreign.forked()
         self._begin(str(uuid.uuid4()))

@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from .batch import Batch, gunzip, gzip
 from .destination import Destination
@@ -176,6 +177,15 @@ class Spill:
         if descriptor is not None:
             # Closing alone: in a forked child the parent's lock must outlive the child's copy.
             os.close(descriptor)
+
+    @staticmethod
+    def endpoint_of(folder: Path) -> str:
+        """The address that a folder is for, as its note says; empty where it has none."""
+        try:
+            found: object = json.loads((folder / "destination.json").read_bytes())
+        except (OSError, ValueError):
+            return ""
+        return str(cast("dict[str, object]", found).get("endpoint", "")) if isinstance(found, dict) else ""
 
     def total_bytes(self) -> int:
         """Bytes of all that waits, for any destination."""
