@@ -795,4 +795,5 @@ def live_row(row: TraceRow, state: LiveState) -> LiveRow:
         usual_cost_usd=Decimal("0.02"),
         last_error=row.first_error,
         signals=row.signals,
+        input_text=row.input_text,
     )

@@ -21,7 +21,7 @@ _NOW_ROW = f"""
 trace_id, root_name, agent, agent_version, environment, service, session_id, status,
 open OR running_spans > 0 AS is_open, running_spans, toUnixTimestamp64Nano(start_time) AS start_ns, duration_ns, spans,
 model_calls, tool_calls, errors, {TOTAL_TOKENS} AS tokens, cost_usd, substringUTF8(first_error, 1, 300) AS first_error,
-signals, toUnixTimestamp64Milli(received_at) AS received_ms, version"""
+signals, substringUTF8(input_text, 1, 200) AS input_text, toUnixTimestamp64Milli(received_at) AS received_ms, version"""
 
 _LABEL = (
     "multiIf(kind = 'tool' AND tool_name != '', tool_name, kind = 'model' AND model != '', model, "

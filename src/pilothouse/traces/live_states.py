@@ -111,6 +111,7 @@ def live_row(watched: Watched, now_ns: int, thresholds: Thresholds) -> LiveRow:
         usual_cost_usd=round(Decimal(usual.cost_usd), 6) if usual is not None and shown and usual.cost_usd else None,
         last_error=_last_error(watched),
         signals=tuple(row["signals"]),
+        input_text=row["input_text"],
     )
 
 
@@ -264,11 +265,12 @@ def _refused(watched: Watched, doing: _Running | None) -> _Verdict | None:
     status, error_type, message, end_ns = watched.activity["call"]
     if status != "error":
         return None
-    error = clipped(": ".join(dict.fromkeys(part for part in (error_type, message) if part)))
+    error = clipped(message or error_type)
+    limited = RATE_LIMIT.search(f"{error_type} {message}")
     if doing is not None and doing.kind == "model" and doing.start_ns >= end_ns:
         return _Verdict(state="retrying", reason=f"tries again after {error or 'an error'}", since_ns=end_ns)
     moved_on = doing is not None and doing.kind not in ("agent", "chain", "other") and doing.start_ns >= end_ns
-    if moved_on or watched.activity["last"][5] > end_ns or not RATE_LIMIT.search(error):
+    if moved_on or watched.activity["last"][5] > end_ns or not limited:
         return None
     return _Verdict(state="rate_limited", reason=f"the provider refused: {error}", since_ns=end_ns)
 

@@ -88,6 +88,8 @@ class LiveRow:
     """What a trace of this agent costs on average."""
     last_error: str
     signals: tuple[str, ...]
+    input_text: str
+    """What it was asked, its first 200 characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

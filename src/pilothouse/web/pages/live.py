@@ -18,7 +18,7 @@ ROWS = 300
 STATE_WORDS = {
     "died": "died",
     "stalled": "stuck",
-    "waiting_human": "waits for a person",
+    "waiting_human": "needs a person",
     "rate_limited": "rate-limited",
     "retrying": "tries again",
     "quiet": "quiet",
@@ -72,6 +72,14 @@ class LivePage(PageContext):
     def rank(self, row: LiveRow) -> str:
         """What the rows are sorted by; the page's script makes the same."""
         return f"{LIVE_STATES.index(row.state)}{0 if row.attention else 1}{row.since}{row.trace_id}"
+
+    def why(self, row: LiveRow) -> str:
+        """The second line of a row: why it is as it is; of one that simply runs, what it was asked."""
+        return row.input_text if row.state in ("running", "ended") and row.input_text else row.reason
+
+    def error(self, row: LiveRow) -> str:
+        """The last error, where the line above does not say it already."""
+        return "" if row.last_error in self.why(row) else row.last_error
 
     def share(self, row: LiveRow) -> float:
         """Of the time that is usual at most: how much has passed."""

@@ -43,6 +43,7 @@ class TracePage(PageContext):
     view: View = field(metadata=told("transcript, waterfall, graph or raw"))
     step: int = field(metadata=told("the step marked in the view; 0: none"))
     after: int = field(metadata=told("the step after which this page of the view begins"))
+    follow: bool = field(metadata=told("true where the newest step is kept in sight while the trace runs"))
     next_after: int | None = field(metadata=told("the same of the next page; nothing at the end"))
     breakdown: TraceBreakdown | None = field(
         metadata=told("where time and money went; of huge traces only with part=breakdown")
@@ -64,6 +65,8 @@ class TracePage(PageContext):
     def here(self, **changed: Any) -> str:
         """The same page with something changed."""
         values: dict[str, Any] = {"view": "" if self.view == "transcript" else self.view}
+        if self.follow and "after" not in changed:
+            values["follow"] = 1
         return link(self.url, **(values | changed))
 
     def step_url(self, step: int) -> str:
@@ -87,6 +90,11 @@ class TracePage(PageContext):
     def stretches(self) -> tuple[Stretch, ...]:
         """The transcript with what repeats folded."""
         return folded(self.transcript.steps) if self.transcript else ()
+
+    @property
+    def events(self) -> str:
+        """The address of what happens to this trace."""
+        return link("/api/v1/live/events", trace=self.trace.trace_id)
 
     @property
     def live(self) -> bool:
@@ -152,6 +160,9 @@ def gather(visit: Visit) -> TracePage:
     part = visit.text("part")
     step = visit.number("step", 0, at_most=10_000_000)
     after = visit.number("after", 0)
+    follow = visit.number("follow", 0, at_most=1) == 1
+    if follow and view == "transcript" and not after and not step:
+        after = max(row.spans - 1, 0) // TRANSCRIPT_STEPS * TRANSCRIPT_STEPS
     if not after and step:
         size = TRANSCRIPT_STEPS if view == "transcript" else ROWS
         after = (step - 1) // size * size if view == "transcript" else 0
@@ -179,6 +190,7 @@ def gather(visit: Visit) -> TracePage:
         view=view,
         step=step,
         after=after,
+        follow=follow,
         next_after=next_after,
         breakdown=reader.breakdown(trace_id) if row.spans <= LATER_FROM or part == "breakdown" else None,
         transcript=transcript,

@@ -2,7 +2,7 @@
 // the stream of events. A row is never moved under the reader's pointer: changes of order wait until it has left.
 
 import { LiveStream } from "./live-stream.js";
-import { age, duration, money, revealed, tokens } from "./live-words.js";
+import { age, duration, gist, money, revealed, tokens } from "./live-words.js";
 
 const STATES = ["died", "stalled", "waiting_human", "rate_limited", "retrying", "quiet", "queued", "running", "ended"];
 const ROWS_MAX = 500;
@@ -127,9 +127,10 @@ class LiveTable extends HTMLElement {
     part("since").dataset.age = row.since;
     write(part("agent"), row.agent || row.root_name || row.trace_id);
     write(part("where"), [row.agent && row.root_name !== row.agent ? row.root_name : "", row.environment].filter(Boolean).join(" "));
-    write(part("reason"), row.reason);
-    write(part("error"), row.last_error);
-    const marks = row.signals.filter((name) => name !== "error");
+    const why = ["running", "ended"].includes(row.state) && row.input_text ? row.input_text : row.reason;
+    write(part("reason"), gist(why));
+    write(part("error"), why.includes(row.last_error) ? "" : row.last_error);
+    const marks = row.signals.filter((name) => name !== "error" && name !== row.state);
     if (part("signals").dataset.of !== marks.join()) {
       part("signals").dataset.of = marks.join();
       part("signals").replaceChildren(...marks.map(chip));

@@ -31,6 +31,19 @@ export function money(text) {
   return `$${value.toFixed(digits).replace(/(\.\d\d\d*?)0+$/, "$1")}`;
 }
 
+// What was said, where a value is JSON around one piece of text.
+export function gist(text) {
+  if (!/^[{["]/.test(text) || text.length > 2000) return text;
+  try {
+    const leaves = [];
+    const walk = (value) => (value && typeof value === "object" ? Object.values(value).forEach(walk) : leaves.push(value));
+    walk(JSON.parse(text));
+    return leaves.length === 1 && typeof leaves[0] === "string" && leaves[0].trim() ? leaves[0] : text;
+  } catch {
+    return text;
+  }
+}
+
 // What renders as nothing or turns text around: the same characters as in web/format.py, spelled out.
 const HIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e01ef}]/gu;
 

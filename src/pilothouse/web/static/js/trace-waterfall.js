@@ -15,6 +15,7 @@ class TraceWaterfall extends HTMLElement {
     this.chunks = new Map();
     this.waiting = new Map();
     document.addEventListener("page-key", this.key);
+    document.addEventListener("live-change", this.grown);
     this.closest("step-pane")?.addEventListener("step-shown", this.shown);
     const first = await this.chunk(0);
     if (!first) return; // the rows in the page stay
@@ -30,6 +31,7 @@ class TraceWaterfall extends HTMLElement {
 
   disconnectedCallback() {
     document.removeEventListener("page-key", this.key);
+    document.removeEventListener("live-change", this.grown);
     this.resized?.disconnect();
   }
 
@@ -68,6 +70,52 @@ class TraceWaterfall extends HTMLElement {
   name(row) {
     const chunk = this.chunks.get(Math.floor(row / CHUNK));
     return chunk.names[chunk.name[row % CHUNK]];
+  }
+
+  // --- a trace that runs
+
+  grown = () => {
+    if (!this.rows) return;
+    // The more there is to read again, the longer it waits for more.
+    this.later ??= setTimeout(() => this.renew(), 700 + this.total / 10);
+  };
+
+  // The step to bring into sight once its row is there.
+  aim(step) {
+    this.aimed = step;
+  }
+
+  async renew() {
+    const first = await fetch(`${this.dataset.src}?as=columns&after=0&limit=${CHUNK}`)
+      .then((answer) => (answer.ok ? answer.json() : null))
+      .catch(() => null);
+    this.later = null;
+    if (!first?.columns) return;
+    const whole = this.from <= 0 && this.to >= this.duration;
+    const folded = new Set([...this.rows.closed].map((row) => this.value(row, "step")));
+    this.chunks = new Map([[0, first.columns]]);
+    this.waiting.clear();
+    this.total = first.columns.total;
+    this.duration = first.columns.duration || 1;
+    this.kinds = first.columns.kinds;
+    this.map.renew(first.columns.busy, this.kinds);
+    if (whole) this.to = this.duration;
+    this.scroll.setAttribute("aria-rowcount", this.total);
+    // Rows move when a step comes in between: what was folded is found again by its step.
+    this.rows.total = this.total;
+    const heads = [];
+    for (let row = 0; folded.size && row < Math.min(this.total, CHUNK); row++) if (folded.has(this.value(row, "step"))) heads.push(row);
+    this.rows.close(heads);
+    if (this.search.value || this.onlyErrors.getAttribute("aria-pressed") === "true") await this.filter();
+    else {
+      this.count();
+      this.relayout();
+    }
+    if (this.aimed) {
+      const step = this.aimed;
+      this.aimed = 0;
+      await this.reveal(step, false);
+    }
   }
 
   // --- the frame
@@ -335,8 +383,8 @@ class TraceWaterfall extends HTMLElement {
     else if (this.rows) this.paint();
   };
 
-  async reveal(step) {
-    this.chosen = step;
+  async reveal(step, choose = true) {
+    if (choose) this.chosen = step;
     let row = this.find(step);
     if (row < 0) {
       const answer = await fetch(`${this.dataset.src}?as=columns&limit=1&step=${step}`).catch(() => null);

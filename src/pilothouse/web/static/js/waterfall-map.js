@@ -24,6 +24,12 @@ export class WaterfallMap {
     document.addEventListener("theme-changed", () => this.draw());
   }
 
+  renew(busy, kinds) {
+    this.busy = busy;
+    this.kinds = kinds;
+    this.draw();
+  }
+
   draw() {
     const { width, height } = this.box.getBoundingClientRect();
     const ratio = devicePixelRatio || 1;
