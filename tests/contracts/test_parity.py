@@ -24,6 +24,10 @@ SURFACES: dict[str, tuple[str, str, str]] = {
     "graph": ("/traces/{id}/graph", "show --as graph", "/traces/{id}"),
     "breakdown": ("/traces/{id}/breakdown", "show --as breakdown", "/traces/{id}"),
     "critical_path": ("/traces/{id}/critical-path", "show --as path", "/traces/{id}"),
+    "decision": ("/traces/{id}/spans/{key}/decision", "decision", "/traces/{id}/spans/{key}"),
+    "decisions": ("/traces/{id}/decisions", "decision", ""),
+    "states": ("/traces/{id}/states", "show --as states", "/traces/{id}"),
+    "why": ("/traces/{id}/why", "why", "/traces/{id}"),
     "text_search": ("/search", "search", "/traces"),
     "logs": ("/traces/{id}/logs", "logs", "/traces/{id}"),
     "search_logs": ("/logs", "logs", "/logs"),
@@ -46,6 +50,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("log_facets", "cli"): "counts beside a list; SQL over the view logs counts by anything",
     ("heatmap", "cli"): "a picture; `ls --sort slowest` and SQL answer the question in text",
     ("stats", "page"): "the overview shows the same numbers with their course",
+    ("decisions", "page"): "the transcript shows what each call said, its pane what it decided",
     ("store_stats", "page"): "an operator's question: asked from the shell and by the metrics endpoint",
 }
 """Verbs without a surface, on purpose. The list only shrinks."""

@@ -9,15 +9,18 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from pilothouse.records import BadRequest, NotFound, iso
+from pilothouse.records import BadRequest, NotFound, iso, prompt_sha256
+from pilothouse.traces.graph import graph
 from pilothouse.traces.model import (
     ATTENTION,
     LIVE_STATES,
+    Action,
     AgentGraph,
     Breakdown,
     BreakdownRow,
     CostWhy,
     Doctor,
+    Decision,
     EventView,
     Explained,
     Facet,
@@ -48,14 +51,18 @@ from pilothouse.traces.model import (
     SpanDetail,
     Tokens,
     Trace,
+    StateShare,
+    SystemMap,
     TraceBreakdown,
     TraceLogs,
     TraceQuery,
     TraceRow,
     Transcript,
     TranscriptStep,
+    TraceStates,
     Waterfall,
     Window,
+    Transition,
 )
 from pilothouse.web.format import moment_ns
 from pilothouse.web.model import SqlColumn, SqlResult, SqlTable
@@ -300,40 +307,23 @@ class SampleReader:
         )
         return TraceBreakdown(duration_ms=total, by_kind=(*by_kind, own), by_label=tuple(by_label[:30]))
 
-    def graph(self, trace_id: str) -> AgentGraph:
-        trace = self.load(trace_id)
-        by_id = {s.span_id: s for s in trace.spans}
-        groups: dict[str, list[Span]] = defaultdict(list)
-        edges: dict[tuple[str, str], list[Span]] = defaultdict(list)
-        for s in trace.spans:
-            if s.kind not in ("agent", "model", "tool"):
-                continue
-            node = f"{s.kind}:{s.agent if s.kind == 'agent' else s.label}"
-            groups[node].append(s)
-            up = by_id.get(s.parent_span_id)
-            while up is not None and up.kind != "agent":
-                up = by_id.get(up.parent_span_id)
-            if up is not None:
-                edges[f"agent:{up.agent}", node].append(s)
-        return AgentGraph(
-            nodes=tuple(
-                GraphNode(
-                    id=n,
-                    kind=n.split(":")[0],
-                    label=n.split(":", 1)[1],
-                    calls=len(g),
-                    errors=sum(s.failed for s in g),
-                    total_ms=sum(s.duration_ms for s in g),
-                    cost_usd=sum((s.cost_usd or Decimal(0) for s in g), Decimal(0)) or None,
-                    first_step=g[0].step,
-                )
-                for n, g in groups.items()
-            ),
-            edges=tuple(
-                GraphEdge(source=a, target=b, calls=len(g), errors=sum(s.failed for s in g))
-                for (a, b), g in edges.items()
-            ),
-        )
+    def graph(self, trace_id: str, *, expand: tuple[str, ...] = ()) -> AgentGraph:
+        return graph(self.load(trace_id), expand=expand)
+
+    def system_map(self, since_ns: int, until_ns: int, filters: str) -> SystemMap:
+        rows = self.found(TraceQuery(since_ns=since_ns, until_ns=until_ns, text=filters))
+        traces = [self.load(row.trace_id) for row in rows[:60] if row.spans < 1000]
+        return sample_map(traces, self.window(since_ns, until_ns), filters)
+
+    def audit(self, agent: str, since_ns: int, until_ns: int) -> Audit:
+        return sample_audit(agent, self._traces(since_ns, until_ns), self.window(since_ns, until_ns))
+
+    def levels(self, since_ns: int, until_ns: int, *, agent: str = "") -> Levels:
+        return sample_levels(agent, self._traces(since_ns, until_ns), self.window(since_ns, until_ns))
+
+    def _traces(self, since_ns: int, until_ns: int) -> list[Trace]:
+        rows = self.found(TraceQuery(since_ns=since_ns, until_ns=until_ns))
+        return [self.load(row.trace_id) for row in rows[:60] if row.spans < 1000]
 
     def content(self, trace_id: str, span: Span) -> Content:
         return self.by_id[trace_id].contents[span.span_id]
@@ -442,6 +432,52 @@ class SampleReader:
         span = self.load(trace_id).spans[step - 1]
         buckets = {
             k: getattr(span.tokens, k)
+    def decision(self, trace_id: str, step: int) -> Decision:
+        span = self.load(trace_id).spans[step - 1]
+        prompt = '{"messages":[],"parameters":{},"tools":[]}'
+        return Decision(
+            trace_id=trace_id,
+            step=step,
+            span_id=span.span_id,
+            time=span.start_time,
+            agent=span.agent,
+            model=span.model,
+            status=span.status,
+            prompt_sha256=prompt_sha256(prompt),
+            prompt_from="stored",
+            prompt_intact=None,
+            prompt_messages=3,
+            prompt=prompt,
+            raw_response='{"choices": []}',
+            raw_from="output.value",
+            answer=(),
+            finish_reason=span.finish_reason,
+            actions=(
+                Action(type="tool_call", tool="get_order", arguments={"id": 4411}, call_id="c1", step=2, outcome="ok"),
+                Action(type="tool_call", tool="<script>", arguments="{", call_id="c2"),
+            ),
+            valid=False,
+            invalid_reason="the arguments of <script> are not JSON: '{'",
+            judged_by="reader",
+            tools_offered=("get_order", "refund"),
+            tools_not_chosen=("refund",),
+        )
+
+    def states(self, trace_id: str) -> TraceStates:
+        span = self.load(trace_id).spans[0]
+        change = Transition(
+            agent=span.agent,
+            step=1,
+            time=span.start_time,
+            offset_ms=0.0,
+            from_state="",
+            to_state="planning",
+            reason="a new question",
+            said=True,
+        )
+        share = StateShare(state="planning", times=1, ms=100.0, cost_usd=Decimal("0.01"), model_calls=1, tool_calls=0)
+        return TraceStates(trace_id=trace_id, transitions=(change,), by_state=(share,), hidden_retries=0)
+
             for k in ("input_uncached", "cache_read", "output", "reasoning")
             if span.tokens and getattr(span.tokens, k)
         }

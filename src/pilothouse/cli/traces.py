@@ -27,6 +27,7 @@ _PARTS = {
     "breakdown": "breakdown",
     "path": "critical-path",
     "waterfall": "waterfall",
+    "states": "states",
 }
 _WHOLE = 20_000_000
 
@@ -129,7 +130,7 @@ def _facets(facets: list[dict[str, Any]]) -> Iterable[str]:
     "form",
     default="",
     metavar="FORM",
-    help="tree card transcript preview json md graph breakdown path waterfall",
+    help="tree card transcript preview json md graph breakdown path waterfall states",
 )
 @click.option("--step", default="", metavar="N", help="one step, with all its content")
 @click.option("--field", default="", metavar="NAME", help="of that step: input output attributes attributes.KEY …")
@@ -198,6 +199,12 @@ def _step(detail: dict[str, Any]) -> Iterable[str]:
     for name in ("error_message", "error_stack"):
         if detail[name]:
             yield f"{name}: {detail[name]}"
+    if detail["error_inputs"]:
+        yield f"error_inputs: {detail['error_inputs']}"
+    if detail["led_by"]:
+        yield "--- led by (the newest last)"
+        for call in detail["led_by"]:
+            yield f"step {call['step']:03d}  {call['name']}  {call['status']}"
     for title, messages, value in (
         ("input", detail["input"], detail["input_value"]),
         ("output", detail["output"], detail["output_value"]),
@@ -255,7 +262,39 @@ def _path(parts: list[dict[str, Any]]) -> list[str]:
     return table(("step", "kind", "label", "from", "took"), rows, right="from took")
 
 
-_PART_LINES = {"graph": _graph, "breakdown": _breakdown, "path": _path, "waterfall": _as_json}
+def _states(found: dict[str, Any]) -> list[str]:
+    changes = (
+        (
+            f"{change['step']:03d}",
+            duration(change["offset_ms"]),
+            change["agent"],
+            f"{change['from_state'] or '-'} -> {change['to_state']}",
+            "said" if change["said"] else "seen",
+            change["reason"],
+        )
+        for change in found["transitions"]
+    )
+    shares = (
+        (
+            share["state"] or "(none said)",
+            share["times"],
+            duration(share["ms"]),
+            dollars(share["cost_usd"]),
+            share["model_calls"],
+            share["tool_calls"],
+        )
+        for share in found["by_state"]
+    )
+    if not found["transitions"]:
+        return ["no agent told of a state, nothing waited, nothing was tried again"]
+    return [
+        *table(("step", "at", "agent", "state", "how", "reason"), changes, right="at"),
+        "",
+        *table(("state", "times", "took", "cost", "model", "tools"), shares, right="times took cost model tools"),
+    ]
+
+
+_PART_LINES = {"graph": _graph, "breakdown": _breakdown, "path": _path, "waterfall": _as_json, "states": _states}
 
 
 @command(

@@ -13,6 +13,7 @@ from pilothouse.traces.model import (
     CostWhy,
     Doctor,
     Facet,
+    Decision,
     Fleet,
     Heatmap,
     Live,
@@ -36,6 +37,7 @@ from pilothouse.traces.model import (
     Waterfall,
     Why,
 )
+    TraceStates,
 from pilothouse.web import SqlColumn, SqlResult, SqlTable
 
 
@@ -98,6 +100,14 @@ class PageReader:
         """Why one step costs what it costs."""
         return traces.cost_why(
             self._store, self._project, traces.span(self._store, self._project, trace_id, step).span.span_id
+    def decision(self, trace_id: str, step: int) -> Decision:
+        """What a model call decided."""
+        return traces.decision(self._store, self._project, trace_id, step)
+
+    def states(self, trace_id: str) -> TraceStates:
+        """What agents of a trace were doing when."""
+        return traces.states(self._store, self._project, trace_id)
+
         )
 
     def why(self, trace_id: str) -> Why:
@@ -135,6 +145,14 @@ class PageReader:
         """Conversations of a query."""
         return traces.sessions(self._store, self._project, query)
 
+    def context(self, trace_id: str, step: int) -> Context:
+        """What was in the context of each model call, or of one."""
+        return traces.context(self._store, self._project, trace_id, step or None)
+
+    def diff(self, a: str, b: str, step: str) -> TraceDiff:
+        """Two traces aligned step by step."""
+        return traces.diff(self._store, self._project, a, b, step)
+
     def session(self, session_id: str, *, cursor: str, limit: int) -> Session:
         """One conversation and a page of its turns."""
         return traces.session(self._store, self._project, session_id, cursor=cursor, limit=limit)
@@ -151,6 +169,13 @@ class PageReader:
         """What runs now."""
         return traces.live(self._store, self._project, text=text, states=states, limit=limit)
 
+    def audit(self, agent: str, since_ns: int, until_ns: int) -> Audit:
+        """What of an agent would fail silently."""
+        return traces.audit(self._store, self._project, agent, since_ns=since_ns, until_ns=until_ns)
+
+    def levels(self, since_ns: int, until_ns: int, *, agent: str = "") -> Levels:
+        """The level of one agent, or of all."""
+        return traces.levels(self._store, self._project, agent=agent, since_ns=since_ns, until_ns=until_ns)
     def overview(self, since_ns: int, until_ns: int, text: str) -> Overview:
         """Charts, totals and tables of a window."""
         return traces.overview(self._store, self._project, since_ns=since_ns, until_ns=until_ns, text=text)

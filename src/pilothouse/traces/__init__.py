@@ -6,6 +6,7 @@ from .cost_why import cost_why
 from .detail import span
 from .diff import diff
 from .doctor import doctor
+from .decisions import decision, decisions
 from .filters import FIELDS, parse_filter
 from .fleet import fleet
 from .graph import graph
@@ -26,6 +27,7 @@ from .stats import stats, store_stats
 from .text_search import text_search
 from .transcripts import transcript
 from .windows import Range, parse_moment, time_range
+from .states import states
 
 __all__ = [
     "DEFAULT_BUDGET",
@@ -53,6 +55,8 @@ __all__ = [
     "fleet",
     "graph",
     "head",
+    "decision",
+    "decisions",
     "heatmap",
     "live",
     "load",
@@ -80,3 +84,4 @@ __all__ = [
     "transcript",
     "waterfall",
 ]
+    "states",

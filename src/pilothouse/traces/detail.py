@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import orjson
 
-from pilothouse.records import BadRequest, NotFound, decode_message, depths_of, iso, part_as_dict
+from pilothouse.records import BadRequest, NotFound, decode_message, depths_of, iso, names, part_as_dict
 from pilothouse.store import TraceStore
 from pilothouse.store.content_reads import StoredContent, contents
 from pilothouse.store.trace_reads import (
@@ -18,6 +18,7 @@ from pilothouse.store.trace_reads import (
     whole_span,
 )
 
+from .failures import led_by
 from .jsons import dumps
 from .load import SPANS_MAX, Head, head, light_span, number
 from .model import EventView, MessageView, ScoreView, SpanDetail
@@ -38,7 +39,7 @@ def span(store: TraceStore, project: str, trace_id: str, key: str | int) -> Span
     if row is None:
         raise NotFound("the span is gone", got=span_id, fix=f"pilothouse show {trace_id}")
     depth = depths_of(dict(zip(placed[0], placed[1], strict=True)))[span_id]
-    return _detail(store, project, top, row, numbers[span_id], depth)
+    return _detail(store, project, top, row, numbers, depth)
 
 
 def find_span(key: str, trace_id: str, numbers: Mapping[str, int]) -> str:
@@ -65,8 +66,11 @@ def find_span(key: str, trace_id: str, numbers: Mapping[str, int]) -> str:
     raise NotFound("the trace has no such span", got=key[:100], fix=f"pilothouse show {trace_id} --as tree")
 
 
-def _detail(store: TraceStore, project: str, top: Head, row: dict[str, Any], step: int, depth: int) -> SpanDetail:
+def _detail(
+    store: TraceStore, project: str, top: Head, row: dict[str, Any], numbers: Mapping[str, int], depth: int
+) -> SpanDetail:
     trace_id = top.row.trace_id
+    step = numbers[row["span_id"]]
     typed = set(cast(list[str], row["typed_attributes"]))
     refs = [*row["input_refs"], *row["output_refs"]]
     found = contents(
@@ -120,6 +124,8 @@ def _detail(store: TraceStore, project: str, top: Head, row: dict[str, Any], ste
             score for score in trace_scores(store, project, trace_id) if score.span_id in ("", row["span_id"])
         ),
         received_at=_iso_text(row["received_at"]),
+        error_inputs=str(row["attributes"].get(names.INPUTS, "")),
+        led_by=led_by(store, project, top, row, numbers),
     )
 
 

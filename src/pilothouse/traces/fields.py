@@ -50,7 +50,7 @@ def _whole(store: TraceStore, project: str, detail: SpanDetail, field: str) -> s
         parts = [detail.span.error_type, detail.error_message, detail.span.tool_error, detail.error_stack]
         return "\n".join(part for part in parts if part)
     if field.startswith("attributes."):
-        return _attribute(store, project, detail, field.removeprefix("attributes."))
+        return attribute_text(store, project, detail, field.removeprefix("attributes."))
     if field in FIELDS:
         return dumps(getattr(detail, field), indent=True).decode()
     raise BadRequest(
@@ -61,7 +61,12 @@ def _whole(store: TraceStore, project: str, detail: SpanDetail, field: str) -> s
     )
 
 
-def _attribute(store: TraceStore, project: str, detail: SpanDetail, key: str) -> str:
+def attribute_text(store: TraceStore, project: str, detail: SpanDetail, key: str) -> str:
+    """An attribute of a step as text, whole: a long one is fetched from where contents are kept.
+
+    Raises:
+        NotFound: the step has no such attribute.
+    """
     if key not in detail.attributes:
         raise NotFound("the step has no such attribute", got=key, allowed=list(detail.attributes)[:50])
     value = detail.attributes[key]

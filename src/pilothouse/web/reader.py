@@ -16,6 +16,7 @@ from pilothouse.traces.model import (
     CostWhy,
     Doctor,
     Facet,
+    Decision,
     Fleet,
     Heatmap,
     Live,
@@ -38,6 +39,7 @@ from pilothouse.traces.model import (
 )
 
 from .model import Refusals, SqlResult, SqlTable
+    TraceStates,
 
 
 class Reader(Protocol):
@@ -71,8 +73,8 @@ class Reader(Protocol):
         """Where the time and the money of a trace went."""
         ...
 
-    def graph(self, trace_id: str) -> AgentGraph:
-        """Who worked with whom in a trace."""
+    def graph(self, trace_id: str, *, expand: tuple[str, ...] = ()) -> AgentGraph:
+        """Who worked with whom in a trace; ``expand`` names folded nodes to unfold."""
         ...
 
     def transcript(self, trace_id: str, *, after_step: int, limit: int) -> Transcript:
@@ -89,10 +91,22 @@ class Reader(Protocol):
 
     def logs(self, trace_id: str, *, infra: bool, level: str) -> TraceLogs:
         """The log lines that belong to a trace, each with its reason."""
+    def decision(self, trace_id: str, step: int) -> Decision:
+        """What a model call decided. Raises BadRequest for any other step."""
+        ...
+
+    def states(self, trace_id: str) -> TraceStates:
+        """What agents of a trace were doing when."""
+        ...
+
         ...
 
     def search_logs(self, query: LogQuery) -> Page[LogRow]:
         """Log records of a query, one page."""
+    def why(self, trace_id: str) -> Why:
+        """What is wrong with a trace, with the steps that show it."""
+        ...
+
         ...
 
     def log_facets(self, query: LogQuery) -> tuple[LogFacet, ...]:
@@ -113,6 +127,14 @@ class Reader(Protocol):
 
     def session(self, session_id: str, *, cursor: str, limit: int) -> Session:
         """One conversation and a page of its turns."""
+    def context(self, trace_id: str, step: int) -> Context:
+        """What was in the context of each model call; with a step that is not 0 of that call alone, message by message."""
+        ...
+
+    def diff(self, a: str, b: str, step: str) -> TraceDiff:
+        """Two traces aligned step by step; ``step`` (``12`` of a, ``b12`` of b) says which row to give in full."""
+        ...
+
         ...
 
     def fleet(self, since_ns: int, until_ns: int) -> Fleet:
@@ -125,6 +147,16 @@ class Reader(Protocol):
 
     def overview(self, since_ns: int, until_ns: int, text: str) -> Overview:
         """Charts, totals and tables of a window."""
+    def system_map(self, since_ns: int, until_ns: int, filters: str) -> SystemMap:
+        """The components of a window and who calls whom."""
+        ...
+
+    def audit(self, agent: str, since_ns: int, until_ns: int) -> Audit:
+        """What of an agent would fail silently. Raises NotFound."""
+        ...
+
+    def levels(self, since_ns: int, until_ns: int, *, agent: str = "") -> Levels:
+        """The level of one agent, or of all. Raises NotFound."""
         ...
 
     def doctor(self, since_ns: int, until_ns: int) -> Doctor:

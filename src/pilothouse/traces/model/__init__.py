@@ -20,6 +20,7 @@ from .audits import (
 )
 from .charts import Breakdown, BreakdownRow, Facet, FacetValue, Fleet, FleetRow, Heatmap, Overview, Series
 from .context import Context, ContextCall, ContextMessage, ContextPart, ContextStep, ContextThread, Question, Repeat
+from .decisions import Action, Decision, DecisionRow, Decisions, StateShare, TraceStates, Transition
 from .diff import (
     DiffDetail,
     DiffRow,
@@ -77,6 +78,7 @@ from .spans import (
     DEFAULT_BUDGET,
     FORMS,
     EventView,
+    CallBefore,
     Form,
     MessageView,
     ScoreView,
@@ -101,6 +103,7 @@ __all__ = [
     "SORTS",
     "WATCHED_SIGNALS",
     "AgentGraph",
+    "Action",
     "AgentLevel",
     "Audit",
     "AuditCheck",
@@ -108,6 +111,7 @@ __all__ = [
     "Breakdown",
     "BreakdownRow",
     "Changes",
+    "CallBefore",
     "Component",
     "ComponentKind",
     "Confidence",
@@ -123,6 +127,9 @@ __all__ = [
     "CostWhy",
     "Costs",
     "DiffDetail",
+    "Decision",
+    "DecisionRow",
+    "Decisions",
     "DiffRow",
     "DiffRun",
     "DiffSide",
@@ -184,6 +191,7 @@ __all__ = [
     "SpanDetail",
     "Stats",
     "StoreStats",
+    "StateShare",
     "SystemMap",
     "TableStats",
     "Tokens",
@@ -197,10 +205,12 @@ __all__ = [
     "TraceRow",
     "TraceStep",
     "Trait",
+    "TraceStates",
     "Transcript",
     "TranscriptStep",
     "ValueChange",
     "Waterfall",
+    "Transition",
     "Why",
     "Window",
 ]

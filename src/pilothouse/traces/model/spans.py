@@ -125,6 +125,18 @@ class ScoreView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallBefore:
+    """A call that ended before a failed one did."""
+
+    step: int
+    """0 where it is not stored."""
+    span_id: str
+    name: str
+    status: str
+    """ok, error or soft_error."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpanDetail:
     """One step with all its content."""
 
@@ -168,6 +180,10 @@ class SpanDetail:
     events: tuple[EventView, ...]
     scores: tuple[ScoreView, ...]
     received_at: str
+    error_inputs: str = ""
+    """Of a failed step: what it was given, as the recorder kept it; empty where the input above says it."""
+    led_by: tuple[CallBefore, ...] = ()
+    """Of a failed step: the last ten calls of the trace that ended before it did, the newest last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pilothouse.records import PilothouseError
-from pilothouse.traces.model import CostWhy, Explained, MessageView, SpanDetail, TraceRow
+from pilothouse.traces.model import CostWhy, Decision, Explained, MessageView, SpanDetail, TraceRow
 from pilothouse.web.context import as_plain, told
 from pilothouse.web.reader import Reader
 from pilothouse.web.spans_table import columns_of, kept_columns
@@ -16,6 +16,8 @@ from pilothouse.web.visit import PageContext, PageSpec, Visit, number_in, trace_
 
 from .trace import LATER_FROM, find_trace
 
+RAW_CHARS = 4_000
+"""Of a raw answer, what the page shows."""
 EARLIER_SHOWN = 2
 """Input messages shown open: the last ones, which the step answers."""
 
@@ -28,6 +30,9 @@ class SpanPage(PageContext):
     detail: SpanDetail = field(metadata=told("the step with all its content"))
     cost: CostWhy | None = field(
         metadata=told("why it costs what it costs; nothing where it reports no usage, and with part=pane")
+    )
+    decision: Decision | None = field(
+        metadata=told("of a model call: what it decided, and on what; its prompt and raw answer are in the API")
     )
     previous_step: int | None = field(metadata=told("the step before"))
     next_step: int | None = field(metadata=told("the step after"))
@@ -97,6 +102,7 @@ def gather(visit: Visit) -> SpanPage:
     detail = visit.reader.span(trace_id, step)
     before, after = _neighbours(visit.reader, visit.reader.row(trace_id), step)
     # The pane shows what was said at once and asks for the cost's reasons afterwards: they are slow in a long trace.
+    of_cost = visit.text("part") in ("cost", "raw")
     explain = visit.text("part") not in ("pane", "raw") and detail.span.tokens is not None
     return SpanPage(
         title=f"Step {step}: {detail.span.label}",
@@ -104,6 +110,7 @@ def gather(visit: Visit) -> SpanPage:
         trace_id=trace_id,
         detail=detail,
         cost=_cost(visit.reader, trace_id, step) if explain else None,
+        decision=_decision(visit.reader, trace_id, step) if detail.span.kind == "model" and not of_cost else None,
         previous_step=before,
         next_step=after,
     )
@@ -115,6 +122,15 @@ def _cost(reader: Reader, trace_id: str, step: int) -> CostWhy | None:
         return reader.cost_why(trace_id, step)
     except PilothouseError:
         return None
+
+
+def _decision(reader: Reader, trace_id: str, step: int) -> Decision | None:
+    """The decision without its two long texts, which have addresses of their own; nothing where it cannot be told."""
+    try:
+        found = reader.decision(trace_id, step)
+    except PilothouseError:
+        return None
+    return replace(found, prompt="", raw_response=found.raw_response[:RAW_CHARS], answer=())
 
 
 def _neighbours(reader: Reader, row: TraceRow, step: int) -> tuple[int | None, int | None]:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pilothouse.records import NotFound
-from pilothouse.traces.model import AgentGraph, TraceBreakdown, TraceLogs, TraceRow, Transcript, TranscriptStep
+from pilothouse.traces.model import (
+    AgentGraph,
+    TraceBreakdown,
+    TraceLogs,
+    TraceRow,
+    TraceStates,
+    Transcript,
+    TranscriptStep,
+    Transition,
+    Why,
+)
 from pilothouse.web.charts import Segment, money_bar, stacked, time_bar
 from pilothouse.web.context import as_plain, told
-from pilothouse.web.format import count, tokens
+from pilothouse.web.format import count, duration, tokens
 from pilothouse.web.graph_layout import GraphPicture, layout
 from pilothouse.web.repeats import Stretch, folded
 from pilothouse.web.spans_table import SpanLine, TraceColumns, columns_of, lines
@@ -23,6 +33,7 @@ FORMS: dict[View, str] = {"transcript": "transcript", "waterfall": "tree", "grap
 """The form of the command line that comes nearest to each view."""
 LEVELS = ("", "info", "warn", "error")
 """The least level of log lines that can be asked for."""
+NO_STATE = "none said"
 TRANSCRIPT_STEPS = 40
 SAID_MAX, SAID_FEW, SAID_PAGE = 6, 2, 100
 """Messages of one step that a transcript shows; few, where the page would show more than a hundred in all."""
@@ -47,6 +58,9 @@ class TracePage(PageContext):
     next_after: int | None = field(metadata=told("the same of the next page; nothing at the end"))
     breakdown: TraceBreakdown | None = field(
         metadata=told("where time and money went; of huge traces only with part=breakdown")
+    )
+    states: TraceStates | None = field(
+        metadata=told("what agents were doing when: states they told of, waits, retries; nothing for huge traces")
     )
     transcript: Transcript | None = field(
         metadata=told("in view transcript: what was said and done, each message once")
@@ -121,6 +135,32 @@ class TracePage(PageContext):
     def buckets(self) -> tuple[Segment, ...]:
         """The tokens by bucket, as a bar."""
         sums = self.trace.tokens
+    @property
+    def state_bar(self) -> tuple[Segment, ...]:
+        """The time by state, as a bar."""
+        shares = self.states.by_state if self.states else ()
+        return stacked([(share.state or NO_STATE, share.ms, duration(share.ms)) for share in shares])
+
+    @property
+    def changes(self) -> Mapping[int, Sequence[Transition]]:
+        """By step of the transcript shown: the states that were told of just before it began."""
+        if not (self.states and self.transcript):
+            return {}
+        found: dict[int, list[Transition]] = {}
+        steps = [(step.span.offset_ms, step.span.step) for step in self.transcript.steps]
+        said = [change for change in self.states.transitions if change.said]
+        for change in said:
+            later = next((step for offset, step in steps if offset >= change.offset_ms), None)
+            if later is not None and (self.after == 0 or change.offset_ms >= steps[0][0]):
+                found.setdefault(later, []).append(change)
+        return found
+
+    @property
+    def marks(self) -> str:
+        """For the waterfall: ``[[step, milliseconds, state], …]`` as JSON."""
+        transitions = self.states.transitions if self.states else ()
+        return json.dumps([[change.step, change.offset_ms, change.to_state] for change in transitions])
+
         named = (
             ("input", sums.input_uncached),
             ("cache read", sums.cache_read),
@@ -197,6 +237,7 @@ def gather(visit: Visit) -> TracePage:
         rows=rows,
         graph=graph,
         logs=logs,
+        states=reader.states(trace_id) if row.spans <= LATER_FROM and part in ("", "facts", "steps") else None,
         infra=infra,
         level=level,
     )

@@ -25,6 +25,11 @@ class TraceWaterfall extends HTMLElement {
     this.rows = new WaterfallRows(this.total, (row) => this.value(row, "below"));
     this.from = 0;
     this.to = this.duration;
+    this.marks = new Map();
+    for (const [step, at, state] of JSON.parse(this.dataset.marks || "[]")) {
+      if (!this.marks.has(step)) this.marks.set(step, []);
+      this.marks.get(step).push([at, state]);
+    }
     this.build(first);
     if (this.dataset.step) this.reveal(Number(this.dataset.step));
   }
@@ -281,7 +286,7 @@ class TraceWaterfall extends HTMLElement {
     const cost = element("div", "cost");
     row.append(label, lane, cost);
     this.canvas.append(row);
-    return { row, number, twist, kind, text, below, bar, time, path, cost };
+    return { row, number, twist, kind, text, below, bars, bar, time, path, cost };
   }
 
   fill(line, place) {
@@ -294,6 +299,7 @@ class TraceWaterfall extends HTMLElement {
       line.text.textContent = "…";
       line.number.textContent = line.below.textContent = line.time.textContent = line.cost.textContent = "";
       line.bar.hidden = line.path.hidden = true;
+      for (const tick of line.bars.querySelectorAll(".state")) tick.remove();
       this.chunk(Math.floor(row / CHUNK)).then(() => this.soon());
       return;
     }
@@ -335,6 +341,13 @@ class TraceWaterfall extends HTMLElement {
       line.path.style.left = `${Math.max(left, 0)}%`;
       line.path.style.width = `max(2px, ${Math.min(right, 100) - Math.max(left, 0)}%)`;
     }
+    const marks = (this.marks.get(chunk.step[at]) ?? []).filter(([when]) => when >= this.from && when <= this.to);
+    while (line.bars.querySelectorAll(".state").length > marks.length) line.bars.querySelector(".state").remove();
+    marks.forEach(([when, state], index) => {
+      const tick = line.bars.querySelectorAll(".state")[index] ?? line.bars.appendChild(element("i", "state"));
+      tick.title = state;
+      tick.style.left = `${(when - this.from) * scale}%`;
+    });
     line.time.textContent = inSight ? written(length) : left > 100 ? "later" : "earlier";
     line.time.style.left = `${Math.min(Math.max(right, 0), 100)}%`;
     line.time.classList.toggle("ends", left > 100);
