@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--peers", action="store_true")
-    parser.add_argument("--only", default="", help="ingest, reading, guards or cli")
+    parser.add_argument("--only", default="", help="ingest, reading, guards, cli or signals")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     scale = 0.05 if options.quick else 1.0
@@ -35,6 +35,9 @@ def main() -> None:
     rows: list[Row] = []
     folder = Path(tempfile.mkdtemp(prefix="pilothouse-bench-"))
     try:
+        if options.only == "signals":
+            print_signals(folder, quick=options.quick)
+            return
         parts = {
             "ingest": lambda: ingest_rows(folder, scale),
             "reading": lambda: reading_rows(folder, scale),
@@ -56,6 +59,14 @@ def main() -> None:
     print(f"\nload {os.getloadavg()[0]:.1f} at the end")
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+
+
+def print_signals(folder: Path, *, quick: bool) -> None:
+    """Precision and recall of the signals; its SDKs are imported only here."""
+    from . import signals
+
+    for line in signals.report(folder / "signals", each=1 if quick else 5):
+        print(line, flush=True)
 
 
 def ingest_rows(folder: Path, scale: float) -> list[Row]:

@@ -29,6 +29,8 @@ class Call:
     """The run of an agent that made it."""
     failure: str
     """Why it failed; empty where it did not."""
+    pending: bool = False
+    """What comes of it is not known yet."""
     repeats_by: tuple[str, str] = ("", "")
     """Hashes that stand for arguments and result where these are too long to be at hand."""
 
@@ -52,6 +54,7 @@ def tool_call(fact: SpanFact, owner: str) -> Call:
         result=fact.output_text,
         owner=owner,
         failure=failure_of(fact),
+        pending=fact.status == "running",
         repeats_by=(fact.input_ref, fact.output_ref),
     )
 
@@ -108,10 +111,10 @@ def calls_of_models(models: Sequence[SpanFact], known: set[str], owners: Sequenc
     waiting: dict[str, list[Call]] = {}
     for fact, owner in zip(models, owners, strict=True):
         for call in waiting.pop(owner, ()):
-            call.result = fact.input_text
+            call.result, call.pending = fact.input_text, False
             call.failure = said_failure(fact.input_text, call.tool)
         mine = [
-            Call(fact=fact, tool=tool, arguments=arguments, result="", owner=owner, failure="")
+            Call(fact=fact, tool=tool, arguments=arguments, result="", owner=owner, failure="", pending=True)
             for tool, arguments in calls_in_answer(fact, known)
         ]
         found += mine

@@ -15,7 +15,9 @@ _ERROR_HEAD = re.compile(
     r"|\s*[A-Z]\w*(?:Error|Exception)\s*:\s*\S"
     r"|\s*Traceback \(most recent call last\)"
     r"|\s*(?:an )?(?:internal |unexpected |unknown )?error (?:occurred|executing|calling|running|while|in tool)\b"
-    r"|\s*(?:tool (?:call|execution|run) )?failed(?: to \w+|:)",
+    r"|\s*(?:tool (?:call|execution|run) )?failed(?: to \w+|:)|\s*(?:http|status)(?: error| status| code)*:? [45]\d\d\b"
+    r"|\s*(?:permission denied|access denied|unauthori[sz]ed|forbidden|not authori[sz]ed|connection (?:refused|reset|timed out)"
+    r"|request timed out|timed out|timeout|internal server error|service unavailable|bad gateway|command not found)\b",
     re.IGNORECASE,
 )
 _FALSE_FLAGS = ("success", "ok", "succeeded", "successful")
@@ -67,8 +69,6 @@ OVERFLOW = re.compile(
 )
 """What providers say of an input that is too long."""
 
-_WORD = re.compile(r"[^\W_]")
-
 
 def said_failure(result: str, tool: str) -> str:
     """Why a result is a failure by its own words; empty where it does not plainly say so.
@@ -105,9 +105,12 @@ def _said_by_json(result: str) -> str:
         return words or result
     if said.get("status") in ("error", "Error", "ERROR") and words:
         return words
+    errors = said.get("errors")
+    if isinstance(errors, list) and errors:
+        return json.dumps(errors)[:SAID_CHARS_MAX]
     return ""
 
 
 def speaks(text: str) -> bool:
-    """True where there is more than blanks and punctuation."""
-    return _WORD.search(text) is not None
+    """True where there is more than blanks."""
+    return bool(text.strip(" \t\r\n\u200b"))

@@ -76,7 +76,11 @@ def soft_error(view: View) -> Signal | None:
 def tool_not_found(view: View) -> Signal | None:
     """A model called a tool that it was not offered, or the result of a call says that there is no such tool."""
     found: list[tuple[SpanFact, str, str]] = []
+    offered_anywhere = {name for fact in view.models for name in fact.tools_offered}
     for fact in view.tools:
+        if fact.tool_name in offered_anywhere:
+            # It exists: whatever it returns is about something else.
+            continue
         # What is stored by content is too long to be these few words.
         why = fact.error_message or fact.tool_error or ("" if fact.output_ref else fact.output_text)
         if why and says_tool_missing(why[:SAID_CHARS_MAX]):

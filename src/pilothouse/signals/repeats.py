@@ -105,7 +105,7 @@ def _same_in_a_row(run: Sequence[Call], often: set[str], taken: set[int], limit:
         if call.tool not in often or id(call) in taken:
             continue
         key, result = (call.tool, call.arguments_key), call.result_key
-        if results.setdefault(key, result) != result:
+        if not call.pending and results.setdefault(key, result) != result:
             results[key] = result
             series[key] = []
         series.setdefault(key, []).append((place, call))

@@ -46,7 +46,10 @@ class View:
             elif fact.kind == "model":
                 self.models.append(fact)
             elif fact.kind == "tool":
-                self.tools.append(fact)
+                above = by_id.get(fact.parent_span_id)
+                # What an MCP server records of a call is the client's call once more, seen from the other side.
+                if above is None or above.kind != "tool" or above.tool_name != fact.tool_name:
+                    self.tools.append(fact)
             if fact.status == "error":
                 self.failed.append(fact)
             parent = fact.parent_span_id
