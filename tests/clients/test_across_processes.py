@@ -46,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
 class Programs:
     """Runs the programs of one environment, recording into the server."""
 
-    def __init__(self, environment: str, package: str, server: LiveServer, folder: Path) -> None:
+    def __init__(self, environment: str, package: str, server: LiveServer, folder: Path, **variables: str) -> None:
         found = _interpreter(environment, (package, "opentelemetry.sdk"))
         if found is None:
             pytest.skip(f"{package} is not installed; run python -m tests.clients.install_clients {environment}")
@@ -59,6 +59,7 @@ class Programs:
             "PILOTHOUSE_KEY": server.key,
             "PILOTHOUSE_ENVIRONMENT": folder.name,
             "NO_PROXY": "127.0.0.1",
+            **variables,
         }
 
     def run(self, program: str, *arguments: str) -> str:
@@ -120,19 +121,37 @@ def test_the_tool_span_of_an_mcp_server_hangs_below_that_of_its_client(
         if transport == "http":
             where.append(f"http://127.0.0.1:{stack.enter_context(programs.serving('mcp_server.py', 'http'))}/mcp")
         assert "sunny, 21 degrees in Rome" in programs.run("mcp_agent.py", *where)
-    spans = the_trace(server, tmp_path, 9)
+    spans = the_trace(server, tmp_path, 12)
+    asked = hangs_together(spans)
+    root, inner = spans[0], [span for span in spans if span.tool == "look_up"]
+    assert {span.parent for span in asked} == {root.id}
+    assert len(inner) == 2
+    sampled = next(span for span in spans if span.kind == "model")
+    assert (sampled.service, sampled.parent) == (
+        "weather-agent",
+        next(span.id for span in spans if span.tool == "ask_back" and span.service == "weather-server"),
+    )
+
+
+def hangs_together(spans: list[Span]) -> list[Span]:
+    """Check both sides of each tool call, and give the client's."""
     asked = [span for span in spans if span.kind == "tool" and span.service == "weather-agent"]
     served = [span for span in spans if span.service == "weather-server" and span.tool != "look_up"]
     inner = [span for span in spans if span.tool == "look_up"]
-    root = next(span for span in spans if span.kind == "agent")
-    assert len(spans) == 9
-    assert [span.tool for span in asked] == ["get_weather", "get_tide", "get_weather"]
-    assert {span.parent for span in asked} == {root.id}
+    assert [span.tool for span in asked] == ["get_weather", "get_tide", "ask_back", "get_weather"]
     assert [(span.tool, span.parent) for span in served] == [(span.tool, span.id) for span in asked]
-    assert [span.parent for span in inner] == [served[0].id, served[2].id]
+    assert [span.parent for span in inner] == [served[0].id, served[3].id]
     for side in (asked, served):
-        assert [bool(span.tool_error) for span in side] == [False, True, False]
+        assert [bool(span.tool_error) for span in side] == [False, True, False, False]
         assert "get_tide" in side[1].tool_error
+    return asked
+
+
+@GENERATIONS
+def test_single_sessions_and_servers_can_be_instrumented(environment: str, server: LiveServer, tmp_path: Path) -> None:
+    programs = Programs(environment, "mcp", server, tmp_path, EXPLICIT="1")
+    programs.run("mcp_agent.py", "stdio")
+    hangs_together(the_trace(server, tmp_path, 12))
 
 
 @GENERATIONS

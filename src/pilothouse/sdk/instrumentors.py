@@ -47,8 +47,8 @@ _MODULES: Final = {
 """The module of a library where it is not named like the instrumentor."""
 _ALIASES: Final = {"openai_v2": "openai", "llamaindex": "llama_index", "vertex_ai": "vertexai"}
 
-_OURS: Final = frozenset({"mcp"})
-"""Recorded by the recorder itself (``mcp_context``): a second view of each call would count it twice."""
+OURS: Final = frozenset({"mcp", "a2a"})
+"""Recorded by the recorder itself (:mod:`.across`): a second view of each call would count it twice."""
 
 _on: list[Any] = []
 
@@ -63,9 +63,9 @@ def switch_on(recorder: Recorder, chosen: str | bool | Iterable[str]) -> None:
     if isinstance(chosen, str | bool):
         if chosen not in ("auto", True):
             raise BadRequest("instrument takes auto, False or a list of libraries", got=chosen, fix=f'["{chosen}"]')
-        wanted = [name for name in found if name not in _OURS]
+        wanted = [name for name in found if name not in OURS]
     else:
-        wanted = [_ALIASES.get(name, name) for name in chosen]
+        wanted = [_ALIASES.get(name, name) for name in chosen if name not in OURS]
         if unknown := [name for name in wanted if name not in found]:
             raise BadRequest(
                 "no instrumentor is installed for this library",

@@ -138,7 +138,7 @@ def start(settings: Settings, options: Options) -> Recorder:
         carry_into_threads()
     from .across import carry_across
 
-    carry_across()
+    carry_across(options.instrument)
     if settings.global_provider:
         from opentelemetry import trace
 

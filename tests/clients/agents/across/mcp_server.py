@@ -1,16 +1,24 @@
-"""An MCP server with three tools, on the generation of the SDK that is installed: `mcp_server.py stdio|http PORT`."""
+"""An MCP server with a few tools, on the generation of the SDK that is installed: `mcp_server.py stdio|http PORT`."""
 
+import os
 import sys
+
+from mcp.types import SamplingMessage, TextContent
 
 import pilothouse
 
 try:
+    from mcp.server.mcpserver import Context
     from mcp.server.mcpserver import MCPServer as Server
 except ImportError:
+    from mcp.server.fastmcp import Context
     from mcp.server.fastmcp import FastMCP as Server
 
-recorder = pilothouse.init(service="weather-server")
+EXPLICIT = "EXPLICIT" in os.environ
+pilothouse.init(service="weather-server", instrument=not EXPLICIT)
 server = Server("weather")
+if EXPLICIT:
+    pilothouse.instrument_mcp(server)
 
 
 @pilothouse.tool
@@ -28,6 +36,14 @@ def get_weather(city: str) -> str:
 async def get_tide(harbour: str) -> str:
     """Tell the tide of a harbour; there are none."""
     raise ValueError(f"no tide gauge in {harbour}")
+
+
+@server.tool()
+async def ask_back(question: str, ctx: Context) -> str:
+    """Ask the client's model."""
+    message = SamplingMessage(role="user", content=TextContent(type="text", text=question))
+    answer = await ctx.session.create_message(messages=[message], max_tokens=10)
+    return answer.content.text
 
 
 if __name__ == "__main__":
