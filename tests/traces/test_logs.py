@@ -35,6 +35,7 @@ def log(any_store: TraceStore) -> Log:
         row.update(received_at=stored_time(at_ns)[:23], received_day=day, version=version)
         row.update(fields)
         row["service"] = row["resource"].get("service.name", row["service"])
+        row["host"] = row["resource"].get("host.name", "")
         any_store.insert("log", LOG.column_names, [[row[name] for name in LOG.column_names]])
 
     return put
@@ -154,9 +155,9 @@ def test_errors_that_never_became_spans_are_listed(any_store: TraceStore, trace:
 
 def test_messages_and_heartbeats_do_not_clutter(any_store: TraceStore, trace: str, log: Log) -> None:
     log("{}", 100, trace_id=trace, event_name="gen_ai.user.message")
-    log("{}", 100.1, trace_id=trace, attributes={"event.name": "gen_ai.choice"})
+    log("{}", 100.1, trace_id=trace, event_name="gen_ai.choice")
     log("{}", 100.2, trace_id=trace, event_name="pilothouse.heartbeat")
-    log("claude_code.user_prompt", 100.3, trace_id=trace)
+    log("claude_code.user_prompt", 100.3, trace_id=trace, scope_name="com.anthropic.claude_code.events")
     log("kept", 100.4, trace_id=trace)
     assert bodies(traces.logs(any_store, PROJECT, trace, infra=True), "trace_id") == ["kept"]
     assert [row.body for row in traces.search_logs(any_store, PROJECT, LogQuery()).items] == ["kept"]

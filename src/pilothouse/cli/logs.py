@@ -210,11 +210,13 @@ def _groups(found: dict[str, Any]) -> Iterable[str]:
     for group in found["groups"]:
         yield ""
         more = f", {len(group['rows'])} shown" if group["count"] > len(group["rows"]) else ""
+        below = sum(row["never_a_span"] for row in group["rows"])
+        more += f", {below} of them below" if below else ""
         yield f"{group['reason']} ({group['confidence']}): {group['why']}; {group['count']} lines{more}"
-        yield from _trace_rows(group["rows"])
+        yield from _trace_rows([row for row in group["rows"] if not row["never_a_span"]])
     if found["lost"]:
         yield ""
-        yield f"errors that never became spans: {len(found['lost'])}"
+        yield f"errors that never became spans, no step failed then: {len(found['lost'])}"
         yield from _trace_rows(found["lost"])
     if found["infra_left_out"]:
         yield ""

@@ -361,7 +361,8 @@ class Ingest:
             min(max(log.severity_number, 0), 24),
             log.severity_text[:50] or _severity(log.severity_number),
             resource.get("service.name", "")[:200],
-            log.event_name[:200],
+            _host_of(resource, attributes)[:200],
+            (log.event_name or attributes.get("event.name", ""))[:200],
             body,
             log.trace_id,
             log.span_id,
@@ -616,6 +617,15 @@ def _settle_facts(fact: Fact) -> conventions.SpanFacts:
         declared="aggregate" if fact.declared_scope == "aggregate" else "leaf",
         detail=sum(fact.tokens[place] > 0 for place in _TELLING),
     )
+
+
+_HOST_KEYS = ("host.name", "k8s.node.name", "host.id")
+
+
+def _host_of(resource: Mapping[str, str], attributes: Mapping[str, str]) -> str:
+    """Where a log record was written; the record's own word counts where the resource has none."""
+    found = next((resource[key] for key in _HOST_KEYS if resource.get(key)), "")
+    return found or attributes.get("host.name", "")
 
 
 def _severity(number: int) -> str:

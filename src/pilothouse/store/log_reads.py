@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from .conditions import TRACE_STATUS, Where, has_phrase, window
 from .trace_reads import READ_SETTINGS, Stretch
@@ -15,16 +15,12 @@ BODY_CHARS = 4_000
 
 _NOISE = (
     "startsWith(event_name, 'gen_ai.') OR event_name IN ('pilothouse.heartbeat', 'pilothouse.goodbye') "
-    "OR startsWith(attributes['event.name'], 'gen_ai.') OR startsWith(body, 'claude_code.')"
+    "OR startsWith(scope_name, 'com.anthropic.claude_code')"
 )
 """Records that carry messages or heartbeats: what they say is in the trace already."""
 
-_HOST = (
-    "multiIf(resource['host.name'] != '', resource['host.name'], attributes['host.name'] != '', "
-    "attributes['host.name'], resource['k8s.node.name'] != '', resource['k8s.node.name'], resource['host.id'])"
-)
 _ROW = f"""
-toUnixTimestamp64Nano(time) AS time_ns, severity_number, severity, service, {_HOST} AS host, event_name,
+toUnixTimestamp64Nano(time) AS time_ns, severity_number, severity, service, host, event_name,
 substringUTF8(body, 1, {BODY_CHARS}) AS text, lengthUTF8(body) AS chars, trace_id, span_id, attributes,
 resource['k8s.pod.name'] AS pod, resource['container.id'] AS container, scope_name, hash"""
 
@@ -67,13 +63,17 @@ def find_logs(
 
 
 def count_logs(
-    store: TraceStore, project: str, since_ns: int, until_ns: int, chosen: LogFilter, by: str
+    store: TraceStore,
+    project: str,
+    since_ns: int,
+    until_ns: int,
+    chosen: LogFilter,
+    by: Literal["service", "severity", "host"],
 ) -> list[tuple[str, int, int]]:
     """The commonest values of ``service``, ``severity`` or ``host``: value, records, errors among them."""
-    column = {"service": "service", "severity": "severity", "host": _HOST}[by]
     where = _filtered(project, since_ns, until_ns, chosen)
     table = store.query(
-        f"SELECT {column} AS value, count() AS records, countIf(severity_number >= 17) FROM {{db}}.log "
+        f"SELECT {by} AS value, count() AS records, countIf(severity_number >= 17) FROM {{db}}.log "
         f"WHERE {where.sql} GROUP BY value ORDER BY records DESC, value LIMIT 50",
         where.params,
         settings=READ_SETTINGS,
@@ -95,7 +95,7 @@ def _filtered(project: str, since_ns: int, until_ns: int, chosen: LogFilter) -> 
     if chosen.service:
         where.add("service = {service:String}", service=chosen.service)
     if chosen.host:
-        where.add(f"{_HOST} = {{host:String}}", host=chosen.host)
+        where.add("host = {host:String}", host=chosen.host)
     if chosen.trace_id:
         where.add("trace_id = {trace:String}", trace=chosen.trace_id)
     if chosen.text:
@@ -222,13 +222,13 @@ def logs_at_sites(
     service alone is enough only where one of the two does not say on which host it runs.
     """
     where = _filtered(project, since_ns, until_ns, LogFilter(severity_min=severity))
-    host = _SHORT_HOST.replace("{host}", _HOST)
+    host = _SHORT_HOST.replace("{host}", "host")
     instances = ", ".join(f"resource['{name}']" for name in _INSTANCES)
-    same = [f"({_HOST} != '' AND {host} IN {{hosts:Array(String)}})"] if sites.hosts else []
+    same = [f"(host != '' AND {host} IN {{hosts:Array(String)}})"] if sites.hosts else []
     if sites.instances:
         same.append(f"hasAny([{instances}], {{instances:Array(String)}})")
     if sites.services:
-        unplaced = f" AND {_HOST} = ''" if sites.hosts else ""
+        unplaced = " AND host = ''" if sites.hosts else ""
         same.append(f"(service IN {{services:Array(String)}}{unplaced})")
     where.add(f"({' OR '.join(same)})")
     where.params.update(hosts=list(sites.hosts), services=list(sites.services), instances=list(sites.instances))

@@ -240,6 +240,7 @@ LOG = TableSpec(
         ("severity_number", "UInt8"),
         ("severity", LC),
         ("service", LC),
+        ("host", LC),
         ("event_name", LC),
         ("body", BIG_TEXT),
         ("trace_id", TEXT),
@@ -325,9 +326,9 @@ PULSE = TableSpec(
 TABLES = (SPAN, TRACE, MESSAGE, EVENT, LOG, SCORE, POINT, PULSE)
 
 STORE_VERSION = 2
-"""What a store is brought to. 1: as first released. 2: details of signals."""
+"""What a store is brought to. 1: as first released. 2: details of signals, hosts of logs."""
 
-ADDED_COLUMNS: tuple[tuple[int, str, str], ...] = ((2, "trace", "signal_details"),)
+ADDED_COLUMNS: tuple[tuple[int, str, str], ...] = ((2, "trace", "signal_details"), (2, "log", "host"))
 """Columns that stores of an older version lack: version, table, column. Never edited after release."""
 
 ADDED_INDEXES: tuple[tuple[int, str, str], ...] = ((2, "log", "by_attribute"), (2, "log", "by_time"))

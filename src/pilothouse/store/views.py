@@ -268,6 +268,7 @@ LOGS = View(
         _c("severity", "TRACE, DEBUG, INFO, WARN, ERROR, FATAL or what the sender says"),
         _c("severity_number", "1 to 24; 0 unknown"),
         _c("service", "service.name"),
+        _c("host", "where it was written: host.name, else the node of the cluster"),
         _c("event_name", "the event's name"),
         _c("body", "the text; JSON where it was structured"),
         _c("trace_id", "32 hex digits or empty"),

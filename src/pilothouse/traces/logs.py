@@ -125,6 +125,8 @@ def logs(
             step = steps.number(same.span_id)
             where = f", also on step {step}" if step else ""
             why = f"{same.key} {same.value[:60]}{where}"
+            if row["trace_id"]:
+                why += f"; the line is of trace {row['trace_id'][:12]}"
             found[_key(row)] = _Found(row=row, reason="request_id", why=why, span_id=same.span_id)
     if session := top.row.session_id:
         rows = reads.with_values([session], _SESSION_KEYS, start_ns - _MEDIUM_NS, end_ns + _MEDIUM_NS)

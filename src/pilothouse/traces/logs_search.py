@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 from pilothouse.records import BadRequest
 from pilothouse.store import TraceStore
@@ -18,7 +19,6 @@ LIMIT_MAX = 1_000
 _WORDS_MAX = 500
 _DEFAULT_NS = 86_400_000_000_000
 """A day: logs are many, and those of last week are seldom asked for."""
-FACETS = ("severity", "service", "host")
 
 
 def search_logs(store: TraceStore, project: str, query: LogQuery) -> Page[LogRow]:
@@ -33,8 +33,15 @@ def search_logs(store: TraceStore, project: str, query: LogQuery) -> Page[LogRow
     before = read_cursor(query.cursor, marked) if query.cursor else None
     covered = _covered(query, before)
     after = (before.key, before.id) if before is not None else None
-    found, all_of_them = _newest(store, project, chosen, covered, query.limit + 1, after)
+
+    def read(since_ns: int, until_ns: int, limit: int) -> list[dict[str, Any]]:
+        return find_logs(store, project, since_ns, until_ns, chosen, limit=limit, after=after)
+
+    found, all_of_them = _newest(read, covered, query.limit + 1, after)
     return _page(found, query.limit, covered, before, marked, log_row, all_of_them)
+
+
+_FACETS: tuple[Literal["severity", "service", "host"], ...] = ("severity", "service", "host")
 
 
 def log_facets(store: TraceStore, project: str, query: LogQuery) -> tuple[LogFacet, ...]:
@@ -49,7 +56,7 @@ def log_facets(store: TraceStore, project: str, query: LogQuery) -> tuple[LogFac
                 for value, count, errors in count_logs(store, project, covered.since_ns, covered.until_ns, chosen, name)
             ),
         )
-        for name in FACETS
+        for name in _FACETS
     )
 
 
@@ -74,8 +81,11 @@ def lost_errors(
     before = read_cursor(cursor, marked) if cursor else None
     covered = _covered(LogQuery(since_ns=since_ns, until_ns=until_ns), before)
     after = (before.key, before.id) if before is not None else None
-    rows = lost_logs(store, project, covered.since_ns, covered.until_ns, limit=(limit + 1) * 2, after=after)
-    found = _unique(rows)[: limit + 1]
+
+    def read(since_ns: int, until_ns: int, most: int) -> list[dict[str, Any]]:
+        return lost_logs(store, project, since_ns, until_ns, limit=most, after=after)
+
+    found, all_of_them = _newest(read, covered, limit + 1, after)
     known = traces_named(store, project, [row["trace_id"] for row in found])
 
     def made(row: dict[str, Any]) -> LostError:
@@ -87,7 +97,7 @@ def lost_errors(
             row=log_row(row),
         )
 
-    return _page(found, limit, covered, before, marked, made, len(found) <= limit)
+    return _page(found, limit, covered, before, marked, made, all_of_them)
 
 
 def _chosen(query: LogQuery) -> LogFilter:
@@ -118,14 +128,14 @@ def _covered(query: LogQuery, before: Cursor | None) -> Range:
 
 
 def _newest(
-    store: TraceStore, project: str, chosen: LogFilter, covered: Range, limit: int, after: tuple[int, str] | None
+    read: Callable[[int, int, int], list[dict[str, Any]]], covered: Range, limit: int, after: tuple[int, str] | None
 ) -> tuple[list[dict[str, Any]], bool]:
     """The newest records, and whether these are all."""
     upper = covered.until_ns if after is None else min(covered.until_ns, after[0] + 1)
     found: list[dict[str, Any]] = []
     for since_ns, until_ns in slices(covered.since_ns, upper):
         # Twice as many, since versions of a row that are not merged yet come twice.
-        rows = find_logs(store, project, since_ns, until_ns, chosen, limit=limit * 2, after=after)
+        rows = read(since_ns, until_ns, limit * 2)
         found = _unique([*found, *rows])
         if len(found) >= limit or len(rows) >= limit * 2:
             return found[:limit], False
