@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -19,6 +19,8 @@ class Binder:
 
     def __init__(self, function: Callable[..., Any], *, skip: int = 0) -> None:
         """``skip`` leaves out so many leading parameters, such as a framework's context."""
+        if isinstance(function, classmethod | staticmethod):
+            function = cast("Callable[..., Any]", cast("Any", function).__func__)
         try:
             parameters = list(inspect.signature(function).parameters.values())
         except (ValueError, TypeError):

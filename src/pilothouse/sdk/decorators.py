@@ -25,6 +25,8 @@ R = TypeVar("R")
 class AgentPlan:
     """Records runs of an agent: what it was asked, what it answered."""
 
+    follows_streams = False
+
     def __init__(self, function: Any, name: str, version: str) -> None:
         self._binder = Binder(function)
         self._name = name or name_of(function)

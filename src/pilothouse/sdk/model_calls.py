@@ -152,6 +152,8 @@ def put_stream(call: Call, value: Any = None) -> None:
 class ModelPlan:
     """Records the calls of a function that asks a model: the request is found among its arguments."""
 
+    follows_streams = True
+
     def __init__(self, function: Any, request: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
         self._binder = Binder(function)
         self._request = dict(request)

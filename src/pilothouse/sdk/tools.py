@@ -34,6 +34,8 @@ _RESULT_FIELDS: Final = ("isError", "is_error", "status_code")
 class ToolPlan:
     """Records calls of a tool: exact arguments, raw result, outcome, and what it does to the world."""
 
+    follows_streams = False
+
     def __init__(
         self,
         function: Any,

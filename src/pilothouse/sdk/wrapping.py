@@ -26,6 +26,9 @@ LOG = logging.getLogger("pilothouse")
 class Plan(Protocol):
     """What to record of the calls of one callable. Any method may raise: the call goes on unrecorded."""
 
+    follows_streams: bool
+    """Whether a returned stream object of a provider's library is followed to its end."""
+
     def open(self, recorder: Recorder, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
         """Start the span of one call."""
         ...
@@ -149,8 +152,10 @@ def _settled(call: Call, plan: Plan, value: Any) -> Any:
 
 def _followed(call: Call, plan: Plan, value: Any) -> bool:
     """Follow a provider's stream object: it stays the same object, only the iterator inside is replaced."""
-    inner = getattr(value, "_iterator", None)
+    if not plan.follows_streams:
+        return False
     try:
+        inner = getattr(value, "_iterator", None)
         if inspect.isgenerator(inner):
             value._iterator = _driven(call, plan, cast("Generator[Any, Any, Any]", inner))
         elif inspect.isasyncgen(inner):
