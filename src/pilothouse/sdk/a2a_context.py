@@ -57,6 +57,8 @@ def _handler_module(module: ModuleType) -> None:
 class _SendPlan:
     """Records a message that is sent to another agent, and what comes back."""
 
+    follows_streams = False
+
     def open(self, recorder: Recorder, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
         """Start the span with the agent's name and the words of the message."""
         client = args[0]

@@ -306,6 +306,12 @@ def _cpu_of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def _pairs(count: int) -> str:
+    # Below six, no two of the values enclose the median with 95 %: the extremes stand there instead.
+    few = ", too few for an interval of 95 %: lowest and highest are given" if count < 6 else ""
+    return f"{count} {'pair' if count == 1 else 'pairs'} of runs{few}"
+
+
 def _overhead_check(found: Overhead) -> Check:
     allowed_ms = STARTUP_MS_MAX + found.run_ms * OVERHEAD_PERCENT_MAX / 100
     says = (
@@ -318,7 +324,7 @@ def _overhead_check(found: Overhead) -> Check:
     elif found.wall_ms.low > allowed_ms:
         verdict = "fail"
     evidence = (
-        f"{found.pairs} pairs of runs, in turns; CPU {found.cpu_ms.median:+,.0f} ms "
+        f"{_pairs(found.pairs)}, in turns; CPU {found.cpu_ms.median:+,.0f} ms "
         f"({found.cpu_ms.low:,.0f} to {found.cpu_ms.high:,.0f})",
         f"allowed: {allowed_ms:,.0f} ms, that is {STARTUP_MS_MAX:,.0f} once and {OVERHEAD_PERCENT_MAX:g} % of a real run",
     )
