@@ -35,11 +35,16 @@ SURFACES: dict[str, tuple[str, str, str]] = {
     "lost_errors": ("/logs/lost", "logs", "/logs"),
     "sessions": ("/sessions", "sessions", "/sessions"),
     "session": ("/sessions/{id}", "sessions", "/sessions/{id}"),
+    "system_map": ("/map", "map", "/map"),
+    "levels": ("/levels", "level", "/agents/{agent}"),
+    "audit": ("/agents/{agent}/audit", "audit", "/agents/{agent}"),
     "live": ("/live", "live", "/live"),
     "changes": ("/live/changes", "tail", "/live"),
     "fleet": ("/fleet", "fleet", "/fleet"),
     "overview": ("/overview", "overview", "/"),
     "costs": ("/cost", "cost", "/"),
+    "context": ("/traces/{id}/context", "context", "/traces/{id}/context"),
+    "diff": ("/traces/diff", "diff", "/compare"),
     "cost_why": ("/cost/{id}", "cost why", "/traces/{id}"),
     "doctor": ("/doctor", "doctor", "/doctor"),
     "stats": ("/stats", "stats", ""),
@@ -47,10 +52,10 @@ SURFACES: dict[str, tuple[str, str, str]] = {
 }
 
 EXCEPTIONS: dict[tuple[str, str], str] = {
+    ("decisions", "page"): "the transcript shows what each call said, its pane what it decided",
     ("log_facets", "cli"): "counts beside a list; SQL over the view logs counts by anything",
     ("heatmap", "cli"): "a picture; `ls --sort slowest` and SQL answer the question in text",
     ("stats", "page"): "the overview shows the same numbers with their course",
-    ("decisions", "page"): "the transcript shows what each call said, its pane what it decided",
     ("store_stats", "page"): "an operator's question: asked from the shell and by the metrics endpoint",
 }
 """Verbs without a surface, on purpose. The list only shrinks."""
@@ -67,6 +72,7 @@ HELPERS = {
         "time_range",
         "clean",
         "head",
+        "meanings",
         "logs_exist",
     ),
     *("session_text", "render_session", "filter_words", "bucket_seconds"),

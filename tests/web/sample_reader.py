@@ -16,11 +16,13 @@ from pilothouse.traces.model import (
     LIVE_STATES,
     Action,
     AgentGraph,
+    Audit,
     Breakdown,
     BreakdownRow,
+    Context,
     CostWhy,
-    Doctor,
     Decision,
+    Doctor,
     EventView,
     Explained,
     Facet,
@@ -28,9 +30,8 @@ from pilothouse.traces.model import (
     Finding,
     Fleet,
     FleetRow,
-    GraphEdge,
-    GraphNode,
     Heatmap,
+    Levels,
     Live,
     LiveRow,
     LiveState,
@@ -43,31 +44,37 @@ from pilothouse.traces.model import (
     Page,
     Resolved,
     ScoreView,
+    SeenAt,
     Series,
     Session,
     SessionRow,
     Share,
+    SignalWhy,
     Span,
     SpanDetail,
-    Tokens,
-    Trace,
     StateShare,
     SystemMap,
+    Tokens,
+    Trace,
     TraceBreakdown,
+    TraceDiff,
     TraceLogs,
     TraceQuery,
     TraceRow,
+    TraceStates,
     Transcript,
     TranscriptStep,
-    TraceStates,
-    Waterfall,
-    Window,
     Transition,
+    Waterfall,
+    Why,
+    Window,
 )
 from pilothouse.web.format import moment_ns
 from pilothouse.web.model import SqlColumn, SqlResult, SqlTable
 
 from .sample import NOW_NS, SECOND, Content, Scene, scenes
+from .sample_agents import sample_audit, sample_levels, sample_map
+from .sample_compare import sample_context, sample_diff
 from .sample_logs import sample_facets, sample_lost, sample_search, sample_trace_logs
 
 FIELDS: dict[str, Callable[[TraceRow], Sequence[str]]] = {
@@ -428,10 +435,6 @@ class SampleReader:
             received_at=span.start_time,
         )
 
-    def cost_why(self, trace_id: str, step: int) -> CostWhy:
-        span = self.load(trace_id).spans[step - 1]
-        buckets = {
-            k: getattr(span.tokens, k)
     def decision(self, trace_id: str, step: int) -> Decision:
         span = self.load(trace_id).spans[step - 1]
         prompt = '{"messages":[],"parameters":{},"tools":[]}'
@@ -478,6 +481,16 @@ class SampleReader:
         share = StateShare(state="planning", times=1, ms=100.0, cost_usd=Decimal("0.01"), model_calls=1, tool_calls=0)
         return TraceStates(trace_id=trace_id, transitions=(change,), by_state=(share,), hidden_retries=0)
 
+    def context(self, trace_id: str, step: int) -> Context:
+        return sample_context(self.load(trace_id), step)
+
+    def diff(self, a: str, b: str, step: str) -> TraceDiff:
+        return sample_diff(self.load(a), self.load(b), step)
+
+    def cost_why(self, trace_id: str, step: int) -> CostWhy:
+        span = self.load(trace_id).spans[step - 1]
+        buckets = {
+            k: getattr(span.tokens, k)
             for k in ("input_uncached", "cache_read", "output", "reasoning")
             if span.tokens and getattr(span.tokens, k)
         }
@@ -549,13 +562,35 @@ class SampleReader:
             last_output=rows[-1].output_text,
         )
 
+    def why(self, trace_id: str) -> Why:
+        row = self.row(trace_id)
+        found = [
+            SignalWhy(
+                name=name,
+                severity="warning",
+                meaning=f"what {name} says",
+                message=f"{name} was seen at the first step (limit 4).",
+                evidence=(SeenAt(step=1, span_id="1" * 16, note="<b>seen</b> here"),),
+                value=5.0,
+                limit=4.0,
+                unit="calls",
+                settings={"loop_calls": 4},
+                tune=f'in pilothouse.toml, [signals]: off = ["{name}"]',
+                detail={},
+            )
+            for name in row.signals
+        ]
+        return Why(trace_id=trace_id, agent=row.agent, status=row.status, signals=tuple(found), looked_for=(), note="")
+
     def logs(self, trace_id: str, *, infra: bool, level: str) -> TraceLogs:
         return sample_trace_logs(self.load(trace_id), infra=infra)
 
     def search_logs(self, query: LogQuery) -> Page[LogRow]:
-        if not self.by_id:
-            return Page(items=(), window=self.window(query.since_ns, query.until_ns))
-        return sample_search(query, next(iter(self.by_id)))
+        return (
+            sample_search(query, next(iter(self.by_id), ""))
+            if self.by_id
+            else Page(items=(), window=self.window(query.since_ns, query.until_ns))
+        )
 
     def log_facets(self, query: LogQuery) -> tuple[LogFacet, ...]:
         return sample_facets()

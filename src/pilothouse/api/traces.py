@@ -20,6 +20,7 @@ from pilothouse.traces.model import (
     TraceRow,
     Transcript,
     Waterfall,
+    Why,
 )
 from pilothouse.traces.render import check_form, media_type
 from pilothouse.traces.text import Fence
@@ -97,9 +98,16 @@ def show_waterfall(caller: Caller, id: IdText) -> Response:
 
 
 @router.get("/traces/{id}/graph", response_model=Envelope[AgentGraph])
-def show_graph(caller: Caller, id: IdText) -> Response:
-    """Who works with whom in a trace: agents, models, tools."""
-    return answer(traces.graph(traces.load(caller.store, caller.project_id, trace_id_of(caller, id))))
+def show_graph(
+    caller: Caller,
+    id: IdText,
+    expand: Annotated[
+        list[str], Query(max_length=50, description="Folded nodes to unfold, such as agent:worker*; * for all.")
+    ] = [],  # noqa: B006  # FastAPI copies it
+) -> Response:
+    """Who works with whom in a trace: agents with their inferred roles, models, tools; what repeats is folded."""
+    trace = traces.load(caller.store, caller.project_id, trace_id_of(caller, id))
+    return answer(traces.graph(trace, expand=expand))
 
 
 @router.get("/traces/{id}/breakdown", response_model=Envelope[TraceBreakdown])
@@ -120,6 +128,20 @@ def show_critical_path(
         longest = sorted(path, key=lambda part: -part.duration_ms)[:limit]
         path = tuple(sorted(longest, key=lambda part: part.start_ms))
     return answer(path)
+
+
+@router.get("/traces/{id}/why", response_model=Envelope[Why])
+def explain_trace(caller: Caller, id: IdText) -> Response:
+    """What is wrong with a trace: each signal with its steps, its threshold and how to change it; what else was looked for."""
+    found = traces.why(caller.store, caller.project_id, id, rules=caller.rules)
+    short = found.trace_id[:12]
+    following = [
+        f"pilothouse show {short} --step {item.step}"
+        for signal in found.signals[:3]
+        for item in signal.evidence[:1]
+        if item.step
+    ]
+    return answer(found, next=list(dict.fromkeys(following)) or [f"pilothouse show {short} --as card"])
 
 
 @router.get("/traces/{id}/transcript", response_model=Envelope[Transcript])

@@ -10,12 +10,15 @@ from pilothouse.store import TraceStore, user_sql
 from pilothouse.store.views import VIEWS
 from pilothouse.traces.model import (
     AgentGraph,
+    Audit,
+    Context,
     CostWhy,
+    Decision,
     Doctor,
     Facet,
-    Decision,
     Fleet,
     Heatmap,
+    Levels,
     Live,
     LogFacet,
     LogQuery,
@@ -30,14 +33,15 @@ from pilothouse.traces.model import (
     SpanDetail,
     SystemMap,
     TraceBreakdown,
+    TraceDiff,
     TraceLogs,
     TraceQuery,
     TraceRow,
+    TraceStates,
     Transcript,
     Waterfall,
     Why,
 )
-    TraceStates,
 from pilothouse.web import SqlColumn, SqlResult, SqlTable
 
 
@@ -96,10 +100,6 @@ class PageReader:
         """One step with all its content."""
         return traces.span(self._store, self._project, trace_id, step)
 
-    def cost_why(self, trace_id: str, step: int) -> CostWhy:
-        """Why one step costs what it costs."""
-        return traces.cost_why(
-            self._store, self._project, traces.span(self._store, self._project, trace_id, step).span.span_id
     def decision(self, trace_id: str, step: int) -> Decision:
         """What a model call decided."""
         return traces.decision(self._store, self._project, trace_id, step)
@@ -108,6 +108,10 @@ class PageReader:
         """What agents of a trace were doing when."""
         return traces.states(self._store, self._project, trace_id)
 
+    def cost_why(self, trace_id: str, step: int) -> CostWhy:
+        """Why one step costs what it costs."""
+        return traces.cost_why(
+            self._store, self._project, traces.span(self._store, self._project, trace_id, step).span.span_id
         )
 
     def why(self, trace_id: str) -> Why:
@@ -141,10 +145,6 @@ class PageReader:
         """Whether any was ever stored."""
         return traces.logs_exist(self._store, self._project)
 
-    def sessions(self, query: TraceQuery) -> Page[SessionRow]:
-        """Conversations of a query."""
-        return traces.sessions(self._store, self._project, query)
-
     def context(self, trace_id: str, step: int) -> Context:
         """What was in the context of each model call, or of one."""
         return traces.context(self._store, self._project, trace_id, step or None)
@@ -152,6 +152,10 @@ class PageReader:
     def diff(self, a: str, b: str, step: str) -> TraceDiff:
         """Two traces aligned step by step."""
         return traces.diff(self._store, self._project, a, b, step)
+
+    def sessions(self, query: TraceQuery) -> Page[SessionRow]:
+        """Conversations of a query."""
+        return traces.sessions(self._store, self._project, query)
 
     def session(self, session_id: str, *, cursor: str, limit: int) -> Session:
         """One conversation and a page of its turns."""
@@ -165,10 +169,6 @@ class PageReader:
         """The components of a window and who calls whom."""
         return traces.system_map(self._store, self._project, since_ns=since_ns, until_ns=until_ns, filters=filters)
 
-    def live(self, text: str, states: tuple[str, ...], *, limit: int) -> Live:
-        """What runs now."""
-        return traces.live(self._store, self._project, text=text, states=states, limit=limit)
-
     def audit(self, agent: str, since_ns: int, until_ns: int) -> Audit:
         """What of an agent would fail silently."""
         return traces.audit(self._store, self._project, agent, since_ns=since_ns, until_ns=until_ns)
@@ -176,6 +176,10 @@ class PageReader:
     def levels(self, since_ns: int, until_ns: int, *, agent: str = "") -> Levels:
         """The level of one agent, or of all."""
         return traces.levels(self._store, self._project, agent=agent, since_ns=since_ns, until_ns=until_ns)
+    def live(self, text: str, states: tuple[str, ...], *, limit: int) -> Live:
+        """What runs now."""
+        return traces.live(self._store, self._project, text=text, states=states, limit=limit)
+
     def overview(self, since_ns: int, until_ns: int, text: str) -> Overview:
         """Charts, totals and tables of a window."""
         return traces.overview(self._store, self._project, since_ns=since_ns, until_ns=until_ns, text=text)

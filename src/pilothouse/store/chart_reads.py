@@ -72,7 +72,7 @@ def model_table(
     store: TraceStore, project: str, since_ns: int, until_ns: int, conditions: Sequence[Condition], *, rows_max: int
 ) -> list[dict[str, Any]]:
     """Model calls by model, dearest first: calls, errors, quantiles, money, tokens; ``set_size`` as above."""
-    where = _spans_of_traces(project, since_ns, until_ns, conditions)
+    where = spans_of_traces(project, since_ns, until_ns, conditions)
     return store.query(
         "SELECT model AS value, count() OVER () AS set_size, count() AS traces, countIf(status = 'error') AS failed, "
         f"{_quantiles('status')} AS quantiles, "
@@ -210,7 +210,7 @@ def cost_rows(
         )
         joined = ""
     else:
-        where = _spans_of_traces(project, since_ns, until_ns, conditions)
+        where = spans_of_traces(project, since_ns, until_ns, conditions)
         counts = "count() AS calls, sum(cost_usd) AS cost, countIf(cost_usd IS NULL) AS unknown, "
         source = (
             "SELECT trace_id, agent AS span_agent, model, provider, start_time, cost_usd, usage_ambiguous, "
@@ -238,7 +238,7 @@ _TRACE_JOIN = (
 )
 
 
-def _spans_of_traces(project: str, since_ns: int, until_ns: int, conditions: Sequence[Condition]) -> Where:
+def spans_of_traces(project: str, since_ns: int, until_ns: int, conditions: Sequence[Condition]) -> Where:
     """The condition on ``span`` for a project, a time range and filters on traces."""
     where = filtered(project, since_ns, until_ns, ())
     if conditions:

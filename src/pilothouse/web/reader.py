@@ -13,12 +13,15 @@ from starlette.requests import Request
 
 from pilothouse.traces.model import (
     AgentGraph,
+    Audit,
+    Context,
     CostWhy,
+    Decision,
     Doctor,
     Facet,
-    Decision,
     Fleet,
     Heatmap,
+    Levels,
     Live,
     LogFacet,
     LogQuery,
@@ -30,16 +33,19 @@ from pilothouse.traces.model import (
     Session,
     SessionRow,
     SpanDetail,
+    SystemMap,
     TraceBreakdown,
+    TraceDiff,
     TraceLogs,
     TraceQuery,
     TraceRow,
+    TraceStates,
     Transcript,
     Waterfall,
+    Why,
 )
 
 from .model import Refusals, SqlResult, SqlTable
-    TraceStates,
 
 
 class Reader(Protocol):
@@ -85,12 +91,6 @@ class Reader(Protocol):
         """One step with all its content."""
         ...
 
-    def cost_why(self, trace_id: str, step: int) -> CostWhy:
-        """Why one step costs what it costs."""
-        ...
-
-    def logs(self, trace_id: str, *, infra: bool, level: str) -> TraceLogs:
-        """The log lines that belong to a trace, each with its reason."""
     def decision(self, trace_id: str, step: int) -> Decision:
         """What a model call decided. Raises BadRequest for any other step."""
         ...
@@ -99,14 +99,20 @@ class Reader(Protocol):
         """What agents of a trace were doing when."""
         ...
 
+    def cost_why(self, trace_id: str, step: int) -> CostWhy:
+        """Why one step costs what it costs."""
         ...
 
-    def search_logs(self, query: LogQuery) -> Page[LogRow]:
-        """Log records of a query, one page."""
     def why(self, trace_id: str) -> Why:
         """What is wrong with a trace, with the steps that show it."""
         ...
 
+    def logs(self, trace_id: str, *, infra: bool, level: str) -> TraceLogs:
+        """The log lines that belong to a trace, each with its reason."""
+        ...
+
+    def search_logs(self, query: LogQuery) -> Page[LogRow]:
+        """Log records of a query, one page."""
         ...
 
     def log_facets(self, query: LogQuery) -> tuple[LogFacet, ...]:
@@ -121,12 +127,6 @@ class Reader(Protocol):
         """Whether any log record was ever stored."""
         ...
 
-    def sessions(self, query: TraceQuery) -> Page[SessionRow]:
-        """Conversations of a query, one page."""
-        ...
-
-    def session(self, session_id: str, *, cursor: str, limit: int) -> Session:
-        """One conversation and a page of its turns."""
     def context(self, trace_id: str, step: int) -> Context:
         """What was in the context of each model call; with a step that is not 0 of that call alone, message by message."""
         ...
@@ -135,18 +135,18 @@ class Reader(Protocol):
         """Two traces aligned step by step; ``step`` (``12`` of a, ``b12`` of b) says which row to give in full."""
         ...
 
+    def sessions(self, query: TraceQuery) -> Page[SessionRow]:
+        """Conversations of a query, one page."""
+        ...
+
+    def session(self, session_id: str, *, cursor: str, limit: int) -> Session:
+        """One conversation and a page of its turns."""
         ...
 
     def fleet(self, since_ns: int, until_ns: int) -> Fleet:
         """Every agent seen in a window."""
         ...
 
-    def live(self, text: str, states: tuple[str, ...], *, limit: int) -> Live:
-        """What runs now, those that need somebody first."""
-        ...
-
-    def overview(self, since_ns: int, until_ns: int, text: str) -> Overview:
-        """Charts, totals and tables of a window."""
     def system_map(self, since_ns: int, until_ns: int, filters: str) -> SystemMap:
         """The components of a window and who calls whom."""
         ...
@@ -157,6 +157,12 @@ class Reader(Protocol):
 
     def levels(self, since_ns: int, until_ns: int, *, agent: str = "") -> Levels:
         """The level of one agent, or of all. Raises NotFound."""
+    def live(self, text: str, states: tuple[str, ...], *, limit: int) -> Live:
+        """What runs now, those that need somebody first."""
+        ...
+
+    def overview(self, since_ns: int, until_ns: int, text: str) -> Overview:
+        """Charts, totals and tables of a window."""
         ...
 
     def doctor(self, since_ns: int, until_ns: int) -> Doctor:

@@ -21,6 +21,7 @@ NAV = (
         (
             ("logs", "/logs", "Logs"),
             ("fleet", "/fleet", "Fleet"),
+            ("map", "/map", "Map"),
             ("sql", "/sql", "SQL"),
             ("doctor", "/doctor", "Doctor"),
         ),

@@ -10,6 +10,8 @@ from typing import Any, cast
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from pilothouse.traces import meanings
+
 from . import filters, format, static_files, visit
 
 FOLDER = Path(__file__).parent / "templates"
@@ -27,6 +29,13 @@ def _finalize(value: Any) -> Any:
 def _json_attribute(value: Any) -> str:
     """Plain data for a ``data-`` attribute; escaped like any other value."""
     return json.dumps(value, separators=(",", ":"), default=str)
+
+
+_MEANINGS = meanings()
+
+
+def _meaning_of(signal: str) -> str:
+    return _MEANINGS.get(signal, "")
 
 
 @cache
@@ -60,6 +69,7 @@ def environment() -> Environment:
             "data": _json_attribute,
             "trace_url": visit.trace_url,
             "session_url": visit.session_url,
+            "agent_url": visit.agent_url,
         }
     )
     globals_of = cast(dict[str, Any], made.globals)
@@ -70,6 +80,7 @@ def environment() -> Environment:
             "link": visit.link,
             "ago": format.ago,
             "plural": format.plural,
+            "meaning_of": _meaning_of,
         }
     )
     return made

@@ -103,6 +103,13 @@ def trace_url(trace_id: str) -> str:
     return f"/traces/{quote(trace_id, safe='')}"
 
 
+def agent_url(agent: str, **params: Any) -> str:
+    """The page of an agent, whose name may hold anything."""
+    # Without the word, a name that ends like a twin would be taken for one.
+    form = "html" if agent.endswith((".json", ".md")) else ""
+    return link(f"/agents/{quote(agent, safe='')}", format=form, **params)
+
+
 def session_url(session_id: str) -> str:
     """The page of a session, whose id may hold anything."""
     address = f"/sessions/{quote(session_id, safe='')}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +83,15 @@ class TraceBreakdown:
     """Most time first, at most 30."""
 
 
+Role = Literal["", "manager", "router", "worker", "critic"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphNode:
-    """An agent, a model or a tool in the agent graph."""
+    """An agent, a model or a tool in the agent graph; or several that differ in a number only, folded."""
 
     id: str
-    """``agent:manager``, ``tool:get_order``, ``model:gpt-x``."""
+    """``agent:manager``, ``tool:get_order``, ``model:gpt-x``; folded: ``agent:worker*``."""
     kind: str
     label: str
     calls: int
@@ -95,6 +99,16 @@ class GraphNode:
     total_ms: float
     cost_usd: Decimal | None
     first_step: int
+    role: Role = ""
+    """What an agent does among the others, inferred from the trace alone; empty where nothing tells."""
+    role_why: str = ""
+    """The rule that told, in words."""
+    parallel: int = 0
+    """Runs of agents side by side under one caller, at most, while one of this agent ran; 0 of what is no agent."""
+    members: tuple[str, ...] = ()
+    """The labels that are folded into this node, at most fifty; empty where it is one."""
+    instances: int = 1
+    """How many are folded into this node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +119,8 @@ class GraphEdge:
     target: str
     calls: int
     errors: int
+    kind: Literal["calls", "handoff"] = "calls"
+    """``handoff``: the one gave its work away to the other instead of asking for an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,3 +129,5 @@ class AgentGraph:
 
     nodes: tuple[GraphNode, ...]
     edges: tuple[GraphEdge, ...]
+    nodes_cut: int = 0
+    """Nodes of fewer calls that are left out."""

@@ -2,11 +2,13 @@
 
 from pilothouse.web.visit import PageSpec
 
+from .agent import AGENT
 from .doctor import DOCTOR
 from .fleet import FLEET
 from .keys import KEYS
 from .live import LIVE
 from .logs import LOGS
+from .map import MAP
 from .overview import OVERVIEW
 from .session import SESSION
 from .sessions import SESSIONS
@@ -27,6 +29,8 @@ PAGES: tuple[PageSpec, ...] = (
     SESSION,
     LOGS,
     FLEET,
+    AGENT,
+    MAP,
     SQL,
     DOCTOR,
     KEYS,

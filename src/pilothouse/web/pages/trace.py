@@ -66,10 +66,14 @@ class TracePage(PageContext):
         metadata=told("in view transcript: what was said and done, each message once")
     )
     rows: tuple[SpanLine, ...] = field(metadata=told("in views waterfall and raw: one page of steps in tree order"))
+    why: Why | None = field(
+        metadata=told("what is wrong with it, with the steps that show it; nothing where nothing is")
+    )
     graph: AgentGraph | None = field(metadata=told("in view graph: who worked with whom"))
     logs: TraceLogs | None = field(metadata=told("in view logs: the log lines that belong to it, each with its reason"))
     infra: bool = field(metadata=told("in view logs: true where lines joined by place and time alone are shown"))
     level: str = field(metadata=told("in view logs: the least level shown; empty: all"))
+    expand: str = field(metadata=told("in view graph: the folded node that is unfolded, * for all; empty: none"))
 
     @property
     def url(self) -> str:
@@ -78,7 +82,8 @@ class TracePage(PageContext):
 
     def here(self, **changed: Any) -> str:
         """The same page with something changed."""
-        values: dict[str, Any] = {"view": "" if self.view == "transcript" else self.view}
+        # What is shown where no view is named: it follows from the trace, which may grow its first model call.
+        values: dict[str, Any] = {"view": "" if self.view == "transcript" and self.trace.model_calls else self.view}
         if self.follow and "after" not in changed:
             values["follow"] = 1
         return link(self.url, **(values | changed))
@@ -132,10 +137,6 @@ class TracePage(PageContext):
         return money_bar(self.breakdown.by_label)[:8] if self.breakdown else ()
 
     @property
-    def buckets(self) -> tuple[Segment, ...]:
-        """The tokens by bucket, as a bar."""
-        sums = self.trace.tokens
-    @property
     def state_bar(self) -> tuple[Segment, ...]:
         """The time by state, as a bar."""
         shares = self.states.by_state if self.states else ()
@@ -161,6 +162,10 @@ class TracePage(PageContext):
         transitions = self.states.transitions if self.states else ()
         return json.dumps([[change.step, change.offset_ms, change.to_state] for change in transitions])
 
+    @property
+    def buckets(self) -> tuple[Segment, ...]:
+        """The tokens by bucket, as a bar."""
+        sums = self.trace.tokens
         named = (
             ("input", sums.input_uncached),
             ("cache read", sums.cache_read),
@@ -200,6 +205,7 @@ def gather(visit: Visit) -> TracePage:
     part = visit.text("part")
     step = visit.number("step", 0, at_most=10_000_000)
     after = visit.number("after", 0)
+    expand = visit.text("expand", 300)
     follow = visit.number("follow", 0, at_most=1) == 1
     if follow and view == "transcript" and not after and not step:
         after = max(row.spans - 1, 0) // TRANSCRIPT_STEPS * TRANSCRIPT_STEPS
@@ -210,7 +216,7 @@ def gather(visit: Visit) -> TracePage:
     infra, level = visit.number("infra", 0, at_most=1) == 1, visit.word("level", LEVELS)
     rows: tuple[SpanLine, ...] = ()
     next_after: int | None = None
-    if part in ("breakdown", "facts"):
+    if part in ("breakdown", "facts", "why"):
         pass  # the view beside it stays as it is
     elif view == "transcript":
         transcript = reader.transcript(trace_id, after_step=after, limit=TRANSCRIPT_STEPS)
@@ -218,7 +224,7 @@ def gather(visit: Visit) -> TracePage:
     elif view == "logs":
         logs = reader.logs(trace_id, infra=infra, level=level)
     elif view == "graph":
-        graph = reader.graph(trace_id)
+        graph = reader.graph(trace_id, expand=(expand,) if expand else ())
     else:
         columns = columns_of(reader, row)
         rows = lines(columns, after, ROWS)
@@ -232,14 +238,16 @@ def gather(visit: Visit) -> TracePage:
         after=after,
         follow=follow,
         next_after=next_after,
+        states=reader.states(trace_id) if row.spans <= LATER_FROM and part in ("", "facts", "steps") else None,
         breakdown=reader.breakdown(trace_id) if row.spans <= LATER_FROM or part == "breakdown" else None,
         transcript=transcript,
         rows=rows,
+        why=reader.why(trace_id) if row.signals and part not in ("breakdown", "facts", "steps") else None,
         graph=graph,
         logs=logs,
-        states=reader.states(trace_id) if row.spans <= LATER_FROM and part in ("", "facts", "steps") else None,
         infra=infra,
         level=level,
+        expand=expand,
     )
 
 
