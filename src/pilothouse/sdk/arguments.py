@@ -8,10 +8,21 @@ from typing import Any, cast
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
+_CONTEXTS = frozenset(
+    (
+        *("RunContext", "RunContextWrapper", "ToolContext", "ToolRuntime", "CallbackContext", "InvocationContext"),
+        *("CallbackManagerForToolRun", "AsyncCallbackManagerForToolRun", "Context", "RequestContext"),
+    )
+)
+_FRAMEWORKS = frozenset(
+    ("pydantic_ai", "agents", "google", "langchain", "langchain_core", "langgraph", "mcp", "fastmcp", "llama_index")
+)
+
 
 class Binder:
     """Binds arguments to one function's parameters: lenient, and several times faster than ``Signature.bind``.
 
+    A framework's context among them is left out.
     What fits no parameter is kept under ``args`` or its own name: the call itself will raise, and both are worth seeing.
     """
 
@@ -51,7 +62,15 @@ class Binder:
             bound.update(kwargs)
         for name, value in self._defaults.items():
             bound.setdefault(name, value)
+        for name in [name for name, value in bound.items() if is_context(value)]:
+            del bound[name]
         return bound
+
+
+def is_context(value: object) -> bool:
+    """True for what a framework hands to its tools beside the arguments: no argument, and as large as the whole run."""
+    kind = type(value)
+    return kind.__name__ in _CONTEXTS and kind.__module__.partition(".")[0] in _FRAMEWORKS
 
 
 def _is_owner(name: str, function: Callable[..., Any]) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, cast,
 
 from pilothouse.records import BadRequest, canonical_json, failure_in, names
 
-from .arguments import Binder
+from .arguments import Binder, is_context
 from .contents import Collected, put_content
 from .decorators import name_of
 from .jsons import plain, readable, to_json, to_text
@@ -76,7 +76,7 @@ class ToolPlan:
             self.name,
             bound,
             {**self._attributes, **self._idempotency(bound)},
-            call_id=_call_id(args[0]) if self._skip and args else "",
+            call_id=_call_id(args[0]) if args and (self._skip or is_context(args[0])) else "",
         )
 
     def _idempotency(self, bound: Mapping[str, Any]) -> dict[str, str]:
