@@ -59,7 +59,8 @@ def own_imports() -> tuple[Import, ...]:
 def _imports(path: Path) -> Iterator[Import]:
     inside: set[ast.AST] = set()
     for node in ast.walk(tree(path)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        for_types = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        if for_types or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             inside.update(ast.walk(node))
     for node in ast.walk(tree(path)):
         for module in _modules(node, path):

@@ -60,6 +60,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schema": ("schema:schema", "JSON Schema of a command's answer."),
 }
 
+_MORE: dict[str, str] = {
+    # what for: the commands that the first page of help only names
+    "watch": "live tail fleet map overview stats",
+    "judge": "audit level verify doctor",
+    "record": "run deliver demo",
+    "server": "up down status open sign-in keys projects store retention reprocess schema",
+}
+
 _HELP = f"""Pilothouse: the operations room for LLM agents.
 
 usage: pilothouse COMMAND …        (ph is short for pilothouse)
@@ -102,9 +110,12 @@ class Root(PlainGroup):
         return found
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        # From the table, not from the commands: `pilothouse --help` imports none of them.
-        width = max(map(len, COMMANDS))
-        commands = "\n".join(f"  {name:<{width}}  {line}" for name, (_, line) in COMMANDS.items())
+        # From the tables, not from the commands: `pilothouse --help` imports none of them.
+        named = {name for names in _MORE.values() for name in names.split()}
+        first = {name: line for name, (_, line) in COMMANDS.items() if name not in named}
+        width = max(map(len, first))
+        commands = "\n".join(f"  {name:<{width}}  {line}" for name, line in first.items())
+        commands += "\n\n" + "\n".join(f"  {what:<{width}}  {names}" for what, names in _MORE.items())
         formatter.write(_HELP.format(commands=commands))
 
 

@@ -175,7 +175,7 @@ class ExportFolder:
                 "the server exports in another format",
                 got=line.get("schema"),
                 allowed=SCHEMA,
-                fix="use the same version of pilothouse on both sides",
+                fix="install the same version here and on the server",
             )
         self._total = pulled.traces + int(line.get("total", 0))
 

@@ -396,7 +396,7 @@ class Delivery:
         if answer.verdict == "unwelcome":
             wait = random.uniform(SLOW_RETRY_S / 2, SLOW_RETRY_S)  # noqa: S311
             remedy = (
-                "set PILOTHOUSE_KEY to a key that may write (pilothouse keys make)"
+                "set PILOTHOUSE_KEY to a key that may write (pilothouse keys new --mode write)"
                 if "HTTP 40" in answer.reason and answer.reason[5:8] in ("401", "403")
                 else "set PILOTHOUSE_ENDPOINT to the address of a Pilothouse server"
             )
