@@ -253,7 +253,7 @@ def configuration() -> str:
     """``configuration.md``."""
     tables: dict[str, list[str]] = {"limits": [], "server": [], "mask": [], "prices": []}
     for name, default, text in fields_of(Config):
-        if name in ("mask", "mask_by_project", "prices", "forward"):
+        if name in ("mask", "mask_by_project", "prices", "forward", "signals"):
             continue
         table = "server" if name == "allowed_hosts" else "limits"
         tables[table].append(f"| `{name}` | {_default(default)} | {_cell(text)} |")

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from pilothouse import access, api
 from pilothouse.access import Grant, Keyring
 from pilothouse.records import NotAllowed
+from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore
 from pilothouse.store.chdb_engine import ChdbEngine
 from pilothouse.store.control_store import ControlStore, open_control
@@ -26,6 +27,7 @@ class PretendedServer:
     """Implements :class:`pilothouse.api.Provider` without a server."""
 
     cookie_name = COOKIE
+    rules = Rulebook()
 
     def __init__(self, store: TraceStore, control: ControlStore) -> None:
         self.store = store

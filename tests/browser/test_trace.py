@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
+from pilothouse.traces import meanings
 from tests.web.conftest import HOSTILE_TRACE, RESEARCH, RUNNING
 
-from .conftest import LONG
+from .conftest import LONG, Site
 
 
 def test_numbers_switch_views_and_keep_the_step(view: Page) -> None:
@@ -90,3 +91,17 @@ def test_hostile_text_does_nothing(view: Page) -> None:
         assert view.locator("main img").count() == 0
     assert dialogs == []
     assert not [url for url in fetched if url.endswith("/x")]
+
+
+def test_what_is_wrong_leads_to_the_step_that_shows_it(view: Page, site: Site) -> None:
+    """Each signal says what it means on hover; its evidence opens the step beside the view, marked up as plain text."""
+    row = next(row for row in site.reader.rows() if row.signals)
+    view.goto(f"/traces/{row.trace_id}")
+    panel = view.locator(".why")
+    expect(panel.locator(".finding")).to_have_count(len(row.signals))
+    expect(panel.locator(".chip").first).to_have_attribute("title", meanings()[row.signals[0]])
+    seen = panel.locator("a[data-step]").first
+    expect(seen).to_have_attribute("title", "<b>seen</b> here")
+    seen.click()
+    expect(view.locator(".pane-head")).to_contain_text("001")
+    assert "step=1" in view.url

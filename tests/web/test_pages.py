@@ -67,7 +67,8 @@ def test_each_message_is_shown_once(full: TestClient) -> None:
 def test_without_script_the_waterfall_is_a_table(full: TestClient) -> None:
     """A hundred rows with bars; each row leads to the page of its step."""
     page = Markup.read(full.get(f"/traces/{HUGE.trace_id}?view=waterfall").text)
-    links = [e.attributes["href"] for e in page.named("a") if "data-step" in e.attributes]
+    steps = [e.attributes["href"] for e in page.named("a") if "data-step" in e.attributes]
+    links = [href for href in steps if "/spans/" in href]
     assert len(links) == 100
     assert links[0] == f"/traces/{HUGE.trace_id}/spans/1"
 
