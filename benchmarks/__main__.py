@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--peers", action="store_true")
-    parser.add_argument("--only", default="", help="ingest, reading, guards, cli or signals")
+    parser.add_argument("--only", default="", help="ingest, reading, guards, cli, signals or recorder")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     scale = 0.05 if options.quick else 1.0
@@ -47,6 +47,11 @@ def main() -> None:
         for name, part in parts.items():
             if options.only in ("", name):
                 rows += part()
+        if options.only == "recorder":
+            # Minutes, and environments of its own: only where it is asked for. Its module needs nothing else of ours.
+            from . import recorder
+
+            rows += recorder.measure(rounds=2 if options.quick else 7, hold_s=30 if options.quick else 120)
         if options.peers:
             rows += peers.compare(folder, max(int(40 * scale), 4))
     finally:

@@ -57,7 +57,7 @@ class OpenSpans:
     def add(self, span: Span) -> None:
         """Called when a span starts."""
         if len(self._open) < OPEN_MAX:
-            self._open[span.get_span_context().span_id] = weakref.ref(span)
+            self._open[cast("SpanContext", span.context).span_id] = weakref.ref(span)
 
     def ended(self, span_id: int) -> None:
         """Called when a span ends."""

@@ -12,10 +12,12 @@ import logging
 import threading
 import time
 import uuid
+from typing import cast
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.trace import SpanContext
 
 from pilothouse.records import names
 
@@ -284,12 +286,13 @@ class _Processor(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         pipeline = self._pipeline
         try:
-            context = span.context
-            if context is None or not context.trace_flags & 1 or context.span_id in pipeline.open.foreign:
+            context = cast("SpanContext", span.context)
+            span_id, opened = context.span_id, pipeline.open
+            if not context.trace_flags & 1 or span_id in opened.foreign:
                 return
             pipeline.queue.put(span, span_bytes(span))
             # After it is queued: a tick in between then sees it ended, and sends no early copy later.
-            pipeline.open.ended(context.span_id)
+            opened.ended(span_id)
         except Exception:
             pipeline.counters.drop("not_encodable", 1)
 
