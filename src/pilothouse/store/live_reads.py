@@ -198,7 +198,7 @@ class Touched:
     """A trace that was written after some moment."""
 
     trace_id: str
-    received_ms: int
+    written_ms: int
     start_ns: int
     agent: str
 
@@ -207,16 +207,17 @@ def touched(store: TraceStore, project: str, since_ms: int, *, trace_id: str = "
     """Traces written after a moment; at most ``limit``, the latest first."""
     chosen = "AND trace_id = {trace:String} " if trace_id else ""
     table = store.query(
-        "SELECT trace_id, max(toUnixTimestamp64Milli(received_at)) AS received_ms, "
+        # The version is the moment of writing in nanoseconds, the same that the spans of the batch say they arrived at;
+        # what a trace's row says of its arrival is when the server took its last span in.
+        "SELECT trace_id, intDiv(max(version), 1000000) AS written_ms, "
         "min(toUnixTimestamp64Nano(start_time)), argMax(agent, version) "
         "FROM {db}.trace WHERE project_id = {project:String} "
         "AND received_day >= toDate(fromUnixTimestamp64Milli({since:Int64}, 'UTC')) - {days:UInt32} "
-        # The version is the moment of writing in nanoseconds: one column of numbers is all that is read.
         f"AND version >= toUInt64({{since:Int64}} + 1) * 1000000 {chosen}"
-        "GROUP BY trace_id ORDER BY received_ms DESC, trace_id LIMIT {limit:UInt32}",
+        "GROUP BY trace_id ORDER BY written_ms DESC, trace_id LIMIT {limit:UInt32}",
         {"project": project, "since": since_ms, "days": OPEN_DAYS, "limit": limit, "trace": trace_id},
     )
-    return [Touched(trace_id=row[0], received_ms=row[1], start_ns=row[2], agent=row[3]) for row in table.rows]
+    return [Touched(trace_id=row[0], written_ms=row[1], start_ns=row[2], agent=row[3]) for row in table.rows]
 
 
 def arrived_spans(

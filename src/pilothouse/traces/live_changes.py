@@ -91,7 +91,7 @@ def arrivals(
     traces = reads.touched(store, project, since_ms, trace_id=trace_id, limit=TRACES_MAX + 1)
     if not traces:
         return Arrivals(cursor=cursor)
-    until_ms = traces[0].received_ms
+    until_ms = traces[0].written_ms
     if len(traces) > TRACES_MAX:
         return Arrivals(cursor=write_place(Place(received_ms=until_ms)), skipped=len(traces) - 1)
     wanted = _fitting(store, project, [row.trace_id for row in traces], conditions)
@@ -112,7 +112,7 @@ def arrivals(
         trace_ids=tuple(
             row.trace_id
             for row in traces
-            if row.trace_id in wanted and (not more or row.received_ms <= end.received_ms)
+            if row.trace_id in wanted and (not more or row.written_ms <= end.received_ms)
         ),
         cursor=write_place(end),
         more=more,
@@ -150,14 +150,14 @@ def _latest(
         project,
         [row.trace_id for row in chosen],
         after=(0, 0, ""),
-        until_ms=traces[0].received_ms,
+        until_ms=traces[0].written_ms,
         since_ns=min((row.start_ns for row in chosen), default=0),
         limit=limit,
         newest=True,
     )
     rows: tuple[LiveRow, ...] = live_rows(store, project, sorted({span["trace_id"] for span in spans}), rules=rules)
     return Changes(
-        spans=_changes(spans, traces), traces=rows, cursor=write_place(Place(received_ms=traces[0].received_ms))
+        spans=_changes(spans, traces), traces=rows, cursor=write_place(Place(received_ms=traces[0].written_ms))
     )
 
 
