@@ -12,7 +12,7 @@ from typing import Any
 import openai
 from openinference.instrumentation.openai import OpenAIInstrumentor
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -100,10 +100,15 @@ class ScriptedAgent:
             span.set_attribute("output.value", result)
         return {"role": "tool", "tool_call_id": call.id, "content": result}
 
-    def store(self, store: TraceStore, project: str) -> list[str]:
-        """Store what was recorded so far; gives the traces' ids, oldest first."""
+    def finished(self) -> tuple[ReadableSpan, ...]:
+        """What was recorded since the last time one asked."""
         spans = self._exporter.get_finished_spans()
         self._exporter.clear()
+        return spans
+
+    def store(self, store: TraceStore, project: str) -> list[str]:
+        """Store what was recorded so far; gives the traces' ids, oldest first."""
+        spans = self.finished()
         body = encode_spans(spans).SerializeToString()
         Ingest(store, SystemClock(), read_maskers({})).run([_record(project, "traces", "application/x-protobuf", body)])
         roots = sorted((span for span in spans if span.parent is None), key=lambda span: span.start_time or 0)
@@ -113,7 +118,8 @@ class ScriptedAgent:
 @contextmanager
 def scripted_agent(script: dict[str, Any]) -> Iterator[ScriptedAgent]:
     """An agent whose model plays a script."""
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    # Each message is several attributes: the default of 128 would cut a long window.
+    exporter, provider = InMemorySpanExporter(), TracerProvider(span_limits=SpanLimits(max_attributes=100_000))
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     instrumentor = OpenAIInstrumentor()
     instrumentor.instrument(tracer_provider=provider)

@@ -16,6 +16,7 @@ from .model import TraceRow
 from .model.diff import (
     DECIDED,
     Differs,
+    DiffPage,
     DiffRow,
     DiffRun,
     DiffSide,
@@ -29,6 +30,8 @@ from .rows import milliseconds, money
 _DECIDING = ("model", "tool", "agent", "retrieval")
 """Kinds of step that an agent decides to take. Across frameworks agents are none: each wraps its own way."""
 _BEFORE_MAX = 20
+ITEMS_MAX = 5_000
+"""Rows and folded stretches of one page."""
 AROUND = 2
 """Rows that are the same, shown on either side of one that is not."""
 
@@ -96,6 +99,24 @@ def fold(rows: Sequence[DiffRow], *, keep: Sequence[int] = (), around: int = ARO
         else:
             run.append(row)
     return (*folded, *_run(run))
+
+
+def page(found: TraceDiff, *, after: int = 0, limit: int = 200, whole: bool = False) -> DiffPage:
+    """One page of a comparison: what comes after row ``after``, folded unless ``whole``, at most ``limit`` items."""
+    if not 1 <= limit <= ITEMS_MAX:
+        raise BadRequest(f"a page of a comparison has 1 to {ITEMS_MAX:,} items", got=limit)
+    keep = [found.divergence.row] if found.divergence else []
+    items = tuple(found.rows) if whole else fold(found.rows, keep=[*keep, *found.before])
+    later = [item for item in items if (item.row if isinstance(item, DiffRow) else item.last_row) > after]
+    shown = later[:limit]
+    last = shown[-1] if shown else None
+    end = (last.row if isinstance(last, DiffRow) else last.last_row) if last else 0
+    return DiffPage(
+        diff=replace(found, rows=()),
+        items=tuple(shown),
+        rows=len(found.rows),
+        next_row=end if len(later) > limit else None,
+    )
 
 
 def _run(rows: Sequence[DiffRow]) -> list[DiffRow | DiffRun]:

@@ -30,9 +30,9 @@ def detail_of(store: TraceStore, project: str, trace_a: str, trace_b: str, row: 
     conversation = kind == "model"
     return DiffDetail(
         row=row,
-        decision=_sides(_decision(a), _decision(b)) if conversation else (),
-        arguments=() if conversation else _sides(_given(a), _given(b)),
-        result=() if conversation else _sides(_result(a), _result(b)),
+        decision=_decisions(a, b) if conversation else (),
+        arguments=() if conversation else text_diff(_given(a), _given(b)),
+        result=() if conversation else text_diff(_result(a), _result(b)),
         prompt=_prompt(a.input, b.input) if conversation and a and b else (),
         tools=_tools(a, b) if a and b else (),
         parameters=_parameters(a, b, across) if a and b else (),
@@ -41,8 +41,17 @@ def detail_of(store: TraceStore, project: str, trace_a: str, trace_b: str, row: 
     )
 
 
-def _sides(a: str, b: str) -> tuple[Segment, ...]:
-    return text_diff(a, b)
+def _decisions(a: SpanDetail | None, b: SpanDetail | None) -> tuple[Segment, ...]:
+    left, right = _decision(a), _decision(b)
+    if _called(a) == _called(b) or not (left and right):
+        return text_diff(left, right)
+    # What two tools' arguments have in common says nothing.
+    return Segment(op="a", text=left[:CHARS_MAX]), Segment(op="b", text=right[:CHARS_MAX])
+
+
+def _called(detail: SpanDetail | None) -> list[str]:
+    parts = [part for message in detail.output for part in message.parts] if detail else []
+    return sorted(str(part.get("name", "")) for part in parts if part.get("type") == "tool_call")
 
 
 def _notes(a: SpanDetail | None, b: SpanDetail | None, conversation: bool) -> tuple[str, ...]:

@@ -178,3 +178,16 @@ class TraceDiff:
     """Steps of ``a`` beyond what is compared at most."""
     left_out_b: int
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffPage:
+    """A comparison as it is shown: equal stretches folded, one page of rows."""
+
+    diff: TraceDiff
+    """With its rows left out."""
+    items: tuple[DiffRow | DiffRun, ...]
+    rows: int
+    """Rows in all."""
+    next_row: int | None
+    """``after`` of the next page; None at the end."""

@@ -3,6 +3,8 @@
 from pilothouse.web.visit import PageSpec
 
 from .agent import AGENT
+from .compare import COMPARE
+from .context import CONTEXT
 from .doctor import DOCTOR
 from .fleet import FLEET
 from .keys import KEYS
@@ -25,6 +27,8 @@ PAGES: tuple[PageSpec, ...] = (
     TRACE,
     SPANS,
     SPAN,
+    CONTEXT,
+    COMPARE,
     SESSIONS,
     SESSION,
     LOGS,
