@@ -32,7 +32,7 @@ class MapTools extends HTMLElement {
       hidden += weak;
     }
     const said = this.querySelector("[data-hidden]");
-    if (said) said.textContent = hidden ? `${hidden} weak line${hidden === 1 ? "" : "s"} hidden` : "";
+    if (said) said.textContent = hidden ? `${hidden} weak line${hidden === 1 ? "" : "s"} hidden.` : "";
   }
 
   over(box) {
