@@ -65,7 +65,7 @@ def test_tries_and_pauses_are_recorded(recorded: Recorded, slept: list[float]) -
     spans = [(span.name, (span.attributes or {}).get("pilothouse.retry.attempt")) for span in recorded.spans]
     assert spans == [
         ("execute_tool fetch", 1),
-        ("waiting for rate_limit", 1),
+        ("waiting for rate limit", 1),
         ("execute_tool fetch", 2),
         ("waiting for retry", 2),
         ("execute_tool fetch", 3),
@@ -73,7 +73,7 @@ def test_tries_and_pauses_are_recorded(recorded: Recorded, slept: list[float]) -
     ]
     assert 7 <= slept[0] <= 7.5
     assert 0 <= slept[1] <= 1.0
-    assert recorded.attributes("waiting for rate_limit")["pilothouse.wait.reason"].endswith("ApiError: status 429")
+    assert recorded.attributes("waiting for rate limit")["pilothouse.wait.reason"].endswith("ApiError: status 429")
 
 
 def test_only_the_direct_children_are_tries(recorded: Recorded) -> None:

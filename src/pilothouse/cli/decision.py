@@ -9,6 +9,7 @@ import click
 
 from pilothouse.records import BadRequest
 
+from .budget import dumps
 from .client import segment
 from .help import command
 from .root import Run
@@ -103,7 +104,7 @@ def _record(data: dict[str, Any]) -> Iterable[str]:
 def _action(action: dict[str, Any]) -> str:
     if action["type"] == "tool_call":
         done = f"  -> step {action['step']:03d} {action['outcome']}" if action["step"] else "  -> not seen"
-        return f"tool {action['tool']} {action['arguments']}{done}"
+        return f"tool {action['tool']} {dumps(action['arguments'])}{done}"
     return f"{action['type']} {action['text']}".strip()
 
 

@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 
 _STOPPED: Final = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
 """Ends that say somebody stopped the work, not that it failed: errors all the same, with a plain message."""
+_AGENT_NAME: Final = "gen_ai.agent.name"
 _INPUT_CHARS: Final = 20_000
 
 
 class Call:
     """One open span. Nothing here raises; everything after :meth:`end` is without effect."""
 
-    __slots__ = ("_context", "_ended", "_token", "agent", "inputs", "kind", "recorder", "span", "state", "subject")
+    __slots__ = (
+        *("_context", "_ended", "_token", "agent", "inputs", "kind", "name", "recorder", "span", "state", "subject"),
+    )
 
     def __init__(
         self, recorder: Recorder, span: trace.Span, context: otel.Context, kind: str, agent: Call | None
@@ -41,6 +44,8 @@ class Call:
         self.kind = kind
         self.agent: Call | None = self if kind == "agent" else agent
         """The agent in which this happens."""
+        self.name = ""
+        """Of an agent, or of the agent in which this happens."""
         self.state = ""
         """Of an agent: the state it said it is in."""
         self.inputs: str | Callable[[], str] = ""
@@ -110,16 +115,16 @@ def open_call(
 ) -> Call:
     """Start a span of ours in the current context, or in a given one; it is not made the current span yet."""
     base = otel.get_current() if context is None else context
-    span = recorder.tracer.start_span(
-        readable(name),
-        base,
-        SpanKind.CLIENT if kind == "model" else SpanKind.INTERNAL,
-        {names.KIND: kind, **attributes},
-    )
     outer = base.get(CALL)
     agent = outer.agent if isinstance(outer, Call) else None
+    told: dict[str, Any] = {names.KIND: kind, **attributes}
+    if agent is not None and agent.name:
+        told.setdefault(_AGENT_NAME, agent.name)
+    otel_kind = SpanKind.CLIENT if kind == "model" else SpanKind.INTERNAL
+    span = recorder.tracer.start_span(readable(name), base, otel_kind, told)
     inside = trace.set_span_in_context(span, base)
     call = Call(recorder, span, inside, kind, agent)
+    call.name = str(told.get(_AGENT_NAME, ""))
     # The context is a dict that forbids changes by its methods alone: one copy, not three.
     dict[str, object].update(inside, {OWN_SPAN: span, CALL: call})
     return call

@@ -225,7 +225,7 @@ def _pause(error: BaseException, attempt: int, most: int) -> Generator[None]:
         names.RETRY_ATTEMPT: attempt,
         names.RETRY_MAX: most,
     }
-    call = open_span(f"waiting for {what}", "waiting", attributes)
+    call = open_span(f"waiting for {what.replace('_', ' ')}", "waiting", attributes)
     try:
         yield
     finally:

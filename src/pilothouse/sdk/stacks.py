@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +12,7 @@ from .jsons import readable
 _MESSAGE_CHARS: Final = 10_000
 _STACK_CHARS: Final = 30_000
 _FRAMES_MAX: Final = 40
+_OURS: Final = os.path.dirname(__file__)  # noqa: PTH120  # frames hold names, not paths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +38,11 @@ def describe(error: BaseException) -> Told:
 
 def _stack(error: BaseException) -> str:
     try:
-        # The innermost frames say where it happened; our own wrappers say nothing.
-        limit = -_FRAMES_MAX
-        lines = traceback.format_exception(type(error), error, error.__traceback__, limit=limit)
+        where = error.__traceback__
+        while where is not None and where.tb_next is not None and where.tb_frame.f_code.co_filename.startswith(_OURS):
+            where = where.tb_next  # our own wrappers say nothing
+        # Of many frames the innermost say where it happened.
+        lines = traceback.format_exception(type(error), error, where, limit=-_FRAMES_MAX)
         text = readable("".join(lines))
     except Exception:
         return ""

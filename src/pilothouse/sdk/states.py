@@ -47,7 +47,9 @@ def waiting(what: WaitFor = "other", *, reason: str = "") -> Generator[None]:
     if what not in get_args(WaitFor):
         raise BadRequest("agents wait for something else", got=what, allowed=list(get_args(WaitFor)))
     attributes = {names.WAIT_FOR: what, names.WAIT_REASON: readable(str(reason))[:2_000]}
-    call = open_span(f"waiting for {what}", "waiting", {key: value for key, value in attributes.items() if value})
+    call = open_span(
+        f"waiting for {what.replace('_', ' ')}", "waiting", {key: value for key, value in attributes.items() if value}
+    )
     if call is None:
         yield
         return

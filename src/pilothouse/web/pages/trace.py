@@ -144,13 +144,14 @@ class TracePage(PageContext):
 
     @property
     def changes(self) -> Mapping[int, Sequence[Transition]]:
-        """By step of the transcript shown: the states that were told of just before it began."""
+        """By step of the transcript shown: the states entered just before it began."""
         if not (self.states and self.transcript):
             return {}
         found: dict[int, list[Transition]] = {}
         steps = [(step.span.offset_ms, step.span.step) for step in self.transcript.steps]
-        said = [change for change in self.states.transitions if change.said]
-        for change in said:
+        for change in self.states.transitions:
+            if change.to_state == "waiting" and not change.said:
+                continue  # the step itself says that it waits
             later = next((step for offset, step in steps if offset >= change.offset_ms), None)
             if later is not None and (self.after == 0 or change.offset_ms >= steps[0][0]):
                 found.setdefault(later, []).append(change)
@@ -158,9 +159,9 @@ class TracePage(PageContext):
 
     @property
     def marks(self) -> str:
-        """For the waterfall: ``[[step, milliseconds, state], …]`` as JSON."""
+        """For the waterfall: ``[[step, microseconds, state], …]`` as JSON."""
         transitions = self.states.transitions if self.states else ()
-        return json.dumps([[change.step, change.offset_ms, change.to_state] for change in transitions])
+        return json.dumps([[change.step, round(change.offset_ms * 1000), change.to_state] for change in transitions])
 
     @property
     def buckets(self) -> tuple[Segment, ...]:
