@@ -222,3 +222,13 @@ def test_lost_errors_over_a_window(any_store: TraceStore, trace: str, log: Log) 
     second = traces.lost_errors(any_store, PROJECT, limit=1, cursor=first.next)
     assert [item.row.body for item in (*first.items, *second.items)] == ["no such trace", "nothing failed"]
     assert not second.more
+
+
+def test_a_store_of_the_first_version_is_brought_along(any_store: TraceStore, log: Log) -> None:
+    for change in ("DROP INDEX by_attribute", "DROP INDEX by_time", "DROP COLUMN host"):
+        any_store.command(f"ALTER TABLE {{db}}.log {change}")
+    any_store.command("TRUNCATE TABLE {db}.schema_version")
+    any_store.command("INSERT INTO {db}.schema_version SELECT 1, now()")
+    any_store.migrate()
+    log("after", 0, resource={"host.name": "web-1"})
+    assert [row.host for row in traces.search_logs(any_store, PROJECT, LogQuery()).items] == ["web-1"]
