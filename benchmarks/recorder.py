@@ -307,10 +307,11 @@ def run(subject: str, url: str, mode: str, spans: int, folder: Path, hold_s: flo
 def ended(process: subprocess.Popen[str], hold_s: float, *, again: bool = False) -> Ran:
     """Wait for the end of a program, and kill it when it is held for too long."""
     assert process.stdout is not None
-    line = process.stdout.readline()
-    said: dict[str, Any] = json.loads(line) if line.startswith("{") else {"ended": time.time()}
+    # Some SDKs greet.
+    line = next((line for line in process.stdout if line.startswith("{")), "")
     if not line and not again:
-        raise RuntimeError(f"a subject does not run: {' '.join(map(str, process.args[1:4]))}")  # type: ignore[index]
+        raise RuntimeError(f"a subject does not run: {process.args}")
+    said: dict[str, Any] = json.loads(line) if line else {"ended": time.time()}
     while True:
         pid, status, used = os.wait4(process.pid, os.WNOHANG)
         if pid:

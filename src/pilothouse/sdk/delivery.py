@@ -1,8 +1,8 @@
 """Getting batches to the server: from memory while it answers, by way of the disk while it does not.
 
 Two threads meet here. The shipping thread offers batches, and writes to disk what has waited too long for an answer,
-the batch that is being sent included: ``kill -9`` at any moment loses no more than what was never offered, or was
-offered less than ``guard_s`` ago. The delivery thread sends, one request at a time, and waits between failures.
+the batch that is being sent included: ``kill -9`` at any moment loses no more than what was not offered yet, or was
+offered less than a flush interval ago. The delivery thread sends, one request at a time, and waits between failures.
 """
 
 from __future__ import annotations
