@@ -32,6 +32,9 @@ def heavy(modules: set[str]) -> list[str]:
         "import pilothouse.cli",
         "import pilothouse.records",
         "import pilothouse.cli.root",
+        # Decorated before, or without, a call of init.
+        "import pilothouse\n@pilothouse.agent\n@pilothouse.tool\ndef f(): pass\nf(); pilothouse.model_call(model='m')",
+        "import pilothouse\nwith pilothouse.session('s'), pilothouse.waiting('human'): pilothouse.state('planning')",
     ],
 )
 def test_nothing_heavy_is_imported(statement: str) -> None:

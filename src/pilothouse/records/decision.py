@@ -162,17 +162,17 @@ def _is(value: Any, name: Any) -> bool:
     return isinstance(value, expected)
 
 
-def _schemas(definition: Any) -> list[tuple[str, Any]]:
+def _schemas(definition: Any, depth: int = 0) -> list[tuple[str, Any]]:
     """The tools in one definition: OpenAI, Anthropic, Gemini, Bedrock and MCP forms."""
-    if not isinstance(definition, Mapping):
+    if not isinstance(definition, Mapping) or depth > _DEPTH_MAX:
         return []
     body = cast("Mapping[str, Any]", definition)
     declared = body.get("functionDeclarations", body.get("function_declarations"))
     if isinstance(declared, list):
-        return [pair for inner in cast("list[Any]", declared) for pair in _schemas(inner)]
+        return [pair for inner in cast("list[Any]", declared) for pair in _schemas(inner, depth + 1)]
     for wrapper in ("function", "toolSpec"):
         if isinstance(body.get(wrapper), Mapping):
-            return _schemas(body[wrapper])
+            return _schemas(body[wrapper], depth + 1)
     name = body.get("name") or body.get("type")
     if not isinstance(name, str):
         return []
