@@ -335,6 +335,20 @@ def test_what_ends_in_an_exit_handler_registered_later_still_goes(tmp_path: Path
             until(lambda: len(ended(sink)) == 5)
 
 
+def test_short_programs_deliver_what_earlier_ones_left(tmp_path: Path) -> None:
+    spill = tmp_path / "spill"
+    with OtlpSink() as sink:
+        sink.status = 503
+        for number in range(3):
+            assert run(f"record(20, 'run {number}')", sink.address, spill).returncode == 0
+        assert ended(sink) == []
+        sink.status = 200
+        done = run("record(1, 'last')", sink.address, spill)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert len(ended(sink)) == 61
+        assert list(spill.glob("*/*.otlp.gz")) == []
+
+
 def test_two_processes_share_a_spill_folder_and_each_span_arrives(tmp_path: Path) -> None:
     spill = tmp_path / "spill"
     code = """

@@ -113,6 +113,12 @@ class Delivery:
         with self._lock:
             return not self._ready and (self._flight is None or self._flight.path is not None or not self._flight.keep)
 
+    def draining(self) -> bool:
+        """True while this process delivers what others left on disk, or has not looked for it yet."""
+        if self._retry_at or not (self.spill.locked or self._looked == float("-inf")):
+            return False
+        return self.spill.any_waiting()
+
     @property
     def failing(self) -> bool:
         """True while the server is not being tried, since it failed."""

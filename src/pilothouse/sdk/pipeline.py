@@ -252,7 +252,8 @@ class Pipeline:
             save_after = 0.0 if failing or not alive else min(_SAVE_AFTER_S, left / 3)
             give_up = begun + (min(_FAILING_GRACE_S, left / 2) if failing else left * 0.9)
             delivery.hurry()
-            while alive and not delivery.settled() and time.monotonic() < give_up:
+            # What earlier processes left goes too while there is time: a fleet of short programs has no other.
+            while alive and not (delivery.settled() and not delivery.draining()) and time.monotonic() < give_up:
                 if time.monotonic() - begun >= save_after:
                     delivery.guard(0.0)
                 if delivery.failing and delivery.attempts > tries and delivery.safe():

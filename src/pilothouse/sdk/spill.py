@@ -171,6 +171,11 @@ class Spill:
         self._sweep()
         return True
 
+    @property
+    def locked(self) -> bool:
+        """True while this is the one that delivers."""
+        return self._lock_file is not None
+
     def unlock(self) -> None:
         """Let others deliver."""
         descriptor, self._lock_file = self._lock_file, None
