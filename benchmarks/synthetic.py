@@ -127,7 +127,7 @@ INSERT INTO {db}.trace SELECT
     sum(input_uncached_tokens), sum(cache_read_tokens), 0, 0, 0, 0, sum(output_text_tokens), sum(reasoning_tokens), 0,
     sum(cost_usd), countIf(cost_source = 'unknown model'), 0, 0,
     any(session_id), any(user_id), any(environment), any(service), '', any(tags), argMin(input_text, step), argMin(output_text, step),
-    anyIf(error_message, status = 'error'), if(countIf(status = 'error') > 0, ['error'], []),
+    anyIf(error_message, status = 'error'), if(countIf(status = 'error') > 0, ['error'], []), '',
     max(received_at), toDate(max(received_at)), 1
 FROM {db}.span WHERE project_id = {project:String} AND received_day >= toDate({day:String}) - 1
     AND start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
