@@ -66,7 +66,7 @@ def _lines(page: dict[str, Any]) -> Iterable[str]:
         yield ""
         yield from _detail(found["detail"])
     yield ""
-    yield f"{page['rows']:,} rows, {found['same']:,} the same   (~ differs  - only a  + only b  m elsewhere)"
+    yield f"{page['rows']:,} rows, {found['same']:,} the same   (~ differs  - only a  + only b  m elsewhere; tokens, took: b less a)"
     yield from _rows(page["items"])
 
 
@@ -146,23 +146,22 @@ def _written(unit: str, value: float | None) -> str:
 
 
 def _delta(total: Mapping[str, Any]) -> str:
-    delta = total["delta"]
-    if delta is None:
-        return "?"
-    return ("+" if delta > 0 else "-" if delta < 0 else "") + _written(total["unit"], abs(delta))
+    return "?" if total["delta"] is None else _signed(total["unit"], total["delta"])
+
+
+def _signed(unit: str, delta: float) -> str:
+    return ("+" if delta > 0 else "-" if delta < 0 else "") + _written(unit, abs(delta))
 
 
 def _rows(items: Sequence[Mapping[str, Any]]) -> Iterable[str]:
     rows: list[tuple[object, ...]] = []
     for item in items:
         if "same" in item:
-            rows.append(
-                ("", "", "", "", f"… {item['same']:,} the same, rows {item['first_row']} to {item['last_row']}", "", "")
-            )
+            fold = f"… {item['same']:,} the same, rows {item['first_row']} to {item['last_row']}"
+            rows.append(("", "", "", "", fold, "", "", "", ""))
             continue
         a, b = item["a"], item["b"]
         side = a or b
-        says = a["head"] if a and b and a["head"] == b["head"] else _both(a, b)
         rows.append(
             (
                 item["row"],
@@ -170,11 +169,21 @@ def _rows(items: Sequence[Mapping[str, Any]]) -> Iterable[str]:
                 a["step"] if a else "",
                 b["step"] if b else "",
                 "  " * min(item["depth"], 8) + f"{side['kind']} {side['label']}",
+                _more(a, b, "tokens", "tokens"),
+                _more(a, b, "duration_ms", "ms"),
                 ",".join(item["differs"]),
-                says,
+                a["head"] if a and b and a["head"] == b["head"] else _both(a, b),
             )
         )
-    yield from table(("row", "", "a", "b", "what", "differs", "says"), rows, right="row a b")
+    heads = ("row", "", "a", "b", "what", "tokens", "took", "differs", "says")
+    yield from table(heads, rows, right="row a b tokens took")
+
+
+def _more(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None, name: str, unit: str) -> str:
+    """How much more b has of something; nothing where it is the same."""
+    if not a or not b or a[name] == b[name]:
+        return ""
+    return _signed(unit, b[name] - a[name])
 
 
 def _both(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> str:
