@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -80,14 +81,15 @@ class Books:
             if (book := self._books.get(trace_id)) is not None:
                 book.wishes.extend(wishes)
 
-    def granted(self, trace_id: int, tool: str, arguments: str) -> str:
+    def granted(self, trace_id: int, tool: str, arguments: Callable[[], str]) -> str:
         """The id of the wish that a tool call fulfils: same tool and arguments, else the only one for this tool."""
+        book = self._books.get(trace_id)
+        if book is None or not book.wishes:
+            return ""
+        wanted = arguments()
         with self._lock:
-            book = self._books.get(trace_id)
-            if book is None or not book.wishes:
-                return ""
             fits = [wish for wish in book.wishes if wish.tool == tool]
-            same = [wish for wish in fits if wish.arguments == arguments]
+            same = [wish for wish in fits if wish.arguments == wanted]
             found = same[0] if same else fits[0] if len(fits) == 1 else None
             if found is None:
                 return ""

@@ -13,7 +13,7 @@ from . import recorder as recorders
 from .arguments import Binder
 from .books import Wish
 from .contents import put_content
-from .jsons import plain, readable, to_text
+from .jsons import plain, plain_text, readable, to_text
 from .messages import sent, wire
 from .responses import StreamedAnswer, read_answer
 from .wrapping import finish, trouble, wrap
@@ -113,7 +113,7 @@ def put_answer(call: Call, raw: Any) -> None:
     if answer.messages:
         output = readable(canonical_json(wire(answer.messages)))
         put_content(attributes, "gen_ai.output.messages", output, settings)
-    put_content(attributes, names.DECISION_RAW, to_text(data), settings)
+    put_content(attributes, names.DECISION_RAW, plain_text(data), settings)
     actions = next_actions(answer.messages)
     verdict = judge(actions, decided.tools)
     attributes[names.DECISION_ACTION] = readable(canonical_json(_shown(actions, content=settings.capture_content)))

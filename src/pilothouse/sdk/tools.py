@@ -11,7 +11,7 @@ from pilothouse.records import BadRequest, canonical_json, failure_in, names
 from .arguments import Binder, is_context
 from .contents import Collected, put_content
 from .decorators import name_of
-from .jsons import plain, readable, to_json, to_text
+from .jsons import plain, plain_text, readable, to_text
 from .tool_probe import probed
 from .wrapping import is_wrapped, trouble, wrap
 
@@ -116,12 +116,13 @@ def open_tool(
     recorder: Recorder, name: str, arguments: Any, attributes: Mapping[str, Any], *, call_id: str = ""
 ) -> Call:
     """Start the span of a tool call; its id is found among what the model asked for where it is not given."""
-    given = to_json(arguments)
+    data = plain(arguments)
+    given = plain_text(data)
     told: dict[str, Any] = dict(attributes)
     put_content(told, "gen_ai.tool.call.arguments", given, recorder.settings)
     call = recorder.open("tool", f"execute_tool {name}", told)
     call.inputs = given
-    call_id = call_id or recorder.books.granted(call.trace_id, name, canonical_json(plain(arguments)))
+    call_id = call_id or recorder.books.granted(call.trace_id, name, lambda: canonical_json(data))
     if call_id:
         call.set({"gen_ai.tool.call.id": call_id})
     return call
@@ -132,7 +133,7 @@ def put_result(call: Call, value: Any) -> None:
     data = plain(value)
     attributes: dict[str, Any] = {}
     if value is not None:
-        put_content(attributes, "gen_ai.tool.call.result", to_text(data), call.recorder.settings)
+        put_content(attributes, "gen_ai.tool.call.result", plain_text(data), call.recorder.settings)
     reason = failure_in(data) or _failed_object(value)
     attributes[names.TOOL_OUTCOME] = "soft_error" if reason else "ok"
     if reason:
