@@ -25,6 +25,7 @@ class Pulses:
         self._processes_max = processes_max
         self._traces: dict[tuple[str, str], set[str]] = {}
         self._by_trace: dict[tuple[str, str], tuple[str, Pulse]] = {}
+        self._last: dict[tuple[str, str], int] = {}
 
     def hear(
         self, project: str, instance: str, pulse: Pulse, open_by_trace: dict[str, list[tuple[str, str]]]
@@ -34,6 +35,10 @@ class Pulses:
         ``open_by_trace`` holds, by trace, the open spans' ids and what each waits for.
         """
         process = (project, instance)
+        if pulse.last_ns < self._last.get(process, 0):
+            # What the store remembers may be older than what was heard.
+            return []
+        self._last[process] = pulse.last_ns
         named = set(open_by_trace)
         before = self._traces.get(process, set())
         for trace_id in named | before:
@@ -54,6 +59,8 @@ class Pulses:
         self._traces[process] = named
         if not named:
             del self._traces[process]
+        while len(self._last) > self._processes_max:
+            self._last.pop(next(iter(self._last)))
         while len(self._traces) > self._processes_max:
             oldest = next(iter(self._traces))
             for trace_id in self._traces.pop(oldest):

@@ -6,7 +6,7 @@ import re
 
 from pilothouse.records import Signal
 
-from .calls import ends_in_calls
+from .calls import ends_in_calls, tool_call
 from .failure_text import speaks
 from .view import View
 from .wording import clipped, evidence, listed, named
@@ -43,20 +43,23 @@ def no_answer(view: View) -> Signal | None:
         if owners[fact.span_id] == main and speaks(fact.output_text) and not ends_in_calls(fact, known):
             replied_ns = fact.end_ns
             break
-    calls = [call for call in view.calls if call.owner == view.main and call.fact.start_ns >= replied_ns]
-    if len(calls) < limit:
+    if view.tools:
+        asked = [fact for fact in view.tools if owners[fact.span_id] == main and fact.start_ns >= replied_ns]
+    else:
+        asked = [call.fact for call in view.calls if call.owner == main and call.fact.start_ns >= replied_ns]
+    if len(asked) < limit:
         return None
-    last = calls[-1]
+    last = tool_call(asked[-1], main) if view.tools else view.calls[-1]
     if not last.failure and _DELIVERS.search(last.tool):
         return None
     since = "after its last reply" if replied_ns >= 0 else "in all"
     return Signal(
         name="no_answer",
         severity="critical",
-        message=f"The trace ended without a reply: {len(calls):,} tool calls {since}, the last one "
+        message=f"The trace ended without a reply: {len(asked):,} tool calls {since}, the last one "
         f"{clipped(last.tool, 80)} (limit {limit}).",
-        evidence=listed([call.fact for call in calls[-3:]], "called, and no reply came after it"),
-        value=float(len(calls)),
+        evidence=listed(asked[-3:], "called, and no reply came after it"),
+        value=float(len(asked)),
         limit=float(limit),
         unit="calls",
     )

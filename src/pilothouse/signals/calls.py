@@ -70,9 +70,18 @@ def failure_of(fact: SpanFact) -> str:
     return said_failure(fact.output_text, fact.tool_name or fact.name)
 
 
-CALL_HEAD = re.compile(r"^([A-Za-z_][\w.:/-]{0,120})\((?=[{\[\")n])", re.MULTILINE)
-"""The name at the head of a line that may be a call."""
-_CALL_LINE = re.compile(r"^([A-Za-z_][\w.:/-]{0,120})\((\{.*\}|\[.*\]|\".*\"|null|)\)$")
+_CALL_HEAD = re.compile(r"^([A-Za-z_][\w.:/-]{0,120})\((?=\{|null\))", re.MULTILINE)
+
+
+def call_heads(text: str) -> list[str]:
+    """The names at the heads of lines that may be calls."""
+    # Most answers are words alone, and are not read a second time.
+    if "({" in text or "(null)" in text:
+        return _CALL_HEAD.findall(text)
+    return []
+
+
+_CALL_LINE = re.compile(r"^([A-Za-z_][\w.:/-]{0,120})\((\{.*\}|null)\)$")
 
 
 def calls_in_answer(fact: SpanFact, known: set[str]) -> list[tuple[str, str]]:
@@ -82,7 +91,7 @@ def calls_in_answer(fact: SpanFact, known: set[str]) -> list[tuple[str, str]]:
     tool has that name, or where there is nothing else in the answer.
     """
     text = fact.output_text
-    if not text or CALL_HEAD.search(text) is None:
+    if not call_heads(text):
         return []
     reason = fact.finish_reason.lower()
     asked = "tool" in reason or "function" in reason

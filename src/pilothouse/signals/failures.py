@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pilothouse.records import Signal
 
-from .calls import CALL_HEAD, calls_in_answer, failure_of
+from .calls import call_heads, calls_in_answer, failure_of
 from .facts import SpanFact
 from .failure_text import OVERFLOW, SAID_CHARS_MAX, says_tool_missing
 from .view import View
@@ -88,7 +88,7 @@ def tool_not_found(view: View) -> Signal | None:
     missing = {tool for _, tool, _ in found}
     for fact in view.models:
         offered = fact.tools_offered
-        if not offered or all(head in offered for head in CALL_HEAD.findall(fact.output_text)):
+        if not offered or "(" not in fact.output_text or all(head in offered for head in call_heads(fact.output_text)):
             continue
         for tool, _ in calls_in_answer(fact, view.tool_names):
             if tool not in offered and tool not in missing and not _like_offered(tool, offered):

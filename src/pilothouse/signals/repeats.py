@@ -119,7 +119,7 @@ def _same_in_a_row(run: Sequence[Call], often: set[str], taken: set[int], limit:
 
 def _dense(entries: Sequence[tuple[int, Call]], limit: int, window: int) -> list[Call]:
     """The longest stretch in which every ``window`` calls of the run hold ``limit`` of these."""
-    best: list[Call] = []
+    best = (0, -1)
     first, end = 0, -1
     for start in range(len(entries) - limit + 1):
         last = start + limit - 1
@@ -128,9 +128,9 @@ def _dense(entries: Sequence[tuple[int, Call]], limit: int, window: int) -> list
         if start > end:
             first = start
         end = last
-        if end - first + 1 > len(best):
-            best = [call for _, call in entries[first : end + 1]]
-    return best
+        if end - first > best[1] - best[0]:
+            best = (first, end)
+    return [call for _, call in entries[best[0] : best[1] + 1]]
 
 
 def _changing_in_a_row(run: Sequence[Call], often: set[str], taken: set[int], limit: int) -> list[Call]:
@@ -258,24 +258,24 @@ def _storm_signal(view: View, facts: Sequence[SpanFact], message: str, why: str)
 
 def _within(calls: Sequence[Call], window_ns: float) -> list[Call]:
     """The most calls that lie within a window."""
-    best: list[Call] = []
-    first = 0
-    for place, call in enumerate(calls):
-        while call.fact.start_ns - calls[first].fact.start_ns > window_ns:
-            first += 1
-        if place - first + 1 > len(best):
-            best = list(calls[first : place + 1])
-    return best
+    first, end = _widest([call.fact.start_ns for call in calls], window_ns)
+    return list(calls[first:end])
 
 
 def _stretch(facts: Sequence[SpanFact], window_ns: float) -> list[SpanFact]:
-    best: list[SpanFact] = []
+    """The most spans that lie within a window."""
+    first, end = _widest([fact.start_ns for fact in facts], window_ns)
+    return list(facts[first:end])
+
+
+def _widest(starts: Sequence[int], window_ns: float) -> tuple[int, int]:
+    best = (0, 0)
     first = 0
-    for place, fact in enumerate(facts):
-        while fact.start_ns - facts[first].start_ns > window_ns:
+    for place, start in enumerate(starts):
+        while start - starts[first] > window_ns:
             first += 1
-        if place - first + 1 > len(best):
-            best = list(facts[first : place + 1])
+        if place + 1 - first > best[1] - best[0]:
+            best = (first, place + 1)
     return best
 
 
