@@ -214,13 +214,13 @@ def client_named(name: str) -> Client:
 
 def is_installed(client: Client) -> bool:
     """Tell whether a client can run here."""
-    return _interpreter(client.environment, client.modules) is not None
+    return interpreter_of(client.environment, client.modules) is not None
 
 
 def run_client(name: str, *, otlp_url: str | None = None, headers: str = "") -> ClientRun:
     """Run a client to its end. It exports to a sink of its own, or to `otlp_url` with these OTLP headers instead."""
     client = client_named(name)
-    interpreter = _interpreter(client.environment, client.modules)
+    interpreter = interpreter_of(client.environment, client.modules)
     if interpreter is None:
         raise ClientFailed(f"{name} is not installed; run python -m tests.clients.install_clients")
     with ModelServer(SCRIPT, seed=7) as models, OtlpSink() as sink:
@@ -257,7 +257,7 @@ def run_client(name: str, *, otlp_url: str | None = None, headers: str = "") -> 
 
 
 @functools.cache
-def _interpreter(environment: str, modules: tuple[str, ...]) -> tuple[str, ...] | None:
+def interpreter_of(environment: str, modules: tuple[str, ...]) -> tuple[str, ...] | None:
     """Return the command that runs a program of this environment, or None."""
     if environment == "node":
         return ("node",) if (AGENTS / "vercel" / "node_modules").is_dir() else None

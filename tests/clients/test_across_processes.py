@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.client_runs import AGENTS, ROOT, _interpreter
+from tests.clients.client_runs import AGENTS, ROOT, interpreter_of
 from tests.conftest import free_port
 from tests.live import LiveServer, running_server
 
@@ -47,7 +47,7 @@ class Programs:
     """Runs the programs of one environment, recording into the server."""
 
     def __init__(self, environment: str, package: str, server: LiveServer, folder: Path, **variables: str) -> None:
-        found = _interpreter(environment, (package, "opentelemetry.sdk"))
+        found = interpreter_of(environment, (package, "opentelemetry.sdk"))
         if found is None:
             pytest.skip(f"{package} is not installed; run python -m tests.clients.install_clients {environment}")
         self._python = found[0]
