@@ -105,6 +105,8 @@ def test_a_restarted_worker_knows_what_is_open(ingest: Ingest, store: TraceStore
 
 
 def test_heartbeats_tell_the_living_from_the_dead(ingest: Ingest, store: TraceStore) -> None:
+    # Awake before the first heartbeat: from here on, only what the test sends is heard.
+    ingest.watch(NOW)
     ingest.run([sent(said(5, 'check({"a":1})', reason="tool_calls")), heartbeat(0)])
     ingest.run([heartbeat(15)])
     ingest.watch(NOW + 34 * SECOND)
