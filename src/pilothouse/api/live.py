@@ -74,7 +74,7 @@ async def stream_events(
     cursor: StreamCursor = "",
     trace: OneTrace = "",
     seconds: Annotated[int, Query(ge=0, le=86_400, description="End after so many seconds; 0: never.")] = 0,
-    last_event_id: Annotated[str, Header(max_length=100)] = "",
+    last_event_id: Annotated[str, Header(max_length=100, description="The id of the last event that was heard.")] = "",
 ) -> Response:
     """Server-sent events: span, trace, signal and counts as they come; lag where some had to be left out.
 

@@ -64,7 +64,7 @@ def _overview(data: dict[str, Any]) -> Iterable[str]:
         "pilothouse fleet --since 24h",
         "pilothouse fleet --fields agents",
     ),
-    keys="data: window agents[]: agent state traces running stuck errors error_share p95_ms cost_usd last_seen",
+    keys="data: window agents[]: agent state now traces errors p95_ms spend_now_usd spend_usual_usd cost_usd last_seen",
 )
 @window("24h")
 @click.pass_obj
@@ -79,11 +79,12 @@ def _fleet(data: dict[str, Any]) -> list[str]:
         "env",
         "state",
         "traces",
-        "running",
-        "stuck",
+        "now",
         "errors",
         "p50",
         "p95",
+        "last hour",
+        "usual",
         "cost",
         "last seen",
         "signals",
@@ -94,18 +95,19 @@ def _fleet(data: dict[str, Any]) -> list[str]:
             row["environment"],
             row["state"],
             row["traces"],
-            row["running"] or "",
-            row["stuck"] or "",
+            " ".join(f"{name}:{number}" for name, number in row["now"].items()),
             f"{row['error_share']:.1%}",
             duration(row["p50_ms"]),
             duration(row["p95_ms"]),
+            dollars(row["spend_now_usd"]),
+            dollars(row["spend_usual_usd"]),
             dollars(row["cost_usd"]),
             moment(row["last_seen"]),
             " ".join(f"{name}:{number}" for name, number in row["signals"].items()),
         )
         for row in data["agents"]
     )
-    return table(heads, rows, right="traces running stuck errors p50 p95 cost")
+    return table(heads, rows, right="traces errors p50 p95 last hour usual cost")
 
 
 @command(

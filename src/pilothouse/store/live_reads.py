@@ -182,6 +182,28 @@ def usual(store: TraceStore, project: str, now_ns: int, agents: Sequence[str]) -
     }
 
 
+def agent_courses(
+    store: TraceStore, project: str, since_ns: int, until_ns: int, *, bucket_s: int, spent_since_ns: int, rows_max: int
+) -> list[dict[str, Any]]:
+    """Every agent in every environment: its ``runs`` and ``failed`` by time bucket, and what it ``spent`` lately."""
+    where = filtered(project, since_ns, until_ns, ())
+    place = "toUInt32(intDiv(toUnixTimestamp(start_time) - {first:Int64}, {bucket:UInt32}))"
+    return store.query(
+        f"SELECT agent, environment, sumMap(map({place}, toUInt32(1))) AS runs, "
+        f"sumMap(map({place}, toUInt32(status = 'error'))) AS failed, "
+        "sumIf(cost_usd, start_time >= fromUnixTimestamp64Nano({spent:Int64}, 'UTC')) AS spent "
+        f"FROM {{db}}.trace FINAL WHERE {where.sql} GROUP BY agent, environment ORDER BY agent LIMIT {{rows:UInt32}}",
+        {
+            **where.params,
+            "first": since_ns // 1_000_000_000,
+            "bucket": bucket_s,
+            "spent": spent_since_ns,
+            "rows": rows_max,
+        },
+        settings=READ_SETTINGS,
+    ).dicts()
+
+
 def horizon(store: TraceStore, project: str, since_ns: int) -> int:
     """When the newest row of a trace was written, in milliseconds; ``since_ns`` where none was written after it."""
     table = store.query(

@@ -6,12 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 from pilothouse.records import BadRequest, iso
 from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore
 from pilothouse.store import live_reads as reads
+from pilothouse.store.conditions import Condition
 
 from .filters import parse_filter
 from .live_cursors import Place, write_place
@@ -28,6 +30,7 @@ ENDED_NS = 60_000_000_000
 _FRESH_NS = 2 * 3_600_000_000_000
 """Spans of traces that began within two hours are read in one go; older ones would make it reach back for all."""
 _HORIZON_NS = 600_000_000_000
+_USUAL_NS = 30_000_000_000
 
 
 def live(
@@ -52,10 +55,32 @@ def live(
         raise BadRequest("no such state", got=unknown[0], allowed=list(LIVE_STATES), fix="pilothouse live --state died")
     if not 1 <= limit <= ROWS_MAX:
         raise BadRequest(f"a picture has 1 to {ROWS_MAX} rows", got=limit, fix="pilothouse live --limit 100")
-    conditions = parse_filter(text)
     now = now_ns or time.time_ns()
     # Before the rows: what is written in between is told again by the stream, not lost between the two.
     horizon_ms = reads.horizon(store, project, now - _HORIZON_NS)
+    rows, total = watched(store, project, now, conditions=parse_filter(text), rules=rules)
+    rows.sort(key=lambda row: (LIVE_STATES.index(row.state), not row.attention, row.since, row.trace_id))
+    counts = Counter(row.state for row in rows)
+    fitting = [row for row in rows if not states or row.state in states]
+    return Live(
+        now=iso(now),
+        rows=tuple(fitting[:limit]),
+        total=len(fitting) if states else total,
+        counts={state: counts[state] for state in LIVE_STATES if counts[state]},
+        attention=sum(row.attention for row in rows),
+        cursor=write_place(Place(received_ms=horizon_ms)),
+    )
+
+
+def watched(
+    store: TraceStore,
+    project: str,
+    now: int,
+    *,
+    conditions: Sequence[Condition] = (),
+    rules: Rulebook | None = None,
+) -> tuple[list[LiveRow], int]:
+    """The traces that are open, or ended just now, in no order and at most 2,000; and how many there are."""
     beats = beats_by_trace(reads.pulses(store, project, (now - HEARD_NS) // 1_000_000))
     found = reads.open_traces(
         store,
@@ -67,18 +92,7 @@ def live(
         beating=sorted(beats),
         limit=TRACES_MAX,
     )
-    rows = _rows(store, project, found, beats, now, rules or Rulebook())
-    rows.sort(key=lambda row: (LIVE_STATES.index(row.state), not row.attention, row.since, row.trace_id))
-    counts = Counter(row.state for row in rows)
-    fitting = [row for row in rows if not states or row.state in states]
-    return Live(
-        now=iso(now),
-        rows=tuple(fitting[:limit]),
-        total=len(fitting) if states or not found else found[0]["total"],
-        counts={state: counts[state] for state in LIVE_STATES if counts[state]},
-        attention=sum(row.attention for row in rows),
-        cursor=write_place(Place(received_ms=horizon_ms)),
-    )
+    return _rows(store, project, found, beats, now, rules or Rulebook()), found[0]["total"] if found else 0
 
 
 def live_rows(
@@ -103,9 +117,9 @@ def _rows(
         return []
     fresh = [row for row in found if row["start_ns"] >= now - _FRESH_NS]
     old = [row for row in found if row["start_ns"] < now - _FRESH_NS]
-    agents = sorted({row["agent"] for row in found})
+    agents = tuple(sorted({row["agent"] for row in found}))
     with ThreadPoolExecutor(3) as pool:
-        usual = pool.submit(reads.usual, store, project, now, agents)
+        usual = pool.submit(_usual, store, project, agents, now // _USUAL_NS)
         parts = [pool.submit(_activity, store, project, some) for some in (fresh, old)]
         activity = {trace_id: entry for part in parts for trace_id, entry in part.result().items()}
     waiting = [span[0] for entry in activity.values() for span in entry["running"] if span[3] == "waiting"]
@@ -124,6 +138,12 @@ def _rows(
         )
         for row in found
     ]
+
+
+@lru_cache(maxsize=64)
+def _usual(store: TraceStore, project: str, agents: tuple[str, ...], stretch: int) -> dict[str, reads.Usual]:
+    """What is usual for these agents: looked up once in half a minute, since it changes by the day."""
+    return reads.usual(store, project, stretch * _USUAL_NS, agents)
 
 
 def _activity(store: TraceStore, project: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -60,16 +60,26 @@ class FleetRow:
     """Traces that failed."""
     error_share: float
     stuck: int
-    """Running traces from which nothing has come for five minutes."""
+    """Open traces in which nothing happens, or whose process has died."""
     p50_ms: float | None
     p95_ms: float | None
     cost_usd: Decimal | None
     total_tokens: int
     last_seen: str
     state: str
-    """running, stuck, failing, idle or ok."""
+    """died, stuck, waiting, rate_limited, failing, running, idle or ok: the first that holds for any of its traces."""
     signals: Mapping[str, int] = field(default_factory=dict[str, int])
     """How many traces show each signal."""
+    now: Mapping[str, int] = field(default_factory=dict[str, int])
+    """How many of its open traces are in each live state."""
+    spend_now_usd: Decimal | None = None
+    """Spent in the last hour."""
+    spend_usual_usd: Decimal | None = None
+    """Spent in an hour of the window, on average."""
+    runs: tuple[int, ...] = ()
+    """Traces by stretch of the window, oldest first."""
+    failures: tuple[int, ...] = ()
+    """Of these, those that failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +88,8 @@ class Fleet:
 
     window: Window
     agents: tuple[FleetRow, ...]
+    bucket_s: int = 3600
+    """Length of a stretch of ``runs``, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

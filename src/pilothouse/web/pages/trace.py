@@ -21,7 +21,7 @@ from pilothouse.traces.model import (
 )
 from pilothouse.web.charts import Segment, money_bar, stacked, time_bar
 from pilothouse.web.context import as_plain, told
-from pilothouse.web.format import count, duration, tokens
+from pilothouse.web.format import count, duration, moment_ns, tokens
 from pilothouse.web.graph_layout import GraphPicture, layout
 from pilothouse.web.repeats import Stretch, folded
 from pilothouse.web.spans_table import SpanLine, TraceColumns, columns_of, lines
@@ -109,6 +109,12 @@ class TracePage(PageContext):
     def stretches(self) -> tuple[Stretch, ...]:
         """The transcript with what repeats folded."""
         return folded(self.transcript.steps) if self.transcript else ()
+
+    def elapsed_ms(self, now_ns: int) -> float:
+        """How long it took; while it runs: how long it has been running."""
+        if not self.live:
+            return self.trace.duration_ms
+        return max((now_ns - moment_ns(self.trace.start_time)) / 1e6, self.trace.duration_ms)
 
     @property
     def events(self) -> str:

@@ -120,6 +120,8 @@ class TraceWaterfall extends HTMLElement {
       const step = this.aimed;
       this.aimed = 0;
       await this.reveal(step, false);
+      // The rows scroll within the page, which may have to scroll as well.
+      this.querySelector(`.wf-row:not([hidden])[data-row="${this.find(step)}"]`)?.scrollIntoView({ block: "nearest" });
     }
   }
 
