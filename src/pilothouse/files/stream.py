@@ -19,15 +19,15 @@ from typing import Any
 from pilothouse.records import NotFound, PilothouseError
 from pilothouse.store import TraceStore
 from pilothouse.store.conditions import LATEST_NS
-from pilothouse.store.export_reads import Changed, changed_traces, count_traces, session_traces, trace_version
-from pilothouse.traces import as_json, dumps, load, parse_filter, parse_moment
+from pilothouse.store.export_reads import Changed, changed_traces, count_traces, named_traces, session_traces
+from pilothouse.traces import as_json, dumps, parse_filter, parse_moment
 
 from .spec import SCHEMA, ExportSpec
 from .trace_folder import folder_name, trace_files
+from .trace_source import TraceSource, sources
 
 TRACES_A_STREAM = 200
 """Traces in one answer; whoever wants more asks again from the watermark."""
-ROW_CHARS = 60
 
 
 def stream(
@@ -59,14 +59,9 @@ def _chosen(
         total = count_traces(store, project, since_ns, until_ns, conditions, after)
         return changed_traces(store, project, since_ns, until_ns, conditions, after=after, limit=limit), total
     ids = [spec.id] if spec.kind == "trace" else session_traces(store, project, spec.id)
-    found = [Changed(trace_id=trace_id, version=trace_version(store, project, trace_id)) for trace_id in ids]
-    found = [item for item in found if item.version]
-    if not found:
+    if not named_traces(store, project, ids, after=(0, "")):
         raise NotFound(f"no such {spec.kind}", got=spec.id, fix="pilothouse ls")
-    later = sorted(
-        (item for item in found if (item.version, item.trace_id) > after),
-        key=lambda item: (item.version, item.trace_id),
-    )
+    later = named_traces(store, project, ids, after=after)
     return later[:limit], len(later)
 
 
@@ -74,36 +69,31 @@ def _lines(
     store: TraceStore, project: str, spec: ExportSpec, chosen: list[Changed], total: int, *, more: bool
 ) -> Iterator[bytes]:
     yield _line({"t": "start", "schema": SCHEMA, "spec": spec.canonical, "total": total})
-    for item in chosen:
-        try:
-            trace = load(store, project, item.trace_id)
-        except NotFound:
-            # Deleted since it was found: it leaves the export as it left the store.
-            yield _line({"t": "gone", "id": item.trace_id, "version": item.version})
-            continue
-        row = as_json(trace.row)
-        if spec.content == "meta":
-            row |= dict.fromkeys(("input_text", "output_text", "first_error"), "")
-        yield _line(
-            {
-                "t": "trace",
-                "id": item.trace_id,
-                "version": item.version,
-                "folder": folder_name(trace),
-                "row": row,
-                "cut": trace.cut,
-            }
-        )
-        try:
-            for file in trace_files(store, project, trace, version=item.version, content=spec.content):
-                line: dict[str, Any] = {"t": "file", "path": file.path, "text": file.text}
-                yield _line({**line, "append": True} if file.append else line)
-        except PilothouseError as error:
-            # The status line is gone: the reader learns of it here, and asks again from the last `done`.
-            yield _line({"t": "error", "id": item.trace_id, **error.as_dict()})
-            return
-        yield _line({"t": "done", "id": item.trace_id, "version": item.version})
+    try:
+        for item, source in sources(store, project, chosen, texts=spec.content == "full"):
+            yield from _trace_lines(item, source, spec)
+    except PilothouseError as error:
+        # The status line is gone: the reader learns of it here, and asks again from the last `done`.
+        yield _line({"t": "error", **error.as_dict()})
+        return
     yield _line({"t": "end", "more": more})
+
+
+def _trace_lines(item: Changed, source: TraceSource | None, spec: ExportSpec) -> Iterator[bytes]:
+    if source is None:
+        # Deleted since it was found: it leaves the export as it left the store.
+        yield _line({"t": "gone", "id": item.trace_id, "version": item.version})
+        return
+    trace = source.trace
+    row = as_json(trace.row)
+    if spec.content == "meta":
+        row |= dict.fromkeys(("input_text", "output_text", "first_error"), "")
+    about = {"t": "trace", "id": item.trace_id, "version": item.version, "folder": folder_name(trace)}
+    yield _line({**about, "row": row, "cut": trace.cut})
+    for file in trace_files(source, version=item.version, content=spec.content):
+        line: dict[str, Any] = {"t": "file", "path": file.path, "text": file.text}
+        yield _line({**line, "append": True} if file.append else line)
+    yield _line({"t": "done", "id": item.trace_id, "version": item.version})
 
 
 def _line(value: dict[str, Any]) -> bytes:

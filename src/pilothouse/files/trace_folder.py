@@ -7,16 +7,14 @@ needs no more memory than a portion of them. The step number is the same in ever
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pilothouse.records import iso
-from pilothouse.store import TraceStore
-from pilothouse.store.content_reads import StoredContent, contents
-from pilothouse.store.export_reads import SPANS_A_READ, trace_events, whole_spans
-from pilothouse.traces import as_json, dumps, head, render
-from pilothouse.traces.detail import message_view, trace_scores
-from pilothouse.traces.model import MessageView, Span, Trace
+from pilothouse.store.content_reads import StoredContent
+from pilothouse.traces import as_json, dumps
+from pilothouse.traces.detail import message_view
+from pilothouse.traces.model import MessageView, ScoreView, Span, Trace
 from pilothouse.traces.scripts import message_words
 from pilothouse.traces.text import clean
 
@@ -24,6 +22,7 @@ from .export_file import ExportFile, slug
 from .payloads import Payloads
 from .prompts import Prompts
 from .spec import Content
+from .trace_source import TraceSource
 
 SHORT_CHARS = 10_000
 """The size that trace.md, tree.txt and preview.json keep."""
@@ -38,26 +37,27 @@ def folder_name(trace: Trace) -> str:
     return f"traces/{day}/{time}-{row.trace_id}-{slug(row.agent or row.root_name, 30)}"
 
 
-def trace_files(
-    store: TraceStore, project: str, trace: Trace, *, version: int, content: Content = "full"
-) -> Iterator[ExportFile]:
+def trace_files(source: TraceSource, *, version: int, content: Content = "full") -> Iterator[ExportFile]:
     """Every file of a trace. ``version`` is that of its row: the same version gives the same bytes."""
+    trace = source.trace
     folder = folder_name(trace)
     # Content cannot know it: the version is the moment of storing, in nanoseconds.
     marker = hashlib.sha256(f"{trace.row.trace_id} {version}".encode()).hexdigest()[:8]
     if content == "full":
-        yield _text(folder, "trace.md", render(store, project, trace, "md", SHORT_CHARS, marker=marker))
-        yield _text(folder, "tree.txt", render(store, project, trace, "tree", SHORT_CHARS))
-        transcript = render(store, project, trace, "transcript", _TRANSCRIPT_CHARS, marker=marker)
-        yield _text(folder, "transcript.md", transcript)
-        yield _text(folder, "preview.json", render(store, project, trace, "preview", SHORT_CHARS))
+        yield _text(folder, "trace.md", source.text("md", SHORT_CHARS, marker))
+        yield _text(folder, "tree.txt", source.text("tree", SHORT_CHARS, marker))
+        yield _text(folder, "transcript.md", source.text("transcript", _TRANSCRIPT_CHARS, marker))
+        yield _text(folder, "preview.json", source.text("preview", SHORT_CHARS, marker))
     yield _text(folder, "code.json", dumps(_code(trace), indent=True).decode())
-    scores = "".join(
-        dumps(as_json(score)).decode() + "\n" for score in trace_scores(store, project, trace.row.trace_id)
-    )
+    scores = "".join(dumps(_score(score, content)).decode() + "\n" for score in source.scores)
     if scores:
         yield _text(folder, "scores.jsonl", scores)
-    yield from _span_files(store, project, trace, folder, content)
+    yield from _span_files(source, folder, content)
+
+
+def _score(score: ScoreView, content: Content) -> dict[str, Any]:
+    line: dict[str, Any] = as_json(score)
+    return line if content == "full" else line | {"explanation": ""}
 
 
 def _text(folder: str, name: str, text: str) -> ExportFile:
@@ -86,26 +86,18 @@ class _Lines:
             self._begun, self._lines, self._chars = True, [], 0
 
 
-def _span_files(store: TraceStore, project: str, trace: Trace, folder: str, content: Content) -> Iterator[ExportFile]:
-    trace_id = trace.row.trace_id
+def _span_files(source: TraceSource, folder: str, content: Content) -> Iterator[ExportFile]:
     payloads = Payloads(folder)
     spans_file, messages_file = _Lines(f"{folder}/spans.jsonl"), _Lines(f"{folder}/messages.jsonl")
     prompts = Prompts(folder)
-    events: dict[str, list[dict[str, Any]]] = {}
-    for event in trace_events(store, project, trace_id):
-        shown = {"time": iso(event["time_ns"]), "name": event["name"]}
-        if content == "full":
-            shown["attributes"] = event["attributes"]
-        events.setdefault(event["span_id"], []).append(shown)
-    stretch = head(store, project, trace_id).stretch
+    spans = {span.span_id: span for span in source.trace.spans}
     known: set[str] = set()
-    for first in range(0, len(trace.spans), SPANS_A_READ):
-        portion = {span.span_id: span for span in trace.spans[first : first + SPANS_A_READ]}
-        rows = list(whole_spans(store, project, trace_id, stretch, list(portion)))
-        found = _contents(store, project, rows) if content == "full" else {}
+    for rows, found in source.portions():
         for row in rows:
-            span = portion[row["span_id"]]
-            line = _span_line(span, row, events.get(span.span_id, []), content)
+            span = spans[row["span_id"]]
+            line = _span_line(
+                span, row, [_event(event, content) for event in source.events.get(span.span_id, ())], content
+            )
             if content == "full":
                 line |= _values(span, row, found, payloads)
                 for view in _new_messages(row, found, known):
@@ -118,11 +110,9 @@ def _span_files(store: TraceStore, project: str, trace: Trace, folder: str, cont
     yield from messages_file.rest()
 
 
-def _contents(store: TraceStore, project: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, StoredContent]:
-    refs: list[str] = []
-    for row in rows:
-        refs += [*row["input_refs"], *row["output_refs"], *filter(None, (row["tools_ref"], row["documents_ref"]))]
-    return contents(store, project, {row["message_scope"] for row in rows}, refs)
+def _event(event: Mapping[str, Any], content: Content) -> dict[str, Any]:
+    shown = {"time": iso(event["time_ns"]), "name": event["name"]}
+    return shown | {"attributes": event["attributes"]} if content == "full" else shown
 
 
 def _span_line(span: Span, row: Mapping[str, Any], events: list[dict[str, Any]], content: Content) -> dict[str, Any]:

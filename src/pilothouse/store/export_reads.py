@@ -20,6 +20,7 @@ class Changed:
 
     trace_id: str
     version: int
+    received_day: str = ""
 
 
 def changed_traces(
@@ -40,12 +41,12 @@ def changed_traces(
         after_id=after[1],
     )
     table = store.query(
-        f"SELECT trace_id, version FROM {{db}}.trace FINAL WHERE {where.sql} ORDER BY version, trace_id "
+        f"SELECT trace_id, version, received_day FROM {{db}}.trace FINAL WHERE {where.sql} ORDER BY version, trace_id "
         "LIMIT {limit:UInt32}",
         {**where.params, "limit": limit},
         settings=READ_SETTINGS,
     )
-    return [Changed(trace_id=row[0], version=int(row[1])) for row in table.rows]
+    return [Changed(trace_id=row[0], version=int(row[1]), received_day=row[2]) for row in table.rows]
 
 
 def count_traces(
@@ -67,13 +68,49 @@ def count_traces(
     return int(store.query(sql, where.params, settings=READ_SETTINGS).rows[0][0])
 
 
-def trace_version(store: TraceStore, project: str, trace_id: str) -> int:
-    """The version of a trace's row; 0 where there is none."""
+def named_traces(store: TraceStore, project: str, trace_ids: Sequence[str], *, after: tuple[int, str]) -> list[Changed]:
+    """Those of these traces that changed after a version and id, oldest change first."""
     table = store.query(
-        "SELECT max(version) FROM {db}.trace WHERE project_id = {project:String} AND trace_id = {id:String}",
-        {"project": project, "id": trace_id},
+        "SELECT trace_id, max(version) AS newest, max(received_day) FROM {db}.trace "
+        "WHERE project_id = {project:String} AND trace_id IN {ids:Array(String)} GROUP BY trace_id "
+        "ORDER BY newest, trace_id",
+        {"project": project, "ids": list(trace_ids)},
     )
-    return int(table.rows[0][0])
+    found = [Changed(trace_id=row[0], version=int(row[1]), received_day=row[2]) for row in table.rows]
+    return [item for item in found if (item.version, item.trace_id) > after]
+
+
+def spans_of_traces(
+    store: TraceStore, project: str, trace_ids: Sequence[str], since_ns: int, until_ns: int
+) -> list[dict[str, Any]]:
+    """Every column of every span of these traces, all of which lie between two moments."""
+    return store.query(
+        f"SELECT {WIDE_COLUMNS}, toUnixTimestamp64Nano(start_time) AS start_ns FROM {{db}}.span FINAL "
+        "WHERE project_id = {project:String} AND trace_id IN {ids:Array(String)} "
+        "AND start_time >= fromUnixTimestamp64Nano({start:Int64}, 'UTC') "
+        "AND start_time <= fromUnixTimestamp64Nano({end:Int64}, 'UTC')",
+        {"project": project, "ids": list(trace_ids), "start": since_ns, "end": until_ns},
+        settings=READ_SETTINGS,
+    ).dicts()
+
+
+def events_of_traces(store: TraceStore, project: str, trace_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The span events of these traces, in order, at most 200,000."""
+    return store.query(
+        "SELECT trace_id, span_id, toUnixTimestamp64Nano(time) AS time_ns, name, attributes FROM {db}.event FINAL "
+        "WHERE project_id = {project:String} AND trace_id IN {ids:Array(String)} ORDER BY time, position LIMIT 200000",
+        {"project": project, "ids": list(trace_ids)},
+    ).dicts()
+
+
+def scores_of_traces(store: TraceStore, project: str, trace_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The scores of these traces, oldest first, at most 100,000."""
+    return store.query(
+        "SELECT trace_id, span_id, name, value, label, explanation, source, toUnixTimestamp64Nano(time) AS time_ns "
+        "FROM {db}.score FINAL WHERE project_id = {project:String} AND trace_id IN {ids:Array(String)} "
+        "ORDER BY time LIMIT 100000",
+        {"project": project, "ids": list(trace_ids)},
+    ).dicts()
 
 
 def whole_spans(
@@ -98,15 +135,6 @@ def whole_spans(
         ).dicts()
         by_id = {row["span_id"]: row for row in rows}
         yield from (by_id[span_id] for span_id in wanted if span_id in by_id)
-
-
-def trace_events(store: TraceStore, project: str, trace_id: str, *, limit: int = 20_000) -> list[dict[str, Any]]:
-    """The span events of a trace, in order."""
-    return store.query(
-        "SELECT span_id, toUnixTimestamp64Nano(time) AS time_ns, name, attributes FROM {db}.event FINAL "
-        "WHERE project_id = {project:String} AND trace_id = {id:String} ORDER BY time, position LIMIT {limit:UInt32}",
-        {"project": project, "id": trace_id, "limit": limit},
-    ).dicts()
 
 
 def session_traces(store: TraceStore, project: str, session_id: str, *, limit: int = 10_000) -> list[str]:

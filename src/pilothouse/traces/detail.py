@@ -79,7 +79,7 @@ def _detail(
     conversation = row["kind"] in ("model", "agent") or any(
         found[ref].kind == "message" for ref in refs if ref in found
     )
-    light = light_span([_light(row, column) for column in LIGHT_COLUMNS], step, depth, top.start_ns)
+    light = light_span(light_values(row), step, depth, top.start_ns)
     has_refs = bool(refs)
     return SpanDetail(
         trace_id=trace_id,
@@ -131,17 +131,19 @@ def _detail(
 
 def trace_scores(store: TraceStore, project: str, trace_id: str) -> tuple[ScoreView, ...]:
     """The scores of a trace and of its spans, oldest first."""
-    return tuple(
-        ScoreView(
-            name=row["name"],
-            value=row["value"],
-            label=row["label"],
-            explanation=row["explanation"],
-            source=row["source"],
-            time=iso(row["time_ns"]),
-            span_id=row["span_id"],
-        )
-        for row in scores(store, project, trace_id)
+    return tuple(score_view(row) for row in scores(store, project, trace_id))
+
+
+def score_view(row: Mapping[str, Any]) -> ScoreView:
+    """A score from its row."""
+    return ScoreView(
+        name=row["name"],
+        value=row["value"],
+        label=row["label"],
+        explanation=row["explanation"],
+        source=row["source"],
+        time=iso(row["time_ns"]),
+        span_id=row["span_id"],
     )
 
 
@@ -181,6 +183,11 @@ def value(refs: Sequence[str], inline: str, found: Mapping[str, StoredContent]) 
     if len(refs) == 1 and refs[0] in found:
         return found[refs[0]].content
     return inline
+
+
+def light_values(row: Mapping[str, Any]) -> list[Any]:
+    """The values of ``LIGHT_COLUMNS``, from a whole row."""
+    return [_light(row, column) for column in LIGHT_COLUMNS]
 
 
 def _light(row: Mapping[str, Any], column: str) -> Any:

@@ -11,7 +11,7 @@ from .cards import CardContent, card
 from .detail import trace_scores
 from .jsons import as_json, dumps, fit
 from .load import head
-from .model import DEFAULT_BUDGET, FORMS, Form, Span, Trace
+from .model import DEFAULT_BUDGET, FORMS, Form, ScoreView, Span, Trace, TranscriptStep
 from .scripts import transcript_text
 from .text import line
 from .transcripts import said_steps
@@ -74,21 +74,43 @@ def _chosen(spans: Sequence[Span], budget: int) -> Sequence[Span]:
     return [*spans[: room // 2], *spans[len(spans) - room // 2 :]]
 
 
+def render_loaded(trace: Trace, steps: Sequence[TranscriptStep], as_: Form, budget: int, *, marker: str) -> str:
+    """The same of a trace whose steps are all in memory (see ``transcripts.loaded_steps``); json and scores excepted."""
+    if as_ == "tree":
+        return tree(trace, budget)
+    if as_ == "transcript":
+        return transcript_text(trace, steps, budget, marker=marker)
+    if as_ in ("card", "md"):
+        ends = {span.span_id for span in _ends_of(trace)}
+        content = _with_whole_texts(trace, [step for step in steps if step.span.span_id in ends], ())
+        return card(trace, content, budget, markdown=as_ == "md", marker=marker)
+    return _preview(trace, budget)
+
+
 def _card_content(store: TraceStore, project: str, trace: Trace) -> CardContent:
+    steps: Sequence[TranscriptStep] = ()
+    if trace.row.input_text.endswith("…") or trace.row.output_text.endswith("…"):
+        top = head(store, project, trace.row.trace_id)
+        steps = said_steps(store, project, top, _ends_of(trace), chars=BUDGET_MAX)
+    return _with_whole_texts(trace, steps, trace_scores(store, project, trace.row.trace_id))
+
+
+def _ends_of(trace: Trace) -> list[Span]:
+    """The steps that hold the whole request and the whole answer, where the row has their heads only."""
     models = [span for span in trace.spans if span.kind == "model" and not span.duplicate_of]
     roots = [span for span in trace.spans if not span.parent_span_id]
-    request, answer = trace.row.input_text, trace.row.output_text
-    if request.endswith("…") or answer.endswith("…"):
-        # The row holds heads only: the whole texts are with the first and the last step.
-        ends = [*roots[:1], *models[:1], *models[-1:]]
-        top = head(store, project, trace.row.trace_id)
-        steps = said_steps(store, project, top, list({span.span_id: span for span in ends}.values()), chars=BUDGET_MAX)
-        request = _longer(request, [view.text for step in steps for view in step.said])
-        answer = _longer(answer, [view.text for step in steps for view in step.output])
-    return CardContent(request=request, answer=answer, scores=trace_scores(store, project, trace.row.trace_id))
+    return list({span.span_id: span for span in (*roots[:1], *models[:1], *models[-1:])}.values())
+
+
+def _with_whole_texts(trace: Trace, steps: Sequence[TranscriptStep], scores: tuple[ScoreView, ...]) -> CardContent:
+    request = _longer(trace.row.input_text, [view.text for step in steps for view in step.said])
+    answer = _longer(trace.row.output_text, [view.text for step in steps for view in step.output])
+    return CardContent(request=request, answer=answer, scores=scores)
 
 
 def _longer(head: str, texts: list[str]) -> str:
+    if not head.endswith("…"):
+        return head
     begins = head.rstrip("…")
     return next((text for text in texts if text.startswith(begins)), head)
 

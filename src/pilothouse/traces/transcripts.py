@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pilothouse.records import BadRequest, depths_of
 from pilothouse.store import TraceStore
@@ -52,12 +53,58 @@ def said_steps(
     uses = first_uses(store, project, trace_id, stretch, span_ids=ids if len(ids) < 2_000 else ())
     stored = contents(store, project, {use.scope for use in uses}, [use.hash for use in uses])
     texts = whole_texts(store, project, trace_id, ids, stretch)
-    by_span: dict[str, list[FirstUse]] = {}
-    for use in uses:
-        by_span.setdefault(use.span_id, []).append(use)
     # A result is known by the call's id, or where the emitter leaves that out by how it begins.
     results = tool_results(store, project, trace_id, stretch, limit=SPANS_MAX)
     answered = {text for texts_of in results for text in texts_of} - {""}
+    return _steps(spans, uses, stored, texts, answered, chars)
+
+
+def loaded_steps(
+    spans: Sequence[Span], rows: Mapping[str, Mapping[str, Any]], stored: Mapping[str, StoredContent]
+) -> tuple[TranscriptStep, ...]:
+    """The same of a trace that is in memory as a whole: whole rows by span id, and every content they refer to."""
+    ordered = sorted(rows.values(), key=lambda row: (row["start_ns"], row["span_id"]))
+    uses = _first_uses(ordered)
+    texts = {
+        span_id: (row["input_text"], row["output_text"], len(row["input_refs"]) + len(row["output_refs"]))
+        for span_id, row in rows.items()
+    }
+    tools = [row for row in ordered if row["kind"] == "tool"]
+    answered = {text for row in tools for text in (row["tool_call_id"], row["output_text"][:_HEAD])} - {""}
+    return _steps(spans, uses, stored, texts, answered, 10**9)
+
+
+def _first_uses(rows: Sequence[Mapping[str, Any]]) -> list[FirstUse]:
+    """As :func:`pilothouse.store.content_reads.first_uses`: an output belongs to the model call that made it."""
+    best: dict[str, tuple[tuple[bool, int, bool, int], FirstUse]] = {}
+    for row in rows:
+        for output, slot in ((False, "input_refs"), (True, "output_refs")):
+            around = output and row["kind"] not in ("model", "tool")
+            for position, ref in enumerate(row[slot], 1):
+                key = (around, row["start_ns"], output, position)
+                if ref not in best or key < best[ref][0]:
+                    use = FirstUse(
+                        hash=ref,
+                        span_id=row["span_id"],
+                        output=output,
+                        position=position,
+                        scope=row["message_scope"],
+                    )
+                    best[ref] = (key, use)
+    return [use for _, use in best.values()]
+
+
+def _steps(
+    spans: Sequence[Span],
+    uses: Sequence[FirstUse],
+    stored: Mapping[str, StoredContent],
+    texts: Mapping[str, tuple[str, str, int]],
+    answered: set[str],
+    chars: int,
+) -> tuple[TranscriptStep, ...]:
+    by_span: dict[str, list[FirstUse]] = {}
+    for use in uses:
+        by_span.setdefault(use.span_id, []).append(use)
     return tuple(
         _step(span, by_span.get(span.span_id, []), stored, texts.get(span.span_id, ("", "", 0)), answered, chars)
         for span in spans
@@ -67,7 +114,7 @@ def said_steps(
 def _step(
     span: Span,
     uses: list[FirstUse],
-    stored: dict[str, StoredContent],
+    stored: Mapping[str, StoredContent],
     texts: tuple[str, str, int],
     answered: set[str],
     chars: int,
