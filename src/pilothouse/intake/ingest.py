@@ -421,7 +421,8 @@ class Ingest:
             batch.touched[(project, raw.trace_id)] = state
             span_id = reading.span_id or raw.span_id
             known = state.facts.get(span_id)
-            if known is not None and (known.status != "running" or reading.running):
+            # An open span may be told of again, with what it has learnt since; one that has ended is never opened again.
+            if known is not None and known.status != "running":
                 batch.tally.repeated_spans += 1
                 continue
             parent = raw.parent_span_id if reading.parent_span_id is None else reading.parent_span_id

@@ -160,16 +160,28 @@ def _handoffs(nodes: dict[str, _Node], edges: dict[tuple[str, str], list[int]]) 
     return handed
 
 
+def _agent_above(span: Span, callers: dict[str, Span], known: dict[str, Span]) -> Span | None:
+    """The nearest agent above a span: through the tools that agents are offered as, to the agent that used them."""
+    caller = callers.get(span.span_id)
+    passed: set[str] = set()
+    while caller is not None and caller.kind == "tool":
+        # Tools within tools may be thousands deep, or go round in a circle.
+        if caller.span_id in known:
+            return known[caller.span_id]
+        if caller.span_id in passed:
+            return None
+        passed.add(caller.span_id)
+        caller = callers.get(caller.span_id)
+    return caller
+
+
 def _runs(trace: Trace, ids: dict[tuple[str, str], str], callers: dict[str, Span]) -> list[AgentRun]:
     """Every run of an agent, with the run that called it and when its own model calls began."""
     models: dict[str, list[float]] = defaultdict(list)
     tools = Counter[str]()
     agent_above: dict[str, Span] = {}
     for span in trace.spans:
-        caller = callers.get(span.span_id)
-        # Through the tool that an agent is offered as, to the agent that used it.
-        while caller is not None and caller.kind == "tool":
-            caller = callers.get(caller.span_id)
+        caller = _agent_above(span, callers, agent_above)
         if caller is None:
             continue
         agent_above[span.span_id] = caller
