@@ -44,6 +44,8 @@ def recording(endpoint: str, spill: Path, **options: Any) -> Iterator[Made]:
         yield made
     finally:
         made.pipeline.close()
+    if made.pipeline._delivery._flight is None:
+        assert made.pipeline.queue.held == 0, "memory that is counted and not there"
 
 
 def ended(sink: OtlpSink) -> list[str]:

@@ -81,15 +81,12 @@ class Delivery:
         batch.held = len(batch.body)
         self._queue.hold(batch.held)
         self._prune()
-        if self._retry_at or self._own:
-            if not batch.keep:
-                return self._let_go(batch)
-            if self._store(batch):
-                return None
+        if (self._retry_at or self._own) and (not batch.keep or self._store(batch)):
+            self._let_go(batch)
+            return
         with self._lock:
             self._ready.append(batch)
         self._wake.set()
-        return None
 
     def guard(self, older_than_s: float) -> None:
         """Write to disk what has waited longer for the server to take it. It stays in flight where it was sent."""
@@ -148,6 +145,8 @@ class Delivery:
         """Count what never got to disk nor to the server as lost, at the very end; gives the number."""
         with self._lock:
             left = [b for b in (self._flight, *self._ready) if b is not None and b.path is None and not b.done]
+            for batch in self._ready:
+                self._let_go(batch)
             self._ready.clear()
         lost = sum(batch.count for batch in left)
         self._counters.drop("spill_failed", lost)
@@ -402,14 +401,14 @@ class Delivery:
         if answer.verdict == "unwelcome":
             wait = random.uniform(SLOW_RETRY_S / 2, SLOW_RETRY_S)  # noqa: S311
             remedy = (
-                "set PILOTHOUSE_KEY to a key that may write (pilothouse keys new --mode write)"
+                "set PILOTHOUSE_API_KEY to a key that may write (pilothouse keys new --mode write)"
                 if "HTTP 40" in answer.reason and answer.reason[5:8] in ("401", "403")
-                else "set PILOTHOUSE_ENDPOINT to the address of a Pilothouse server"
+                else "set PILOTHOUSE_URL to the address of a Pilothouse server"
             )
         else:
             most = min(BACKOFF_S * 2 ** min(self._failures - 1, 16), BACKOFF_S_MAX)
             wait = max(answer.retry_after_s, 0.0) + random.uniform(0.0, most)  # noqa: S311
-            remedy = "start it (pilothouse up) or set PILOTHOUSE_ENDPOINT"
+            remedy = "start it (pilothouse up) or set PILOTHOUSE_URL"
         self._retry_at = time.monotonic() + wait
         waits = f"records wait in {self.spill.folder} and are delivered when it answers (or by pilothouse deliver)"
         self._set_trouble(f"{where.endpoint} does not take records: {answer.reason}", f"{waits}; {remedy}")
