@@ -47,7 +47,7 @@ def build(provider: Provider, *, version: str = "") -> FastAPI:
         redoc_url=None,
     )
     app.state.provider = provider
-    app.state.feeds = Feeds(lambda: app.state.provider.store)
+    app.state.feeds = Feeds(lambda: app.state.provider)
     errors.install(app)
     for noun in (
         # Before the traces: "diff" is no trace's id.

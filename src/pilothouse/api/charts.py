@@ -39,6 +39,7 @@ def show_fleet(caller: Caller, covered: WindowQuery) -> Response:
             caller.project_id,
             since_ns=None if covered.assumed else covered.since_ns,
             until_ns=covered.until_ns,
+            rules=caller.rules,
         )
     )
 

@@ -42,7 +42,7 @@ def show_live(
     limit: Annotated[int, Query(ge=1, le=ROWS_MAX, description="Rows.")] = ROWS_MAX,
 ) -> Response:
     """Traces that run, wait, are held up, are stuck or have died; those that need somebody first."""
-    found = traces.live(caller.store, caller.project_id, text=filter, states=state, limit=limit)
+    found = traces.live(caller.store, caller.project_id, text=filter, states=state, limit=limit, rules=caller.rules)
     first = found.rows[0].trace_id[:12] if found.rows else ""
     following = [f"pilothouse show {first} --as transcript"] if first else []
     return answer(found, next=[*following, f"pilothouse tail --follow --cursor {found.cursor}"])
@@ -58,7 +58,15 @@ def show_changes(
 ) -> Response:
     """What arrived after a cursor, oldest first; without one, what arrived last."""
     trace_id = trace_id_of(caller, trace) if trace else ""
-    found = traces.changes(caller.store, caller.project_id, cursor=cursor, text=filter, trace_id=trace_id, limit=limit)
+    found = traces.changes(
+        caller.store,
+        caller.project_id,
+        cursor=cursor,
+        text=filter,
+        trace_id=trace_id,
+        limit=limit,
+        rules=caller.rules,
+    )
     return answer(found, next=[f"pilothouse tail --cursor {found.cursor}"])
 
 

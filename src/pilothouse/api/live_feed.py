@@ -8,13 +8,14 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from starlette.concurrency import run_in_threadpool
 
 from pilothouse import traces
 from pilothouse.records import Overloaded, PilothouseError
 from pilothouse.store import TraceStore
+from pilothouse.traces import Rulebook
 from pilothouse.traces.live_changes import SPANS_MAX, arrivals, matching, present
 from pilothouse.traces.live_cursors import read_place
 from pilothouse.traces.model import Changes, Live, LiveRow, SpanChange
@@ -31,6 +32,20 @@ PICTURE_S = 2.5
 CATCH_UP_PAGES = 10
 
 Name = Literal["trace", "span", "signal", "counts", "lag"]
+
+
+class Source(Protocol):
+    """What a feed reads, looked up at every turn."""
+
+    @property
+    def store(self) -> TraceStore:
+        """The trace store."""
+        ...
+
+    @property
+    def rules(self) -> Rulebook:
+        """When a silence is too long."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +79,8 @@ class Listener:
 class Feeds:
     """The feeds of a server, by project. Used from the event loop alone."""
 
-    def __init__(self, store: Callable[[], TraceStore]) -> None:
-        self._store = store
+    def __init__(self, source: Callable[[], Source]) -> None:
+        self._source = source
         self._feeds: dict[str, _Feed] = {}
         self._closed = False
 
@@ -88,7 +103,7 @@ class Feeds:
             )  # fmt: skip
         feed = self._feeds.get(project)
         if feed is None:
-            feed = self._feeds[project] = _Feed(self._store, project)
+            feed = self._feeds[project] = _Feed(self._source, project)
         listener = Listener(text, trace_id)
         feed.listeners.append(listener)
         try:
@@ -154,8 +169,8 @@ class Subscription:
 class _Feed:
     """The poller of one project."""
 
-    def __init__(self, store: Callable[[], TraceStore], project: str) -> None:
-        self._store = store
+    def __init__(self, source: Callable[[], Source], project: str) -> None:
+        self._source = source
         self._project = project
         self.listeners: list[Listener] = []
         self._cursor = ""
@@ -182,7 +197,7 @@ class _Feed:
     def changes(self, cursor: str, text: str, trace_id: str) -> Changes:
         """What arrived after a cursor, a page of it. For worker threads."""
         return traces.changes(
-            self._store(), self._project, cursor=cursor, text=text, trace_id=trace_id, limit=SPANS_MAX
+            self._source().store, self._project, cursor=cursor, text=text, trace_id=trace_id, limit=SPANS_MAX
         )
 
     def counted(self) -> Event:
@@ -193,7 +208,7 @@ class _Feed:
 
     async def _run(self) -> None:
         try:
-            self._cursor = self._behind = await run_in_threadpool(lambda: present(self._store(), self._project))
+            self._cursor = self._behind = await run_in_threadpool(lambda: present(self._source().store, self._project))
             await self._picture()
         except PilothouseError as error:
             self._failed = error
@@ -211,7 +226,7 @@ class _Feed:
 
     async def _turn(self) -> None:
         # Every batch is looked at twice: the rows of one that touches old traces come into sight one part at a time.
-        found = await run_in_threadpool(lambda: arrivals(self._store(), self._project, self._behind))
+        found = await run_in_threadpool(lambda: arrivals(self._source().store, self._project, self._behind))
         events = [_span(change) for change in found.spans if change.cursor not in self._told]
         self._told = {change.cursor for change in found.spans}
         arrived = found.cursor != self._cursor
@@ -225,7 +240,9 @@ class _Feed:
 
     async def _picture(self) -> list[Event]:
         """Take the whole picture and say what is different in it."""
-        live = await run_in_threadpool(lambda: traces.live(self._store(), self._project))
+        live = await run_in_threadpool(
+            lambda: traces.live(self._source().store, self._project, rules=self._source().rules)
+        )
         before, first = self._rows, self._live is None
         events: list[Event] = []
         for row in live.rows:
@@ -253,7 +270,7 @@ class _Feed:
         about = sorted({event.trace_id for event in events if event.trace_id})
         fitting: dict[str, set[str] | None] = {"": None}
         for text in {listener.text for listener in audience} - {""}:
-            fitting[text] = await run_in_threadpool(matching, self._store(), self._project, about, text)
+            fitting[text] = await run_in_threadpool(matching, self._source().store, self._project, about, text)
         for listener in audience:
             if listener in self.listeners:
                 self._give(listener, [event for event in events if listener.wants(event, fitting[listener.text])])

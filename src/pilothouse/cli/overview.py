@@ -83,7 +83,7 @@ def _fleet(data: dict[str, Any]) -> list[str]:
         "errors",
         "p50",
         "p95",
-        "last hour",
+        "hour",
         "usual",
         "cost",
         "last seen",
@@ -107,7 +107,7 @@ def _fleet(data: dict[str, Any]) -> list[str]:
         )
         for row in data["agents"]
     )
-    return table(heads, rows, right="traces errors p50 p95 last hour usual cost")
+    return table(heads, rows, right="traces errors p50 p95 hour usual cost")
 
 
 @command(

@@ -163,7 +163,7 @@ class PageReader:
 
     def fleet(self, since_ns: int, until_ns: int) -> Fleet:
         """Every agent seen in a window."""
-        return traces.fleet(self._store, self._project, since_ns=since_ns, until_ns=until_ns)
+        return traces.fleet(self._store, self._project, since_ns=since_ns, until_ns=until_ns, rules=self._rules)
 
     def system_map(self, since_ns: int, until_ns: int, filters: str) -> SystemMap:
         """The components of a window and who calls whom."""
@@ -178,7 +178,7 @@ class PageReader:
         return traces.levels(self._store, self._project, agent=agent, since_ns=since_ns, until_ns=until_ns)
     def live(self, text: str, states: tuple[str, ...], *, limit: int) -> Live:
         """What runs now."""
-        return traces.live(self._store, self._project, text=text, states=states, limit=limit)
+        return traces.live(self._store, self._project, text=text, states=states, limit=limit, rules=self._rules)
 
     def overview(self, since_ns: int, until_ns: int, text: str) -> Overview:
         """Charts, totals and tables of a window."""

@@ -49,6 +49,7 @@ def try_out(data: Path, ports: list[str], *, rounds: int, stay: bool) -> int:
     """
     command = [sys.executable, "-m", "pilothouse.cli", "up", "--data", str(data), "--human", *ports]
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    live: subprocess.Popen[bytes] | None = None
     try:
         runtime = _wait_for_runtime(data, server)
         url, token = runtime.url, runtime.token
@@ -66,10 +67,15 @@ def try_out(data: Path, ports: list[str], *, rounds: int, stay: bool) -> int:
         _print_summary(url, token)
         if not stay:
             return 0
+        # It ends when this process does: its stdin is a pipe to here.
+        stream = [sys.executable, "-m", "pilothouse.testing.demo.live", "--endpoint", url]
+        live = subprocess.Popen(stream, env=environment, stdin=subprocess.PIPE)
         sys.stdout.write(
-            f"page {url} (sign in with the link above)\n\n"  # noqa: S608  # text to read
-            "three commands to try, in another terminal:\n"
+            f"page {url} (sign in with the link above)\n"  # noqa: S608  # text to read
+            f"live {url}/live: agents go on running, waiting, getting stuck\n\n"
+            "four commands to try, in another terminal:\n"
             f"  export PILOTHOUSE_DATA={data.resolve()}\n"
+            f"  {_command()} live\n"
             f"  {_command()} ls status:error\n"
             f"  {_command()} show last --as tree\n"
             f'  {_command()} sql "SELECT model, sum(cost_usd) FROM spans GROUP BY model"\n\n'
@@ -80,6 +86,9 @@ def try_out(data: Path, ports: list[str], *, rounds: int, stay: bool) -> int:
     except KeyboardInterrupt:
         return 0
     finally:
+        if live is not None:
+            live.kill()
+            live.wait()
         if server.poll() is None:
             server.terminate()
             server.wait(timeout=30)
