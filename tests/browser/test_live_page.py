@@ -52,7 +52,7 @@ def start(server: LiveServer, tmp_path: Path) -> Iterator[Callable[[], Running]]
     """Starts agents; what still runs in the end is killed."""
     processes: list[subprocess.Popen[str]] = []
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PILOTHOUSE_", "OTEL_"))}
-    environment = {**clean, "PILOTHOUSE_ENDPOINT": server.url, "PILOTHOUSE_KEY": server.key, "TMPDIR": str(tmp_path)}
+    environment = {**clean, "PILOTHOUSE_URL": server.url, "PILOTHOUSE_API_KEY": server.key, "TMPDIR": str(tmp_path)}
 
     def begin() -> Running:
         process = subprocess.Popen(

@@ -249,7 +249,7 @@ def test_a_wrong_key_loses_nothing_and_is_said_once_with_the_remedy(
                 made.record(2, name=f"round {number}")
                 assert not made.pipeline.flush(2)
         (line,) = [record.getMessage() for record in caplog.records]
-        assert "401" in line and "PILOTHOUSE_KEY" in line
+        assert "401" in line and "PILOTHOUSE_API_KEY" in line
         sink.status = 200
         until(lambda: made.pipeline.flush(1.0))
         assert len(ended(sink)) == 8
@@ -337,13 +337,13 @@ class TestSettings:
         found = read_settings(variables=standard)
         assert (found.endpoint, found.headers) == ("https://c.example/otlp", (("authorization", "Bearer x"),))
         assert (found.service, found.environment, found.version, found.compression) == ("svc", "prod", "3", "none")
-        ours = read_settings(variables=standard | {"PILOTHOUSE_ENDPOINT": "http://a:1", "PILOTHOUSE_KEY": "k"})
+        ours = read_settings(variables=standard | {"PILOTHOUSE_URL": "http://a:1", "PILOTHOUSE_API_KEY": "k"})
         assert (ours.endpoint, ours.key, ours.headers) == ("http://a:1", "k", ())
 
     def test_a_wrong_variable_never_keeps_an_agent_from_starting(self, caplog: pytest.LogCaptureFixture) -> None:
         wrong = {
             "PILOTHOUSE_FLUSH_INTERVAL_S": "soon",
-            "PILOTHOUSE_ENDPOINT": "nonsense",
+            "PILOTHOUSE_URL": "nonsense",
             "PILOTHOUSE_SPILL_BYTES_MAX": "-1",
         }
         found = read_settings(variables=wrong)

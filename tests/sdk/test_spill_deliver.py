@@ -28,7 +28,7 @@ def command(endpoint: str, spill: Path, *words: str, key: str = "ph_key") -> sub
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**clean, "PILOTHOUSE_ENDPOINT": endpoint, "PILOTHOUSE_KEY": key, "PILOTHOUSE_SPILL_DIR": str(spill)},
+        env={**clean, "PILOTHOUSE_URL": endpoint, "PILOTHOUSE_API_KEY": key, "PILOTHOUSE_SPILL_DIR": str(spill)},
     )
 
 
@@ -71,7 +71,7 @@ def test_a_server_that_does_not_answer_is_exit_code_5_and_a_wrong_key_4(tmp_path
         sink.status = 401
         code, error = run(sink.address, tmp_path)
         assert code == 4
-        assert "PILOTHOUSE_KEY" in error["fix"]
+        assert "PILOTHOUSE_API_KEY" in error["fix"]
         sink.status = 200
         assert run(sink.address, tmp_path)[1]["delivered"] == 3
 

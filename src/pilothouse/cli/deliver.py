@@ -23,7 +23,7 @@ from .root import Run
     examples=(
         "pilothouse deliver",
         "pilothouse deliver --follow",
-        "PILOTHOUSE_ENDPOINT=https://ph.example PILOTHOUSE_KEY=… pilothouse deliver --json",
+        "PILOTHOUSE_URL=https://ph.example PILOTHOUSE_API_KEY=… pilothouse deliver --json",
     ),
     keys="data: endpoint delivered waiting refused elsewhere[]: folder endpoint records bytes",
 )
@@ -66,4 +66,4 @@ def _told(data: dict[str, Any]) -> Iterable[str]:
         yield f"{data['refused']:,} were refused, and are kept with the reason"
     for place in data["elsewhere"]:
         yield f"{place['records']:,} records ({place['bytes']:,} B) wait for {place['endpoint']} with another key or address"
-        yield f"hint: with its PILOTHOUSE_ENDPOINT and PILOTHOUSE_KEY set: pilothouse deliver --from {place['folder']}"
+        yield f"hint: with its PILOTHOUSE_URL and PILOTHOUSE_API_KEY set: pilothouse deliver --from {place['folder']}"

@@ -82,8 +82,8 @@ def find_destination(endpoint: str, key: str, environment: Mapping[str, str]) ->
     A key is only ever sent to the address that it was given with or for: the local server's key to no other.
     """
     headers = _headers(environment.get("OTEL_EXPORTER_OTLP_HEADERS", ""))
-    key = key or environment.get("PILOTHOUSE_KEY", "") or environment.get("PILOTHOUSE_API_KEY", "")
-    own = endpoint or environment.get("PILOTHOUSE_ENDPOINT", "") or environment.get("PILOTHOUSE_URL", "")
+    key = key or environment.get("PILOTHOUSE_API_KEY", "")
+    own = endpoint or environment.get("PILOTHOUSE_URL", "")
     if own:
         return Destination(endpoint=own.rstrip("/"), key=key)
     standard = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")

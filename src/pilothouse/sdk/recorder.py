@@ -55,8 +55,8 @@ def init(
 
     Args:
         service: Name of this program; else ``OTEL_SERVICE_NAME``, else the script's name.
-        endpoint: Address of the server; else ``PILOTHOUSE_ENDPOINT``, else the server that runs on this machine.
-        key: Key of the project; else ``PILOTHOUSE_KEY``.
+        endpoint: Address of the server; else ``PILOTHOUSE_URL``, else the server that runs on this machine.
+        key: Key of the project; else ``PILOTHOUSE_API_KEY``.
         environment: Such as ``production``.
         version: Version of the program or agent.
         session: Session of every span that is in no :func:`pilothouse.session`.

@@ -66,7 +66,7 @@ def environment_for(
         REPORTS_VARIABLE: str(reports),
         **({"OTEL_SERVICE_NAME": service} if service else {}),
         **({"PILOTHOUSE_ENVIRONMENT": deployment} if deployment else {}),
-        **({"PILOTHOUSE_ENDPOINT": endpoint} if endpoint else {}),
+        **({"PILOTHOUSE_URL": endpoint} if endpoint else {}),
     }
 
 

@@ -251,7 +251,7 @@ class _Bench:
         place.mkdir()
         with self._sink() as sink:
             environment = self._environment(place, sink.address, recorded=False)
-            environment |= {"PILOTHOUSE_ENDPOINT": sink.address}
+            environment |= {"PILOTHOUSE_URL": sink.address}
             environment.pop("OTEL_SDK_DISABLED", None)
             done = subprocess.run(
                 [*(first.ran.interpreters[:1] or (sys.executable,)), "-m", "pilothouse.sdk.verify_cost"],
@@ -273,7 +273,7 @@ class _Bench:
             "PILOTHOUSE_SPILL_DIR": str(place / "spill"),
             # Also for an agent that exports by an OpenTelemetry SDK of its own.
             "OTEL_EXPORTER_OTLP_ENDPOINT": sink,
-            "PILOTHOUSE_ENDPOINT": sink,
+            "PILOTHOUSE_URL": sink,
         }
         if recorded:
             return environment_for(place / "reports", environment=base)

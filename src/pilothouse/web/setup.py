@@ -32,7 +32,7 @@ def live_setup(visitor: Visitor) -> Setup:
     recorder = "\n".join(
         (
             "# pip install pilothouse",
-            f'# export PILOTHOUSE_ENDPOINT="{visitor.otlp_url}" PILOTHOUSE_KEY="$PILOTHOUSE_API_KEY"',
+            f'# export PILOTHOUSE_URL="{visitor.otlp_url}" PILOTHOUSE_API_KEY=…',
             "import pilothouse",
             "",
             "pilothouse.init()",

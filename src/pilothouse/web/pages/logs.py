@@ -144,7 +144,7 @@ def ways(url: str) -> tuple[Snippet, ...]:
             "import logging",
             "import pilothouse",
             "",
-            f'pilothouse.init(endpoint="{url}")  # the key: PILOTHOUSE_KEY',
+            f'pilothouse.init(endpoint="{url}")  # the key: PILOTHOUSE_API_KEY',
             "logging.getLogger().addHandler(pilothouse.logging_handler())",
         )
     )
