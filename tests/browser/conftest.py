@@ -69,7 +69,9 @@ def serve(provider: SampleProvider) -> Iterator[str]:
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     listening.listen(64)  # who comes before the server has started waits
-    server = uvicorn.Server(uvicorn.Config(make_app(provider), log_level="warning", lifespan="off"))
+    # A page that follows a stream would hold the server up.
+    config = uvicorn.Config(make_app(provider), log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{listening.getsockname()[1]}"

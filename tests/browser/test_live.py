@@ -80,7 +80,7 @@ def test_real_traces_are_walked_by_keyboard(signed_in: Page) -> None:
     signed_in.keyboard.press("j")
     with signed_in.expect_navigation():
         signed_in.keyboard.press("Enter")
-    for key, view in (("2", "Waterfall"), ("3", "Agent graph"), ("4", "Raw"), ("1", "Transcript")):
+    for key, view in (("2", "Waterfall"), ("3", "Agent graph"), ("4", "Logs"), ("5", "Raw"), ("1", "Transcript")):
         with signed_in.expect_navigation():
             signed_in.keyboard.press(key)
         expect(signed_in.locator(".tabs [aria-current]")).to_contain_text(view)

@@ -11,11 +11,11 @@ from .conftest import LONG, Site
 
 
 def test_numbers_switch_views_and_keep_the_step(view: Page) -> None:
-    """1 to 4, and the step that was open stays open."""
+    """1 to 5, and the step that was open stays open."""
     view.goto(f"/traces/{RESEARCH}")
     view.locator(".turn .no").nth(3).click()
     expect(view.locator(".pane-head")).to_contain_text("004")
-    for key, name in (("2", "Waterfall"), ("3", "Agent graph"), ("4", "Raw"), ("1", "Transcript")):
+    for key, name in (("2", "Waterfall"), ("3", "Agent graph"), ("4", "Logs"), ("5", "Raw"), ("1", "Transcript")):
         with view.expect_navigation():
             view.keyboard.press(key)
         expect(view.locator(".tabs [aria-current]")).to_contain_text(name)

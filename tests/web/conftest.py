@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from starlette.requests import Request
+from starlette.responses import StreamingResponse
 from starlette.testclient import TestClient
 
 from pilothouse.records import NotAllowed
@@ -66,10 +68,24 @@ def sample_keys() -> dict[str, Any]:
     return {"ok": True, "data": [{**key, "created": "2026-11-01T08:00:00.000Z"}]}
 
 
+def sample_events() -> StreamingResponse:
+    """A stream that says every second that something may have changed."""
+
+    async def stream() -> AsyncIterator[str]:
+        number = NOW_NS // 1_000_000
+        while True:
+            yield f"id: {number}\nevent: signal\ndata: {{}}\n\n"
+            number += 1
+            await asyncio.sleep(1)
+
+    return StreamingResponse(stream(), media_type="text/event-stream")
+
+
 def make_app(provider: SampleProvider) -> FastAPI:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.include_router(build(provider, StillClock()))
     app.add_api_route("/api/v1/keys", sample_keys)
+    app.add_api_route("/api/v1/live/events", sample_events)
     app.add_exception_handler(404, lambda request, _: not_found_handler(provider, StillClock())(request))
     return app
 

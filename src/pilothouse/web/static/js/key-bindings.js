@@ -5,7 +5,7 @@ const KEYS = [
   ["/", "to the filter line"],
   ["j k", "down and up in a list"],
   ["Enter", "open what is selected"],
-  ["1 2 3 4", "views of a trace"],
+  ["1 2 3 4 5", "views of a trace"],
   ["[ ]", "step before, step after"],
   ["Esc", "close"],
   ["g o", "overview"],
@@ -48,7 +48,7 @@ class KeyBindings extends HTMLElement {
       filter?.select();
       return Boolean(filter);
     }
-    const view = /^[1-4]$/.test(key) && document.querySelector(`a[data-key="${key}"]`);
+    const view = /^[1-5]$/.test(key) && document.querySelector(`a[data-key="${key}"]`);
     if (view) {
       view.click();
       return true;
