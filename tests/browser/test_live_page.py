@@ -80,7 +80,9 @@ def page(browser: Browser, server: LiveServer) -> Iterator[Page]:
         viewport={"width": 1280, "height": 900},
         extra_http_headers={"Authorization": f"Bearer {server.key}"},
     )
-    watched = watch(context, allowed=("ERR_CONNECTION", "ERR_INCOMPLETE", "ERR_EMPTY", "ERR_NETWORK", "ERR_FAILED", "404"))
+    watched = watch(
+        context, allowed=("ERR_CONNECTION", "ERR_INCOMPLETE", "ERR_EMPTY", "ERR_NETWORK", "ERR_FAILED", "404")
+    )
     yield watched.page
     context.close()
     assert watched.complaints == []

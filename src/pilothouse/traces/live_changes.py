@@ -110,9 +110,7 @@ def arrivals(
     return Arrivals(
         spans=_changes(spans, traces),
         trace_ids=tuple(
-            row.trace_id
-            for row in traces
-            if row.trace_id in wanted and (not more or row.written_ms <= end.received_ms)
+            row.trace_id for row in traces if row.trace_id in wanted and (not more or row.written_ms <= end.received_ms)
         ),
         cursor=write_place(end),
         more=more,
