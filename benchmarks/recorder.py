@@ -313,7 +313,9 @@ def ended(process: subprocess.Popen[str], hold_s: float, *, again: bool = False)
     if not line and not again:
         raise RuntimeError(f"a subject does not run: {process.args}")
     said: dict[str, Any] = json.loads(line) if line else {"ended": time.time()}
+    peak_mb = 0.0
     while True:
+        peak_mb = max(peak_mb, high_water_mb(process.pid))
         pid, status, used = os.wait4(process.pid, os.WNOHANG)
         if pid:
             break
@@ -322,4 +324,14 @@ def ended(process: subprocess.Popen[str], hold_s: float, *, again: bool = False)
         time.sleep(0.005)
     held = time.time() - said["ended"]
     process.returncode = os.waitstatus_to_exitcode(status)
-    return Ran(told=said, cpu_s=used.ru_utime + used.ru_stime, peak_mb=used.ru_maxrss / 1000, held_s=held)
+    return Ran(told=said, cpu_s=used.ru_utime + used.ru_stime, peak_mb=peak_mb, held_s=held)
+
+
+def high_water_mb(pid: int) -> float:
+    """The most memory a process has held. Not ``ru_maxrss``, which begins with that of the process that started it."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) / 1000 if found else 0.0
