@@ -15,10 +15,10 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m pilothouse.server.try_out
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 
-test-all: $(VENV)/.tested
-	$(BIN)/python -m pytest
+test-all: test
+	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .

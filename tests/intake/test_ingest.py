@@ -88,6 +88,8 @@ def test_a_span_of_any_age_is_taken(ingest: Ingest, store: TraceStore) -> None:
         (2**64 - 1, 2**64 - 1, "clock: started"),
         (NOW, NOW - 5_000_000, "clock: ended 5.000 ms before it started"),
     ],
+    # Named: every process that runs the tests must call them the same, whatever time it is.
+    ids=("no time", "no start", "far ahead", "the last moment", "ended first"),
 )
 def test_a_clock_that_lies_is_corrected_and_noted(
     ingest: Ingest, store: TraceStore, start_ns: int, end_ns: int, note: str

@@ -63,7 +63,7 @@ def test_long_sequences_are_aligned_within_bounds() -> None:
     strange = [str(number) for number in range(5_000)]
     stranger = [f"x{number}" for number in range(5_000)]
     for a, b, exact in (
-        (loop, loop[:4_000] + ["stop"], True),
+        (loop, [*loop[:4000], "stop"], True),
         (noise, [*noise[:2_500], "z" * 5, *noise[2_500:]], True),
         (noise, other, None),
         (strange, stranger, False),

@@ -27,9 +27,7 @@ from .root import Run
 )
 @click.option("--service", default="", metavar="NAME", help="default: the script's name")
 @click.option("--env", "deployment", default="", metavar="NAME", help="such as production or staging")
-@click.option(
-    "--endpoint", default="", metavar="URL", help="default: $PILOTHOUSE_URL, else the server of this machine"
-)
+@click.option("--endpoint", default="", metavar="URL", help="default: $PILOTHOUSE_URL, else the server of this machine")
 @click.option("--console", is_flag=True, help="say at the end on stderr what was recorded, with the trace's address")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND …")
 @click.pass_obj

@@ -55,7 +55,6 @@ class Config:
     allowed_hosts: tuple[str, ...] = ()
     """Host names the page answers to besides the address it listens on; guards against DNS rebinding."""
 
-
     @property
     def rulebook(self) -> Rulebook:
         """The thresholds of every agent."""

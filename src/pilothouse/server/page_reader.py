@@ -176,6 +176,7 @@ class PageReader:
     def levels(self, since_ns: int, until_ns: int, *, agent: str = "") -> Levels:
         """The level of one agent, or of all."""
         return traces.levels(self._store, self._project, agent=agent, since_ns=since_ns, until_ns=until_ns)
+
     def live(self, text: str, states: tuple[str, ...], *, limit: int) -> Live:
         """What runs now."""
         return traces.live(self._store, self._project, text=text, states=states, limit=limit, rules=self._rules)

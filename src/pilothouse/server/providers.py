@@ -209,9 +209,7 @@ class PageProvider:
             project=self._name(grant.project_id),
             who=grant.who,
             mode=grant.mode,
-            reader=PageReader(
-                state.store, grant.project_id, self._facts(grant.project_id), state.config.rulebook
-            ),
+            reader=PageReader(state.store, grant.project_id, self._facts(grant.project_id), state.config.rulebook),
             otlp_url=self._url,
             grpc_url=self._grpc,
             refusals=web.Refusals(

@@ -37,4 +37,4 @@ def steps_of(
         },
         settings=READ_SETTINGS,
     )
-    return {span_id: step for span_id, step in table.rows}
+    return {str(row[0]): int(row[1]) for row in table.rows}

@@ -157,6 +157,8 @@ class Reader(Protocol):
 
     def levels(self, since_ns: int, until_ns: int, *, agent: str = "") -> Levels:
         """The level of one agent, or of all. Raises NotFound."""
+        ...
+
     def live(self, text: str, states: tuple[str, ...], *, limit: int) -> Live:
         """What runs now, those that need somebody first."""
         ...

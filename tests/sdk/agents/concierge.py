@@ -70,7 +70,9 @@ def concierge_of_anthropic(question: str) -> str:
         uses = [block for block in answer.content if block.type == "tool_use"]
         if not uses:
             return answer.content[0].text
-        messages.append({"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in answer.content]})
+        messages.append(
+            {"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in answer.content]}
+        )
         results = [
             {
                 "type": "tool_result",
