@@ -23,7 +23,7 @@ from .root import Run
     examples=(
         "pilothouse deliver",
         "pilothouse deliver --follow",
-        "PILOTHOUSE_URL=https://ph.example PILOTHOUSE_API_KEY=… pilothouse deliver --json",
+        "pilothouse deliver --json",
     ),
     keys="data: endpoint delivered waiting refused elsewhere[]: folder endpoint records bytes",
 )

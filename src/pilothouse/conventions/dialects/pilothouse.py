@@ -30,6 +30,18 @@ def read(span: RawSpan, draft: Draft) -> None:
         draft.tool_error = values.text(get(names.TOOL_ERROR))
     for key, slot in (("input.value", "input_value"), ("output.value", "output_value")):
         if key in attributes:
-            setattr(draft, slot, values.text(attributes[key]))
-            draft.consumed.add(key)
+            sent = values.text(attributes[key])
+            shown = _said(sent, draft.kind)
+            setattr(draft, slot, shown)
+            # The argument's name stands in the raw attribute alone.
+            if shown == sent:
+                draft.consumed.add(key)
     otel_genai.read(span, draft)
+
+
+def _said(value: str, kind: Kind | None) -> str:
+    """What an agent was asked: its one argument where that is a text, else all arguments as they are."""
+    if kind != "agent" or value[:1] != "{":
+        return value
+    given = list(values.mapping(value).values())
+    return given[0] if len(given) == 1 and isinstance(given[0], str) else value

@@ -21,8 +21,9 @@ import pilothouse
 
 PACE = 1.0
 """Seconds of the stories below are multiplied by it."""
-Story = Callable[[random.Random], object]
+Story = Callable[[], object]
 _stop = threading.Event()
+_dice = random.Random()  # noqa: S311  # stories, no secrets
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     recorder: dict[str, Any] = {"endpoint": options.endpoint, "key": options.key, "instrument": False}
     pilothouse.init(service="live-demo", environment="production", version="1.0.0", **recorder)
     if options.once:
-        STORIES[options.once](random.Random())  # noqa: S311  # a story, no secret
+        STORIES[options.once]()
         return 0
     children = [sys.executable, "-m", "pilothouse.testing.demo.live", "--endpoint", options.endpoint]
     for number, (name, story) in enumerate(STORIES.items()):
@@ -47,18 +48,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _play(name: str, story: Story, number: int, children: list[str]) -> None:
-    dice = random.Random(number)  # noqa: S311
     try:
         _sleep(number)
         while True:
             if name in MORTAL:
                 # In a process of its own, since it takes that process along.
                 subprocess.run([*children, "--once", name], stdin=subprocess.DEVNULL, check=False)
-                _sleep(dice.uniform(150, 300))
+                _sleep(_dice.uniform(150, 300))
             else:
                 with contextlib.suppress(RuntimeError):  # part of the story
-                    story(dice)
-                _sleep(dice.uniform(5, 20))
+                    story()
+                _sleep(_dice.uniform(5, 20))
     except Interrupted:
         return
 
@@ -83,61 +83,61 @@ def _think(question: str, answer: str, seconds: float) -> str:
 
 
 @pilothouse.tool(name="lookup_order")
-def _lookup_order(order: str, seconds: float) -> dict[str, str]:
-    _sleep(seconds)
+def _lookup_order(order: str) -> dict[str, str]:
+    _sleep(_dice.uniform(0.5, 8))
     return {"order": order, "status": "sent"}
 
 
 @pilothouse.tool(name="export_ledger", effect="write")
-def _export_ledger(month: str, seconds: float) -> str:
-    _sleep(seconds)
+def _export_ledger(month: str) -> str:
+    _sleep(1_200)
     return f"{month}: 4,210 rows"
 
 
 @pilothouse.agent(name="order-desk")
-def _order_desk(question: str, dice: random.Random) -> str:
-    _think(question, "I look the order up.", dice.uniform(1, 4))
-    for _ in range(dice.randrange(1, 4)):
-        _lookup_order(f"A-{dice.randrange(1000, 9999)}", dice.uniform(0.5, 5))
-        _think(question, "One more look.", dice.uniform(1, 3))
-    return _think(question, "It arrives on Thursday.", dice.uniform(1, 3))
+def _order_desk(question: str) -> str:
+    _think(question, "I look the order up.", _dice.uniform(1, 4))
+    for _ in range(_dice.randrange(1, 4)):
+        _lookup_order(f"A-{_dice.randrange(1000, 9999)}")
+        _think(question, "One more look.", _dice.uniform(1, 3))
+    return _think(question, "It arrives on Thursday.", _dice.uniform(1, 3))
 
 
 @pilothouse.agent(name="refund-desk")
-def _refund_desk(question: str, dice: random.Random) -> str:
-    _think(question, "This refund needs an approval.", dice.uniform(1, 3))
-    with pilothouse.waiting("human", reason=f"refund of ${dice.randrange(200, 900)}: more than the limit of $100"):
-        _sleep(dice.uniform(40, 120))
-    return _think(question, "The refund is on its way.", dice.uniform(1, 3))
+def _refund_desk(question: str) -> str:
+    _think(question, "This refund needs an approval.", _dice.uniform(1, 3))
+    with pilothouse.waiting("human", reason=f"refund of ${_dice.randrange(200, 900)}: more than the limit of $100"):
+        _sleep(_dice.uniform(40, 120))
+    return _think(question, "The refund is on its way.", _dice.uniform(1, 3))
 
 
 @pilothouse.agent(name="summariser")
-def _summariser(question: str, dice: random.Random) -> str:
+def _summariser(question: str) -> str:
     for _ in range(4):
-        _think(question, "A summary of one page.", dice.uniform(1, 3))
+        _think(question, "A summary of one page.", _dice.uniform(1, 3))
         with pilothouse.waiting("rate_limit", reason="429: tokens per minute"):
-            _sleep(dice.uniform(10, 25))
-    return _think(question, "The summary of all pages.", dice.uniform(1, 3))
+            _sleep(_dice.uniform(10, 25))
+    return _think(question, "The summary of all pages.", _dice.uniform(1, 3))
 
 
 @pilothouse.agent(name="ledger-export")
-def _ledger(question: str, seconds: float) -> str:
+def _ledger(question: str) -> str:
     _think(question, "I export the ledger.", 2)
-    return _export_ledger("2026-10", seconds)
+    return _export_ledger("2026-10")
 
 
 @pilothouse.agent(name="crawler")
-def _crawler(question: str, dice: random.Random) -> str:
-    _think(question, "I read the page.", dice.uniform(1, 3))
-    _lookup_order("B-1", dice.uniform(4, 12))
+def _crawler(question: str) -> str:
+    _think(question, "I read the page.", _dice.uniform(1, 3))
+    _lookup_order("B-1")
     raise RuntimeError("the site refuses robots")
 
 
 @pilothouse.agent(name="indexer")
-def _indexer(question: str, dice: random.Random) -> str:
-    _think(question, "I index the pages.", dice.uniform(1, 3))
+def _indexer(question: str) -> str:
+    _think(question, "I index the pages.", _dice.uniform(1, 3))
     with pilothouse.span("write index", kind="tool"):
-        _sleep(dice.uniform(8, 15))
+        _sleep(_dice.uniform(8, 15))
         pilothouse.flush()
         # As the kernel does it to a process that takes too much memory.
         os.kill(os.getpid(), signal.SIGKILL)
@@ -145,13 +145,13 @@ def _indexer(question: str, dice: random.Random) -> str:
 
 
 STORIES: dict[str, Story] = {
-    "orders": lambda dice: _order_desk("Where is my order?", dice),
-    "more-orders": lambda dice: _order_desk("When does it arrive?", dice),
-    "refunds": lambda dice: _refund_desk("I want my money back.", dice),
-    "limited": lambda dice: _summariser("Summarise the handbook.", dice),
-    "stuck": lambda dice: _ledger("Export October.", 1_200),
-    "failing": lambda dice: _crawler("Read the competitor's prices.", dice),
-    "dying": lambda dice: _indexer("Index the handbook.", dice),
+    "orders": lambda: _order_desk("Where is my order?"),
+    "more-orders": lambda: _order_desk("When does it arrive?"),
+    "refunds": lambda: _refund_desk("I want my money back."),
+    "limited": lambda: _summariser("Summarise the handbook."),
+    "stuck": lambda: _ledger("Export October."),
+    "failing": lambda: _crawler("Read the competitor's prices."),
+    "dying": lambda: _indexer("Index the handbook."),
 }
 """What is played, by name."""
 MORTAL = ("dying",)
