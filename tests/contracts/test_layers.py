@@ -14,14 +14,16 @@ ALLOWED: dict[str, str] = {
     "conventions": "records",
     "guards": "records",
     "costs": "records",
-    "sdk": "records guards",
+    # Posting OTLP, for the recorder, followed logs and the forwarder.
+    "otlp": "records",
+    "sdk": "records otlp guards",
     # What is wrong with a trace: rules over plain facts, run as spans arrive and again when somebody asks why.
     "signals": "records",
     # The only SQL.
     "store": "records",
     # Domains do not import each other sideways: they meet through records and stored rows. Reading history again needs
     # the rules that read it first, and explaining a cost needs the prices.
-    "intake": "records store conventions costs guards signals",
+    "intake": "records store conventions costs guards signals otlp",
     "traces": "records store conventions costs signals",
     "access": "records store",
     # Exports are made of what the verbs of traces give; their other half, on the user's side, needs neither.
@@ -43,6 +45,7 @@ LAZY: dict[tuple[str, str], str] = {
     ("cli", "files"): "`pull` writes the folder where the command runs; that half is standard library only",
     ("sdk", "conventions"): "`verify` reads a record as the server would; no agent's process does",
     ("sdk", "testing"): "`verify` puts a receiver and a pass-through around an agent; no agent's process does",
+    ("cli", "otlp"): "`logs follow` says where to",
     ("cli", "sdk"): "`run`, `verify` and `deliver` work in the user's process, `logs follow` sends",
 }
 """Imports inside functions only, with the reason."""

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
+from pilothouse.otlp.destination import Destination
+from pilothouse.otlp.sender import Answer, judge
 from pilothouse.records import BadRequest, NotAllowed
 from pilothouse.sdk import log_follow, log_ship, log_sources
-from pilothouse.sdk.destination import Destination
 from pilothouse.sdk.log_follow import Follower, FollowSettings, Tally, place_of, state_file
 from pilothouse.testing import OtlpSink
 
@@ -302,12 +303,15 @@ def test_one_bad_record_does_not_hold_up_the_rest(follow: Follow, sink: OtlpSink
     log = tmp_path / "a.log"
     log.write_text("".join(line(number) for number in range(8)))
     shipper = log_ship.Shipper(Destination(endpoint=sink.address), stop=threading.Event(), notify=lambda text: None)
-    real = shipper._post  # pyright: ignore[reportPrivateUsage]
+    sender = shipper._sender  # pyright: ignore[reportPrivateUsage]
+    real = sender.post
 
-    def post(body: bytes) -> tuple[int, bytes, float]:
-        return (400, b'{"message":"bad"}', 0.0) if b"line 5" in gzip.decompress(body) else real(body)
+    def post(signal: str, body: bytes, **given: Any) -> Answer:
+        return (
+            judge(400, b'{"message":"bad"}', "") if b"line 5" in gzip.decompress(body) else real(signal, body, **given)
+        )
 
-    shipper._post = post  # type: ignore[method-assign]
+    sender.post = post  # type: ignore[method-assign]
     running = follow(str(log), from_start=True)
     running._follower._shipper = shipper  # pyright: ignore[reportPrivateUsage]
     wait_for(sink, 7)

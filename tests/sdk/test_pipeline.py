@@ -13,9 +13,9 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider, sampling
 from opentelemetry.trace import SpanContext, TraceFlags
 
+from pilothouse.otlp.sender import judge
 from pilothouse.records import BadRequest, names
 from pilothouse.sdk.log_entry import LogEntry
-from pilothouse.sdk.sender import judge
 from pilothouse.sdk.settings import read_settings
 from pilothouse.testing import OtlpSink
 
@@ -259,6 +259,9 @@ def test_a_wrong_key_loses_nothing_and_is_said_once_with_the_remedy(
 def test_what_the_server_rejects_within_a_request_is_counted(tmp_path: Path) -> None:
     assert judge(200, b"\x0a\x04\x08\x03\x12\x00", "").rejected == 3
     assert judge(200, b"", "").rejected == judge(200, b'{"partialSuccess": {}}', "").rejected == 0
+    assert judge(200, b'{"partialSuccess": {"rejectedLogRecords": "2"}}', "").rejected == 2
+    assert judge(401, b'{"error": {"message": "no such key"}}', "").reason == "HTTP 401: no such key"
+    assert judge(400, b"{[", "").reason == "HTTP 400: {["
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from pilothouse.otlp.destination import Destination, find_destination
 from pilothouse.sdk import spill as spill_module
 from pilothouse.sdk.batch import Batch, gunzip, gzip
-from pilothouse.sdk.destination import Destination, find_destination
 from pilothouse.sdk.spill import Spill
 from pilothouse.sdk.stats import Counters
 from pilothouse.testing import OtlpSink

@@ -163,7 +163,7 @@ def follow(
     run: Run, paths: tuple[str, ...], format_name: str, service: str, since_start: bool, journald: str, state: str
 ) -> None:
     """Follow log files, standard input (-) or journald, and send their lines; goes on where it stopped."""
-    from pilothouse.sdk.destination import Destination
+    from pilothouse.otlp.destination import Destination
     from pilothouse.sdk.log_follow import Follower, FollowSettings, state_file
 
     if not paths and not journald:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
-import http.client
 import json
 import os
-import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from pilothouse.guards import Masker
+from pilothouse.otlp.destination import Destination
+from pilothouse.otlp.sender import Sender
 from pilothouse.records import BadRequest
 
 from .body import decompress, encoding_name, media_type
@@ -43,20 +42,6 @@ class Upstream:
     def wants(self, record: Record) -> bool:
         """Whether this record is for it."""
         return record.signal in self.signals and (not self.projects or record.project_id in self.projects)
-
-
-Verdict = Literal["sent", "later", "refused", "unauthorised"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """How an attempt ended."""
-
-    verdict: Verdict
-    """``later``: it may be tried again. ``refused``: it never will be taken. ``unauthorised``: the key is wrong."""
-    detail: str = ""
-    wait_s: float = 0.0
-    """What ``Retry-After`` asks for."""
 
 
 def headers_of(upstream: Upstream, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -142,69 +127,10 @@ def _mask_strings(message: Any, name: str, value: Any, masker: Masker) -> None:
             value[place] = safe
 
 
-class Sender:
-    """One kept-alive connection to an upstream. Not for several threads."""
-
-    def __init__(self, upstream: Upstream) -> None:
-        self._upstream = upstream
-        self._headers = headers_of(upstream)
-        parts = urlsplit(upstream.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BadRequest(
-                f"forward {upstream.name!r}: its url is no http(s) address",
-                got=upstream.url,
-                fix='url = "https://collector.example:4318"',
-            )
-        self._parts = parts
-        self._connection: http.client.HTTPConnection | None = None
-
-    def send(self, signal: str, body: bytes, content_type: str) -> Answer:
-        """Try once; every failure is an answer."""
-        headers = {"content-type": content_type, "content-encoding": "gzip", **self._headers}
-        packed = gzip.compress(body, 1)
-        # A kept-alive connection may have been closed by the other side: that says nothing about the other side.
-        for fresh in (self._connection is None, True):
-            try:
-                connection = self._connect()
-                connection.request("POST", f"{self._parts.path.rstrip('/')}/v1/{signal}", packed, headers)
-                response = connection.getresponse()
-                said = response.read(2_000)
-                if not response.isclosed():
-                    self.close()
-                return _answer(response.status, response.getheader("retry-after", ""), said)
-            except (OSError, http.client.HTTPException) as error:
-                self.close()
-                if fresh:
-                    return Answer(verdict="later", detail=f"{type(error).__name__}: {error}"[:300])
-        raise AssertionError("unreachable")
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _connect(self) -> http.client.HTTPConnection:
-        if self._connection is None:
-            host, port, timeout = self._parts.hostname or "", self._parts.port, self._upstream.timeout_s
-            if self._parts.scheme == "https":
-                context = ssl.create_default_context()
-                self._connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
-            else:
-                self._connection = http.client.HTTPConnection(host, port, timeout=timeout)
-        return self._connection
-
-
-def _answer(status: int, retry_after: str, said: bytes) -> Answer:
-    detail = f"{status} {said.decode('utf-8', 'replace')}"[:300]
-    if 200 <= status < 300:
-        return Answer(verdict="sent")
-    if status in (401, 403):
-        return Answer(verdict="unauthorised", detail=detail)
-    if status in (408, 429) or status >= 500:
-        wait = min(float(retry_after), 300.0) if retry_after.isdigit() else 0.0
-        return Answer(verdict="later", detail=detail, wait_s=wait)
-    return Answer(verdict="refused", detail=detail)
+def sender_to(upstream: Upstream) -> Sender:
+    """A connection to it. The settings were checked when they were read."""
+    headers = tuple(headers_of(upstream).items())
+    return Sender(Destination(endpoint=upstream.url, headers=headers), reply_timeout_s=upstream.timeout_s)
 
 
 def read_upstreams(rows: object) -> Iterator[Upstream]:

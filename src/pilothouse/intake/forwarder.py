@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gzip
 import json
 import logging
 import os
@@ -22,10 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from pilothouse.guards import Masker
+from pilothouse.otlp.sender import Answer
 from pilothouse.records import PilothouseError
 
 from .checkpoint import Spot
-from .forward import Answer, Sender, Upstream, masked_body, read_upstreams
+from .forward import Upstream, masked_body, read_upstreams, sender_to
 from .journal_reader import Entry, JournalReader, forward_name
 from .masking import read_maskers
 
@@ -35,7 +37,9 @@ STATUS_NAME = "forward.json"
 """The file in the data folder that says how far each backend is."""
 _IDLE_S = 0.1
 _PAUSE_MAX_S = 60.0
-_UNAUTHORISED_PAUSE_S = 30.0
+_UNWELCOME_PAUSE_S = 30.0
+_FINAL = ("taken", "refused", "too_large")
+"""Verdicts after which a request is not sent again."""
 _BATCH_BYTES = 8 << 20
 _SAVE_EVERY_S = 1.0
 
@@ -64,7 +68,7 @@ class Forwarder:
         self.upstream = upstream
         self.progress = Progress()
         self._maskers = maskers
-        self._sender = Sender(upstream)
+        self._sender = sender_to(upstream)
         self._reader = JournalReader(journal, name=forward_name(upstream.name))
         if not (journal / forward_name(upstream.name)).exists():
             # New: it gets what arrives from now on, not what the journal happens to hold.
@@ -112,13 +116,13 @@ class Forwarder:
             self.progress.last_error = error.message[:300]
             return True
         kind = record.content_type.partition(";")[0].strip().lower()
+        packed = gzip.compress(body, 1)
         attempt = 0
         while not stop.is_set():
-            answer = self._sender.send(record.signal, body, kind)
-            if answer.verdict in ("sent", "refused"):
-                self._count(answer)
-                return True
+            answer = self._sender.post(record.signal, packed, gzipped=True, content_type=kind)
             self._count(answer)
+            if answer.verdict in _FINAL:
+                return True
             if attempt == 0:
                 # What came before is on the other side: a restart must not send it again.
                 self._save()
@@ -132,26 +136,26 @@ class Forwarder:
 
     def _count(self, answer: Answer) -> None:
         progress = self.progress
-        if answer.verdict == "sent":
+        if answer.verdict in _FINAL:
+            progress.failing_since = 0.0
+        if answer.verdict == "taken":
             progress.sent += 1
-            progress.failing_since = 0.0
             return
-        progress.last_error = answer.detail
-        if answer.verdict == "refused":
+        progress.last_error = answer.reason
+        if answer.verdict in _FINAL:
             progress.refused += 1
-            progress.failing_since = 0.0
         elif not progress.failing_since:
             progress.failing_since = time.time()
-            LOG.warning("%s does not take what is passed on; it is tried again: %s", self.upstream.name, answer.detail)
+            LOG.warning("%s does not take what is passed on; it is tried again: %s", self.upstream.name, answer.reason)
         progress.pending_bytes = self._reader.pending(self._checkpoint)
 
 
 def _pause(answer: Answer, attempt: int) -> float:
-    if answer.verdict == "unauthorised":
-        return _UNAUTHORISED_PAUSE_S
+    if answer.verdict == "unwelcome":
+        return _UNWELCOME_PAUSE_S
     # Full jitter: several servers behind one dead collector do not come back at the same moment.
     spread = random.uniform(0.1, min(0.5 * 2 ** min(attempt, 10), _PAUSE_MAX_S))  # noqa: S311  # not a secret
-    return max(spread, answer.wait_s)
+    return max(spread, answer.retry_after_s)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .jsons import VALUE_CHARS_MAX, plain, to_text
 
 if TYPE_CHECKING:
+    from .calls import Call
     from .settings import Settings
 
 ITEMS_MAX: Final = 10_000
@@ -20,6 +21,24 @@ def put_content(attributes: dict[str, Any], key: str, text: str, settings: Setti
         return
     attributes[f"{key}.chars"] = len(text)
     attributes[f"{key}.sha256"] = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def keep(call: Call, item: Any) -> None:
+    """Keep a piece of what a wrapped function yields, with its call."""
+    if call.subject is None:
+        call.subject = Collected()
+    call.subject.add(item)
+
+
+def kept(call: Call, value: Any) -> Any:
+    """All pieces as one value, else ``value``; what was beyond the bound is counted on the span."""
+    collected: Collected | None = call.subject
+    if collected is None:
+        return value
+    if collected.dropped:
+        call.set({"pilothouse.stream.dropped_items": collected.dropped})
+    pieces = collected.value()
+    return value if pieces is None else pieces
 
 
 class Collected:

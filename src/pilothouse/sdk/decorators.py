@@ -10,9 +10,9 @@ from pilothouse.records import KINDS, BadRequest, Kind, canonical_json, text_mes
 
 from . import recorder as recorders
 from .arguments import Binder
-from .contents import Collected, put_content
+from .contents import keep, kept, put_content
 from .jsons import to_json, to_text
-from .wrapping import finish, trouble, wrap
+from .wrapping import trouble, within, wrap
 
 if TYPE_CHECKING:
     from .calls import Call
@@ -51,17 +51,11 @@ class AgentPlan:
 
     def yielded(self, call: Call, item: Any) -> None:
         """Keep a piece of the answer."""
-        if call.subject is None:
-            call.subject = Collected()
-        call.subject.add(item)
+        keep(call, item)
 
     def exhausted(self, call: Call, value: Any) -> None:
         """Record the pieces as one answer."""
-        collected: Collected | None = call.subject
-        answer = collected.value() if collected is not None else None
-        put_output(call, value if answer is None else answer)
-        if collected is not None and collected.dropped:
-            call.set({"pilothouse.stream.dropped_items": collected.dropped})
+        put_output(call, kept(call, value))
 
     def failed(self, call: Call, error: BaseException) -> None:
         """Record what was raised."""
@@ -145,19 +139,8 @@ def span(name: str, *, kind: Kind = "chain", **attributes: Any) -> Generator[Spa
     if kind not in KINDS:
         raise BadRequest("there is no such kind of span", got=kind, allowed=list(KINDS))
     call = open_span(name, kind, {key: attribute(value) for key, value in attributes.items()})
-    if call is None:
-        yield Span(None)
-        return
-    call.enter()
-    try:
+    with within(call):
         yield Span(call)
-    except BaseException as error:
-        call.leave()
-        raised = error
-        finish(call, lambda: call.fail(raised))
-        raise
-    call.leave()
-    finish(call)
 
 
 def open_span(name: str, kind: str, attributes: Mapping[str, Any]) -> Call | None:

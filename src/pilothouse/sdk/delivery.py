@@ -19,9 +19,10 @@ from opentelemetry.context import (
     set_value,
 )
 
+from pilothouse.otlp.sender import Answer, Sender
+
 from .batch import Batch, gzip
 from .queue import Queue
-from .sender import Answer, Sender
 from .settings import Settings
 from .spill import Spill, SpillFile
 from .split import halves

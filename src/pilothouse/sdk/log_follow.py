@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from pilothouse.otlp.destination import Destination
 from pilothouse.records import BadRequest
 
-from .destination import Destination
 from .log_files import Record
 from .log_formats import Format, parse
 from .log_journald import journal_line

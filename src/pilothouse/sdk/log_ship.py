@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import gzip
-import http.client
 import json
 import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import urlsplit
 
+from pilothouse.otlp.destination import Destination
+from pilothouse.otlp.sender import Answer, Sender
 from pilothouse.records import BadRequest, NotAllowed
 from pilothouse.records.names import LOG_CUT_BYTES, LOG_OFFSET
 
-from .destination import Destination
 from .log_line import LogLine, Value
 
 SCOPE: Final = "pilothouse.logs.follow"
 BATCH_RECORDS: Final = 1_000
-_TIMEOUT_S: Final = 30.0
 _WAIT_MAX_S: Final = 30.0
 
 
@@ -57,10 +56,11 @@ class Shipper:
     """Posts to one server, over one connection."""
 
     def __init__(self, destination: Destination, *, stop: threading.Event, notify: Callable[[str], None]) -> None:
-        self._destination = destination
+        if urlsplit(destination.endpoint).scheme not in ("http", "https"):
+            raise BadRequest("this is no address of a server", got=destination.endpoint, allowed="http://HOST:PORT")
+        self._sender = Sender(destination)
         self._stop = stop
         self._notify = notify
-        self._connection: http.client.HTTPConnection | None = None
         self._failing = False
 
     def ship(self, entries: Sequence[Entry], *, patience_s: float | None = None) -> Outcome:
@@ -75,34 +75,22 @@ class Shipper:
         body = gzip.compress(_request(entries), 1)
         began, attempt = time.monotonic(), 0
         while True:
-            status, answer, retry_after = self._post(body)
-            if status == 200:
+            answer = self._sender.post("logs", body, gzipped=True, content_type="application/json")
+            if answer.verdict == "taken":
                 if self._failing:
                     self._notify("the server is back")
                     self._failing = False
-                refused = _refused(answer)
-                return Outcome(delivered=True, sent=len(entries) - refused, refused=refused)
-            if status in (401, 403):
-                again = self._destination.again()
-                if again == self._destination:
-                    raise NotAllowed(
-                        f"the server does not take logs with this key: {_message(answer)}",
-                        got=self._destination.endpoint,
-                        fix="export PILOTHOUSE_API_KEY=…  (pilothouse keys new --mode write)",
-                    )
-                self._turn_to(again)
-            elif status in (400, 413, 415):
+                return Outcome(delivered=True, sent=len(entries) - answer.rejected, refused=answer.rejected)
+            if answer.verdict in ("refused", "too_large"):
                 return self._halved(entries, answer, patience_s)
-            elif status == 404:
-                raise BadRequest(
-                    "this is no Pilothouse server", got=self._destination.endpoint, fix="check PILOTHOUSE_URL"
-                )
+            self._turn(answer)
+            endpoint = self._sender.destination.endpoint
             if not self._failing:
-                what = _message(answer) if status else "the server does not answer"
-                self._notify(f"{what} ({self._destination.endpoint}); the log waits where it is and is sent later")
+                self._notify(f"{answer.reason} ({endpoint}); the log waits where it is and is sent later")
                 self._failing = True
             attempt += 1
-            wait_s = retry_after or min(0.25 * 2 ** min(attempt, 8), _WAIT_MAX_S) * random.uniform(0.7, 1.0)  # noqa: S311
+            spread = min(0.25 * 2 ** min(attempt, 8), _WAIT_MAX_S) * random.uniform(0.7, 1.0)  # noqa: S311
+            wait_s = answer.retry_after_s or spread
             if self._stop.is_set():
                 if time.monotonic() - began + wait_s > (patience_s or 0.0):
                     return Outcome(delivered=False)
@@ -110,10 +98,27 @@ class Shipper:
             else:
                 self._stop.wait(wait_s)
 
-    def _halved(self, entries: Sequence[Entry], answer: bytes, patience_s: float | None) -> Outcome:
+    def _turn(self, answer: Answer) -> None:
+        """To the local server as it is now, where a restart gave it another key or port; else say what is wrong."""
+        where = self._sender.destination
+        again = where.again()
+        if again != where:
+            self._sender.turn_to(again)
+        elif answer.status in (401, 403):
+            raise NotAllowed(
+                f"the server does not take logs with this key: {answer.reason}",
+                got=where.endpoint,
+                fix="export PILOTHOUSE_API_KEY=…  (pilothouse keys new --mode write)",
+            )
+        elif answer.verdict == "unwelcome":
+            raise BadRequest(
+                f"this is no Pilothouse server: {answer.reason}", got=where.endpoint, fix="check PILOTHOUSE_URL"
+            )
+
+    def _halved(self, entries: Sequence[Entry], answer: Answer, patience_s: float | None) -> Outcome:
         """The server will never take this batch: whatever is good of it goes on, one bad record is left out."""
         if len(entries) == 1:
-            self._notify(f"a record of {entries[0].path} at byte {entries[0].offset} is refused: {_message(answer)}")
+            self._notify(f"a record of {entries[0].path} at byte {entries[0].offset} is refused: {answer.reason}")
             return Outcome(delivered=True, refused=1)
         middle = len(entries) // 2
         first = self.ship(entries[:middle], patience_s=patience_s)
@@ -126,61 +131,7 @@ class Shipper:
 
     def close(self) -> None:
         """Let go of the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _turn_to(self, destination: Destination) -> None:
-        self.close()
-        self._destination = destination
-
-    def _post(self, body: bytes) -> tuple[int, bytes, float]:
-        """Status, answer and seconds to wait; status 0 where nobody answers."""
-        parts = urlsplit(self._destination.endpoint)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BadRequest(
-                "this is no address of a server", got=self._destination.endpoint, allowed="http://HOST:PORT"
-            )
-        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip", "User-Agent": "pilothouse-logs"}
-        headers.update(self._destination.headers)
-        if self._destination.key:
-            headers["Authorization"] = f"Bearer {self._destination.key}"
-        try:
-            if self._connection is None:
-                connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-                self._connection = connect(parts.hostname, parts.port, timeout=_TIMEOUT_S)
-            self._connection.request("POST", parts.path.rstrip("/") + "/v1/logs", body, headers)
-            response = self._connection.getresponse()
-            return response.status, response.read(), _seconds(response.getheader("Retry-After"))
-        except (OSError, http.client.HTTPException):
-            self._turn_to(self._destination.again())
-            return 0, b"", 0.0
-
-
-def _seconds(text: str | None) -> float:
-    return min(float(text), 300.0) if text and text.isascii() and text.isdigit() else 0.0
-
-
-def _message(answer: bytes) -> str:
-    try:
-        found: object = json.loads(answer)
-    except ValueError:
-        return answer[:200].decode("utf-8", "replace") or "no reason given"
-    if isinstance(found, dict):
-        data = cast("dict[str, Any]", found)
-        error = data.get("error")
-        if isinstance(error, dict):
-            data = cast("dict[str, Any]", error)
-        return str(data.get("message", "no reason given"))[:300]
-    return "no reason given"
-
-
-def _refused(answer: bytes) -> int:
-    try:
-        found: Any = json.loads(answer or b"{}")
-        return int(found.get("partialSuccess", {}).get("rejectedLogRecords", 0))
-    except (ValueError, AttributeError, TypeError):
-        return 0
+        self._sender.close()
 
 
 def _request(entries: Sequence[Entry]) -> bytes:

@@ -11,9 +11,8 @@ from tempfile import gettempdir
 from typing import Literal, get_args
 from urllib.parse import unquote, urlsplit
 
+from pilothouse.otlp.destination import Destination, data_folder, find_destination
 from pilothouse.records import BadRequest
-
-from .destination import Destination, data_folder, find_destination
 
 LOG = logging.getLogger("pilothouse")
 
@@ -28,7 +27,7 @@ class Settings:
     """Every setting of the recorder. :func:`read_settings` fills in what the environment says."""
 
     endpoint: str = ""
-    """Base address of the server. Empty: found as :func:`~pilothouse.sdk.destination.find_destination` says."""
+    """Base address of the server. Empty: found as :func:`~pilothouse.otlp.destination.find_destination` says."""
     key: str = field(default="", repr=False)
     service: str = ""
     environment: str = ""

@@ -25,8 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from pilothouse.otlp.destination import Destination
+
 from .batch import Batch, gunzip, gzip
-from .destination import Destination
 from .encode import Signal
 from .split import halves
 from .stats import Counters

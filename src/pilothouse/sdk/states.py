@@ -11,7 +11,7 @@ from pilothouse.records import BadRequest, names
 from . import recorder as recorders
 from .decorators import open_span
 from .jsons import readable
-from .wrapping import finish, trouble
+from .wrapping import trouble, within
 
 WaitFor = Literal["human", "rate_limit", "queue", "retry", "other"]
 
@@ -50,16 +50,5 @@ def waiting(what: WaitFor = "other", *, reason: str = "") -> Generator[None]:
     call = open_span(
         f"waiting for {what.replace('_', ' ')}", "waiting", {key: value for key, value in attributes.items() if value}
     )
-    if call is None:
+    with within(call):
         yield
-        return
-    call.enter()
-    try:
-        yield
-    except BaseException as error:
-        call.leave()
-        raised = error
-        finish(call, lambda: call.fail(raised))
-        raise
-    call.leave()
-    finish(call)

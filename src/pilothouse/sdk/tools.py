@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, cast,
 from pilothouse.records import BadRequest, canonical_json, failure_in, names
 
 from .arguments import Binder, is_context
-from .contents import Collected, put_content
+from .contents import keep, kept, put_content
 from .decorators import name_of
 from .jsons import plain, plain_text, readable, to_text
 from .tool_probe import probed
@@ -96,15 +96,11 @@ class ToolPlan:
 
     def yielded(self, call: Call, item: Any) -> None:
         """Keep a piece of the result."""
-        if call.subject is None:
-            call.subject = Collected()
-        call.subject.add(item)
+        keep(call, item)
 
     def exhausted(self, call: Call, value: Any) -> None:
         """Record the pieces as one result."""
-        collected: Collected | None = call.subject
-        pieces = collected.value() if collected is not None else None
-        put_result(call, value if pieces is None else pieces)
+        put_result(call, kept(call, value))
 
     def failed(self, call: Call, error: BaseException) -> None:
         """Record what was raised."""

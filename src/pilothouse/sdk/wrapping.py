@@ -6,6 +6,7 @@ recorded; whatever it raises is swallowed.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import logging
@@ -92,6 +93,24 @@ def finish(call: Call, *records: Callable[[], None]) -> None:
             record()
         except Exception as error:
             trouble("the end of a call could not be recorded", error)
+
+
+@contextlib.contextmanager
+def within(call: Call | None) -> Generator[None]:
+    """A stretch of code as a call, failed where it raises; None where nothing records."""
+    if call is None:
+        yield
+        return
+    call.enter()
+    try:
+        yield
+    except BaseException as error:
+        call.leave()
+        raised = error
+        finish(call, lambda: call.fail(raised))
+        raise
+    call.leave()
+    finish(call)
 
 
 def trouble(what: str, error: BaseException) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .conditions import Condition, filtered
+from .conditions import Condition, Where, filtered
 from .trace_reads import READ_SETTINGS, WIDE_COLUMNS, Stretch
 from .trace_store import TraceStore
 
@@ -34,12 +34,7 @@ def changed_traces(
     limit: int,
 ) -> list[Changed]:
     """Traces that changed after a version and id, oldest change first. A late span makes its trace change again."""
-    where = filtered(project, since_ns, until_ns, conditions)
-    where.add(
-        "(version > {after_version:UInt64} OR version = {after_version:UInt64} AND trace_id > {after_id:String})",
-        after_version=after[0],
-        after_id=after[1],
-    )
+    where = _changed_after(filtered(project, since_ns, until_ns, conditions), after)
     table = store.query(
         f"SELECT trace_id, version, received_day FROM {{db}}.trace FINAL WHERE {where.sql} ORDER BY version, trace_id "
         "LIMIT {limit:UInt32}",
@@ -58,14 +53,18 @@ def count_traces(
     after: tuple[int, str],
 ) -> int:
     """How many traces :func:`changed_traces` would give in all."""
-    where = filtered(project, since_ns, until_ns, conditions)
+    where = _changed_after(filtered(project, since_ns, until_ns, conditions), after)
+    sql = f"SELECT count() FROM {{db}}.trace FINAL WHERE {where.sql}"
+    return int(store.query(sql, where.params, settings=READ_SETTINGS).rows[0][0])
+
+
+def _changed_after(where: Where, after: tuple[int, str]) -> Where:
     where.add(
         "(version > {after_version:UInt64} OR version = {after_version:UInt64} AND trace_id > {after_id:String})",
         after_version=after[0],
         after_id=after[1],
     )
-    sql = f"SELECT count() FROM {{db}}.trace FINAL WHERE {where.sql}"
-    return int(store.query(sql, where.params, settings=READ_SETTINGS).rows[0][0])
+    return where
 
 
 def named_traces(store: TraceStore, project: str, trace_ids: Sequence[str], *, after: tuple[int, str]) -> list[Changed]:

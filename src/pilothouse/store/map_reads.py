@@ -33,6 +33,7 @@ _HOST = (
 _WAIT_FOR = "attributes['pilothouse.wait.for']"
 
 _BAD = "status = 'error' OR tool_error != ''"
+_SPANS = f"SELECT *, {_BAD} AS bad, status != 'running' AS ended FROM {{db}}.span FINAL"
 _MEASURES = (
     "count() AS calls, countIf(bad) AS failed, "
     "if(countIf(ended) = 0, NULL, quantileTDigestIf(0.95)(duration_ns, ended)) AS p95_ns"
@@ -67,7 +68,7 @@ def component_rows(
         "topK(10)(service) AS services, arraySlice(groupUniqArrayIf(agent_version, kind = 'agent'), 1, 50) AS versions, "
         "anyIf(provider, provider != '') AS provider_, "
         "max(toUnixTimestamp(start_time)) AS last_s "
-        f"FROM (SELECT *, {_BAD} AS bad, status != 'running' AS ended FROM {{db}}.span FINAL "
+        f"FROM ({_SPANS} "
         f"WHERE {where.sql} AND kind IN ({_NAMED}) AND duplicate_of = '') GROUP BY kind, label) "
         "ORDER BY calls DESC, kind, label LIMIT {rows:UInt32}",
         {**where.params, "rows": rows_max},
@@ -83,7 +84,7 @@ def beside_rows(
     return store.query(
         f"SELECT if({_WAIT}, 'waiting', 'external') AS kind_, if({_WAIT}, {_WAIT_FOR}, {_HOST}) AS label, {_MEASURES}, "
         "topK(10)(service) AS services, max(toUnixTimestamp(start_time)) AS last_s "
-        f"FROM (SELECT *, {_BAD} AS bad, status != 'running' AS ended FROM {{db}}.span FINAL "
+        f"FROM ({_SPANS} "
         f"WHERE {where.sql} AND ({_WAIT} OR {_REMOTE})) WHERE label != '' GROUP BY kind_, label "
         "ORDER BY calls DESC, kind_, label LIMIT {rows:UInt32}",
         {**where.params, "rows": rows_max},
@@ -226,7 +227,7 @@ def mcp_rows(
     where = spans_of_traces(project, since_ns, until_ns, conditions)
     return store.query(
         f"SELECT {_LABEL} AS label, {_MCP_SERVER} AS server, {_MEASURES} "
-        f"FROM (SELECT *, {_BAD} AS bad, status != 'running' AS ended FROM {{db}}.span FINAL "
+        f"FROM ({_SPANS} "
         f"WHERE {where.sql} AND {_MCP_SPAN}) WHERE server != '' GROUP BY label, server "
         "ORDER BY calls DESC, server, label LIMIT {rows:UInt32}",
         {**where.params, "rows": rows_max},

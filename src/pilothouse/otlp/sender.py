@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import ssl
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import time
-from typing import Literal
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from pilothouse import __version__
 
 from .destination import Destination
-from .encode import Signal
 
 CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 10.0
-"""A server that takes longer hangs as far as we are concerned; what it was sent is on disk by then."""
+"""A server that takes longer hangs as far as we are concerned: it is asked again later."""
 RETRY_AFTER_S_MAX = 300.0
 _ANSWER_BYTES_MAX = 1 << 20
 
@@ -31,6 +31,8 @@ class Answer:
 
     verdict: Verdict
     """``later``: the server is away or busy. ``unwelcome``: nothing will be taken before somebody mends something."""
+    status: int = 0
+    """Of HTTP; 0 where nobody answered."""
     reason: str = ""
     retry_after_s: float = 0.0
     """What the server asked for; 0 where it did not."""
@@ -41,8 +43,9 @@ class Answer:
 class Sender:
     """Posts bodies over one kept connection. One thread uses it."""
 
-    def __init__(self, destination: Destination) -> None:
+    def __init__(self, destination: Destination, *, reply_timeout_s: float = REPLY_TIMEOUT_S) -> None:
         self.destination = destination
+        self._reply_timeout_s = reply_timeout_s
         self._connection: http.client.HTTPConnection | None = None
         self._fresh = True
         self._through = ""
@@ -58,11 +61,11 @@ class Sender:
         if connection is not None:
             connection.close()
 
-    def post(self, signal: Signal, body: bytes, gzipped: bool) -> Answer:
-        """Send a body and read the answer; network trouble is an answer too."""
+    def post(self, signal: str, body: bytes, gzipped: bool, content_type: str = "application/x-protobuf") -> Answer:
+        """Send a body of ``traces``, ``logs`` or ``metrics`` and read the answer; network trouble is an answer too."""
         for _ in range(2):
             try:
-                return self._post(signal, body, gzipped)
+                return self._post(signal, body, gzipped, content_type)
             except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as error:
                 # A kept connection that the server closed meanwhile says nothing about the server: once more, anew.
                 reused = not self._fresh
@@ -74,22 +77,23 @@ class Sender:
                 return _away(error)
         return Answer(verdict="later", reason="the connection breaks off")
 
-    def _post(self, signal: Signal, body: bytes, gzipped: bool) -> Answer:
+    def _post(self, signal: str, body: bytes, gzipped: bool, content_type: str) -> Answer:
         connection = self._connection or self._connect()
         where = self.destination
         headers = {
             **dict(where.headers),
-            "content-type": "application/x-protobuf",
+            "content-type": content_type,
             "user-agent": f"pilothouse-python/{__version__}",
         }
         if where.key:
             headers["authorization"] = f"Bearer {where.key}"
         if gzipped:
             headers["content-encoding"] = "gzip"
-        path = f"{self._through}{urlsplit(where.endpoint).path}/v1/{signal}"
+        base = urlsplit(where.endpoint).path.rstrip("/")
+        path = f"{self._through}{base}/v1/{signal}"
         connection.request("POST", path, body=body, headers=headers)
         if connection.sock is not None:
-            connection.sock.settimeout(REPLY_TIMEOUT_S)
+            connection.sock.settimeout(self._reply_timeout_s)
         answer = connection.getresponse()
         content = answer.read(_ANSWER_BYTES_MAX)
         self._fresh = False
@@ -123,17 +127,32 @@ class Sender:
 def judge(status: int, content: bytes, retry_after: str) -> Answer:
     """What a status means. 4xx are final, but for those that a person or time mends."""
     if 200 <= status < 300:
-        return Answer(verdict="taken", rejected=_rejected(content))
-    said = content[:300].decode("utf-8", "replace").strip()
+        return Answer(verdict="taken", status=status, rejected=_rejected(content))
+    said = _said(content)
     reason = f"HTTP {status}" + (f": {said}" if said.isprintable() and said else "")
     if status == 413:
-        return Answer(verdict="too_large", reason=reason)
+        return Answer(verdict="too_large", status=status, reason=reason)
     if status in (408, 425, 429) or status >= 500:
-        return Answer(verdict="later", reason=reason, retry_after_s=_seconds(retry_after))
+        return Answer(verdict="later", status=status, reason=reason, retry_after_s=_seconds(retry_after))
     # 3xx: an address that moved. 404 and 405: an address that is not an OTLP receiver.
     if status < 400 or status in (401, 402, 403, 404, 405, 407):
-        return Answer(verdict="unwelcome", reason=reason)
-    return Answer(verdict="refused", reason=reason)
+        return Answer(verdict="unwelcome", status=status, reason=reason)
+    return Answer(verdict="refused", status=status, reason=reason)
+
+
+def _said(content: bytes) -> str:
+    """The message of an error in JSON, ours or that of the specification; else the text as it is."""
+    try:
+        found: object = json.loads(content)
+    except ValueError:
+        found = None
+    if isinstance(found, dict):
+        told = cast("dict[str, object]", found)
+        inner = told.get("error")
+        message = (cast("dict[str, object]", inner) if isinstance(inner, dict) else told).get("message")
+        if isinstance(message, str):
+            return message.strip()[:300]
+    return content[:300].decode("utf-8", "replace").strip()
 
 
 def _away(error: Exception) -> Answer:
@@ -156,7 +175,9 @@ def _seconds(text: str) -> float:
 
 
 def _rejected(content: bytes) -> int:
-    """The number in a partial success: field 1, and field 1 within it."""
+    """The number in a partial success: in protobuf field 1, and field 1 within it."""
+    if content[:1] == b"{":
+        return _rejected_in_json(content)
     if len(content) < 4 or content[0] != 0x0A:
         return 0
     at = 1
@@ -172,6 +193,15 @@ def _rejected(content: bytes) -> int:
             return number if number < 1 << 31 else 0
         shift += 7
     return 0
+
+
+def _rejected_in_json(content: bytes) -> int:
+    try:
+        found: Any = json.loads(content)
+        told: Any = found.get("partialSuccess") or {}
+        return max((int(told[name]) for name in told if name.startswith("rejected")), default=0)
+    except (ValueError, AttributeError, TypeError):
+        return 0
 
 
 def _proxy(scheme: str, host: str) -> str:
