@@ -63,8 +63,9 @@ def test_memory_is_bounded_and_what_is_dropped_is_counted(tmp_path: Path) -> Non
         with recording(sink.address, tmp_path / "file", queue_bytes_max=1 << 20) as made:
             made.record(200, text="x" * 20_000)
             assert made.pipeline.queue.held <= 1 << 20
-            dropped = made.pipeline.stats().dropped_by_reason["queue_full"]
-            assert 120 < dropped < 200
+            # By the queue, and on a busy machine by the folder that takes nothing: who was first is chance.
+            dropped = made.pipeline.stats().dropped_by_reason
+            assert set(dropped) <= {"queue_full", "spill_failed"} and 120 < sum(dropped.values()) < 200
             made.record(200, text="x" * 20_000)
             assert made.pipeline.queue.held <= 1 << 20
             sink.hanging = False

@@ -83,3 +83,9 @@ def test_moments_keep_their_nanoseconds(ns: int) -> None:
 
     text = utc(ns // 1_000_000_000 * 1_000_000_000).strftime("%Y-%m-%dT%H:%M:%S") + f".{ns % 1_000_000_000:09d}Z"
     assert f.moment_ns(text) == ns
+
+
+def test_a_name_that_repeats_the_agent_says_nothing() -> None:
+    assert f.own_name("invoke_agent refunds", "refunds") == f.own_name("refunds", "refunds") == ""
+    assert f.own_name("nightly batch", "refunds") == "nightly batch"
+    assert f.own_name("invoke_agent refunds", "") == "invoke_agent refunds"

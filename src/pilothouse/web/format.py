@@ -207,6 +207,12 @@ def pretty(text: str, limit: int = 200_000) -> str:
     return json_text(value)
 
 
+def own_name(root_name: str, agent: str) -> str:
+    """What the root span's name says beyond the agent's: empty for ``refunds`` and ``invoke_agent refunds`` of refunds."""
+    # The conventions name an agent's span by its operation and its name.
+    return "" if agent and root_name.removeprefix("invoke_agent ") == agent else root_name
+
+
 def gist(text: str) -> str:
     """What was said, where a value is JSON around one piece of text: ``{"args": ["hello"], "kwargs": {}}`` is hello."""
     if text[:1] not in ("{", "[", '"') or len(text) > 2_000:

@@ -50,7 +50,9 @@ def environment() -> Environment:
         finalize=_finalize,
         auto_reload=False,
     )
-    made.filters.update(
+    # Typed by the library as its own functions' types alone.
+    filters_of = cast(dict[str, Any], made.filters)
+    filters_of.update(
         {
             "duration": format.duration,
             "money": format.money,
@@ -61,6 +63,7 @@ def environment() -> Environment:
             "visible": format.visible,
             "pretty": format.pretty,
             "gist": format.gist,
+            "own_name": format.own_name,
             "json_text": format.json_text,
             "json_line": format.json_line,
             "short_id": format.short_id,

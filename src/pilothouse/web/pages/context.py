@@ -9,7 +9,7 @@ from pilothouse.traces.model import Context, ContextCall, TraceRow
 from pilothouse.web.charts import Segment, stacked
 from pilothouse.web.context import told
 from pilothouse.web.context_chart import WORDS, ContextPicture, picture
-from pilothouse.web.format import tokens
+from pilothouse.web.format import own_name, tokens
 from pilothouse.web.visit import PageContext, PageSpec, Visit, link, trace_url
 
 from .trace import VIEWS, find_trace
@@ -109,7 +109,7 @@ def gather(visit: Visit) -> ContextPage:
     calls = [call for call in found.calls if thread in (0, call.thread)]
     later = [call for call in calls if call.step > after]
     return ContextPage(
-        title=f"Context of {row.root_name or row.trace_id}",
+        title=f"Context of {own_name(row.root_name, row.agent) or row.agent or row.trace_id}",
         command=f"pilothouse context {trace_id[:12]}" + (f" --step {step}" if step else ""),
         trace=row,
         context=replace(found, calls=tuple(later[:ROWS])),

@@ -7,6 +7,7 @@ from typing import Any
 
 from pilothouse.traces.model import TraceRow
 from pilothouse.web.context import told
+from pilothouse.web.format import own_name
 from pilothouse.web.spans_table import SpanLine, chunk, columns_of, lines
 from pilothouse.web.visit import PageContext, PageSpec, Visit, trace_url
 
@@ -45,7 +46,7 @@ def gather(visit: Visit) -> SpansPage:
     columns = columns_of(visit.reader, row)
     step = visit.number("step", 0)
     return SpansPage(
-        title=f"Steps of {row.root_name}",
+        title=f"Steps of {own_name(row.root_name, row.agent) or row.agent or row.trace_id}",
         command=f"pilothouse show {row.trace_id[:12]} --as tree",
         trace=row,
         after=after,

@@ -21,7 +21,7 @@ from pilothouse.traces.model import (
 )
 from pilothouse.web.charts import Segment, money_bar, stacked, time_bar
 from pilothouse.web.context import as_plain, told
-from pilothouse.web.format import count, duration, moment_ns, tokens
+from pilothouse.web.format import count, duration, moment_ns, own_name, tokens
 from pilothouse.web.graph_layout import GraphPicture, layout
 from pilothouse.web.repeats import Stretch, folded
 from pilothouse.web.spans_table import SpanLine, TraceColumns, columns_of, lines
@@ -237,7 +237,7 @@ def gather(visit: Visit) -> TracePage:
         rows = lines(columns, after, ROWS)
         next_after = after + ROWS if after + ROWS < columns.total else None
     return TracePage(
-        title=row.root_name or row.trace_id,
+        title=own_name(row.root_name, row.agent) or row.agent or row.trace_id,
         command=_command(row.trace_id[:12], view, step, infra=infra, level=level),
         trace=row,
         view=view,

@@ -126,7 +126,7 @@ class LiveTable extends HTMLElement {
     part("state").className = `live-state ${row.state}`;
     part("since").dataset.age = row.since;
     write(part("agent"), row.agent || row.root_name || row.trace_id);
-    write(part("where"), [row.agent && row.root_name !== row.agent ? row.root_name : "", row.environment].filter(Boolean).join(" "));
+    write(part("where"), [row.agent && row.root_name.replace(/^invoke_agent /, "") !== row.agent ? row.root_name : "", row.environment].filter(Boolean).join(" "));
     const why = ["running", "ended"].includes(row.state) && row.input_text ? row.input_text : row.reason;
     write(part("reason"), gist(why));
     write(part("error"), why.includes(row.last_error) ? "" : row.last_error);
