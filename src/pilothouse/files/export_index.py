@@ -14,26 +14,30 @@ from typing import Any, cast
 from pilothouse.records import Broken
 
 INDEX_NAME = "index.db"
-_VERSION = 1
+_VERSION = 2
 
 SCHEMA_SQL = """
-CREATE TABLE traces (
+CREATE TABLE IF NOT EXISTS traces (
   trace_id TEXT PRIMARY KEY, folder TEXT, start TEXT, duration_ms REAL, status TEXT, agent TEXT, agent_version TEXT,
   environment TEXT, service TEXT, session_id TEXT, user_id TEXT, spans INTEGER, model_calls INTEGER,
   tool_calls INTEGER, errors INTEGER, tokens INTEGER, cost_usd REAL, signals TEXT, models TEXT, tools TEXT,
   input TEXT, output TEXT, first_error TEXT, version INTEGER);
-CREATE TABLE spans (
+CREATE TABLE IF NOT EXISTS spans (
   trace_id TEXT, step TEXT, span_id TEXT, parent TEXT, depth INTEGER, kind TEXT, label TEXT, status TEXT, start TEXT,
   ms REAL, agent TEXT, model TEXT, tool TEXT, tokens INTEGER, cost_usd REAL, counted INTEGER, error_type TEXT,
   error TEXT, finish_reason TEXT, input TEXT, output TEXT, PRIMARY KEY (trace_id, span_id));
-CREATE INDEX spans_by_step ON spans (trace_id, step);
-CREATE TABLE messages (
+CREATE INDEX IF NOT EXISTS spans_by_step ON spans (trace_id, step);
+CREATE TABLE IF NOT EXISTS messages (
   trace_id TEXT, id TEXT, first_step TEXT, role TEXT, chars INTEGER, text TEXT, payload TEXT,
   PRIMARY KEY (trace_id, id));
-CREATE TABLE scores (trace_id TEXT, span_id TEXT, name TEXT, value REAL, label TEXT, source TEXT, time TEXT, explanation TEXT);
-CREATE TABLE payloads (trace_id TEXT, step TEXT, field TEXT, path TEXT, chars INTEGER);
-CREATE TABLE folders (folder TEXT PRIMARY KEY, trace_id TEXT, files INTEGER, bytes INTEGER, sha256 TEXT);
-CREATE VIRTUAL TABLE words USING fts5 (trace_id UNINDEXED, step UNINDEXED, what UNINDEXED, text);
+CREATE TABLE IF NOT EXISTS scores (trace_id TEXT, span_id TEXT, name TEXT, value REAL, label TEXT, source TEXT, time TEXT, explanation TEXT);
+CREATE TABLE IF NOT EXISTS logs (
+  trace_id TEXT, step TEXT, time TEXT, offset_ms REAL, match TEXT, confidence TEXT, why TEXT, severity TEXT,
+  service TEXT, host TEXT, logger TEXT, never_a_span INTEGER, error_type TEXT, body TEXT);
+CREATE INDEX IF NOT EXISTS logs_by_trace ON logs (trace_id, time);
+CREATE TABLE IF NOT EXISTS payloads (trace_id TEXT, step TEXT, field TEXT, path TEXT, chars INTEGER);
+CREATE TABLE IF NOT EXISTS folders (folder TEXT PRIMARY KEY, trace_id TEXT, files INTEGER, bytes INTEGER, sha256 TEXT);
+CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (trace_id UNINDEXED, step UNINDEXED, what UNINDEXED, text);
 """
 
 SAMPLES = (
@@ -52,6 +56,10 @@ SAMPLES = (
     ("cost by model", "SELECT model, sum(cost_usd) FROM spans WHERE kind = 'model' AND counted GROUP BY 1"),
     ("slowest steps", "SELECT trace_id, step, label, ms FROM spans ORDER BY ms DESC LIMIT 10"),
     ("what repeats", "SELECT tool, input, count(*) FROM spans WHERE kind = 'tool' GROUP BY 1, 2 HAVING count(*) > 3"),
+    (
+        "errors in logs that no step tells of",
+        "SELECT trace_id, time, service, confidence, body FROM logs WHERE never_a_span ORDER BY time",
+    ),
     ("a message's whole text", "SELECT path, chars FROM payloads WHERE trace_id LIKE 'ab12%' AND step = '003'"),
 )
 
@@ -77,7 +85,7 @@ class ExportIndex:
 
     def remove(self, trace_id: str) -> None:
         """Forget a trace."""
-        for table in ("traces", "spans", "messages", "scores", "payloads", "folders", "words"):
+        for table in ("traces", "spans", "messages", "scores", "logs", "payloads", "folders", "words"):
             self._database.execute(f"DELETE FROM {table} WHERE trace_id = ?", (trace_id,))
 
     def add(self, row: Mapping[str, Any], folder: str, version: int, digest: Mapping[str, Any]) -> None:
@@ -114,6 +122,12 @@ class ExportIndex:
             fields = ("span_id", "name", "value", "label", "source", "time", "explanation")
             run("INSERT INTO scores VALUES (?,?,?,?,?,?,?,?)", (trace_id, *(score.get(name) for name in fields)))
 
+        for line in _lines(place / "logs.jsonl"):
+            # The last lines say what was left out.
+            if "cut" not in line:
+                run("INSERT INTO logs VALUES (" + ",".join("?" * 14) + ")", _log(trace_id, line))
+                self._word(trace_id, str(line.get("step", "")), "log", line.get("body"))
+
     def _word(self, trace_id: str, step: str, what: str, value: Any) -> None:
         if isinstance(value, dict):
             reference = cast("Mapping[str, Any]", value)
@@ -144,7 +158,7 @@ class ExportIndex:
 
     def counts(self) -> dict[str, int]:
         """What is in it."""
-        tables = ("traces", "spans", "messages", "scores", "payloads")
+        tables = ("traces", "spans", "messages", "scores", "logs", "payloads")
         counted = {name: self._one(f"SELECT count(*) FROM {name}") for name in tables}
         failed = self._one("SELECT count(*) FROM traces WHERE status = 'error'")
         return {**counted, "failed": failed, "files": self._one("SELECT ifnull(sum(files), 0) FROM folders")}
@@ -232,6 +246,12 @@ def _trace(row: Mapping[str, Any], folder: str, version: int) -> tuple[Any, ...]
         row.get("first_error"),
         version,
     )
+
+
+def _log(trace_id: str, line: Mapping[str, Any]) -> tuple[Any, ...]:
+    names = ("step", "time", "offset_ms", "match", "confidence", "why", "severity", "service", "host", "logger")
+    told = (int(bool(line.get("never_a_span"))), line.get("error_type"), line.get("body"))
+    return (trace_id, *(line.get(name) for name in names), *told)
 
 
 def _span(trace_id: str, span: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -66,11 +66,12 @@ def _readme(spec: ExportSpec, counts: dict[str, int], window: tuple[str, str], c
     reading = (
         """- `traces/DAY/TIME-ID-AGENT/`: `trace.md` first (10 kB at most), then `tree.txt` (a line a step), `transcript.md` (each
   message once), `spans.jsonl`, `messages.jsonl`, `prompts/NNN.md` (the input of model call NNN as a change to the one
-  before), `payloads/` (long values whole), `preview.json`, `code.json`, `scores.jsonl` where there are any.
+  before), `payloads/` (long values whole), `preview.json`, `code.json`; where there are any `scores.jsonl` and `logs.jsonl`
+  (lines of servers that belong to the trace: `match` says why, `confidence` how surely; lines with `cut` what is left out).
 - The step number NNN is the same in every file, on the page and in `pilothouse show ID --step NNN`.
 - A value over 2,000 characters is `{"$ref": "payloads/…", "chars": …, "head": …}` in the lines."""
         if full
-        else "- `traces/DAY/TIME-ID-AGENT/`: `spans.jsonl` and `code.json`: no text that a person or a model wrote."
+        else "- `traces/DAY/TIME-ID-AGENT/`: `spans.jsonl`, `code.json` and `logs.jsonl`: no text that a person or a model wrote."
     )
     return f"""# Export of {what} {bounds}
 

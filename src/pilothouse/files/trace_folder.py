@@ -19,6 +19,7 @@ from pilothouse.traces.scripts import message_words
 from pilothouse.traces.text import clean
 
 from .export_file import ExportFile, slug
+from .log_lines import log_lines
 from .payloads import Payloads
 from .prompts import Prompts
 from .spec import Content
@@ -52,6 +53,10 @@ def trace_files(source: TraceSource, *, version: int, content: Content = "full")
     scores = "".join(dumps(_score(score, content)).decode() + "\n" for score in source.scores)
     if scores:
         yield _text(folder, "scores.jsonl", scores)
+    lines = _Lines(f"{folder}/logs.jsonl")
+    for line in log_lines(source.logs, trace.row.trace_id, content):
+        yield from lines.add(line)
+    yield from lines.rest()
     yield from _span_files(source, folder, content)
 
 

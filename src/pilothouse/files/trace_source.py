@@ -18,16 +18,19 @@ from pilothouse.store.export_reads import (
     whole_spans,
 )
 from pilothouse.store.trace_reads import Found, trace_rows
-from pilothouse.traces import head, load, render
+from pilothouse.traces import head, load, logs, render
 from pilothouse.traces.detail import light_values, score_view
 from pilothouse.traces.load import light_span, number
-from pilothouse.traces.model import Form, ScoreView, Trace, TranscriptStep
+from pilothouse.traces.logs_many import log_subject, logs_of_many
+from pilothouse.traces.model import Form, LogGroup, ScoreView, Trace, TranscriptStep
 from pilothouse.traces.render import render_loaded
 from pilothouse.traces.rows import trace_row
 from pilothouse.traces.transcripts import loaded_steps
 
 SPANS_AT_ONCE = 2_000
 """Spans of several traces that are held in memory together; a trace with more is read in portions."""
+LINES_EACH, LINES_NEAR = 200, 50
+"""Log lines of one reason that go along with a trace; of those joined by place and time alone the worst and nearest."""
 _MARGIN_NS = 600_000_000_000
 
 Row = Mapping[str, Any]
@@ -44,6 +47,11 @@ class TraceSource(Protocol):
     @property
     def events(self) -> Mapping[str, Sequence[Row]]:
         """Span events by span id, in order."""
+        ...
+
+    @property
+    def logs(self) -> Sequence[LogGroup]:
+        """The log lines that belong to it, by reason, the surest first."""
         ...
 
     def text(self, form: Form, budget: int, marker: str) -> str:
@@ -66,6 +74,7 @@ class LoadedTrace:
     """In step order."""
     contents: Contents
     steps: Sequence[TranscriptStep]
+    logs: Sequence[LogGroup]
 
     def text(self, form: Form, budget: int, marker: str) -> str:
         """The trace in a text form."""
@@ -86,6 +95,9 @@ class StoredTrace:
         self.trace = load(store, project, trace_id)
         self.scores = [score_view(row) for row in scores_of_traces(store, project, [trace_id])]
         self.events = _by_span(events_of_traces(store, project, [trace_id]))
+        near = logs(store, project, trace_id, reason="time", limit=LINES_NEAR)
+        sure = logs(store, project, trace_id, limit=LINES_EACH)
+        self.logs = (*sure.groups, *near.groups)
 
     def text(self, form: Form, budget: int, marker: str) -> str:
         """The trace in a text form."""
@@ -137,6 +149,13 @@ def _loaded(
     stored = _contents(store, project, [row for some in spans.values() for row in some]) if texts else {}
     events = _by_trace(events_of_traces(store, project, ids)) if ids else {}
     scores = _by_trace(scores_of_traces(store, project, ids)) if ids else {}
+    lines = logs_of_many(
+        store,
+        project,
+        [log_subject(rows[trace_id], spans[trace_id]) for trace_id in ids],
+        each=LINES_EACH,
+        infra=LINES_NEAR,
+    )
     for item in group:
         row = rows.get(item.trace_id)
         if row is None:
@@ -153,6 +172,7 @@ def _loaded(
                 ordered,
                 stored,
                 steps,
+                lines[item.trace_id].groups if item.trace_id in lines else (),
             ),
         )
 

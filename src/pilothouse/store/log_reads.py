@@ -51,7 +51,7 @@ def find_logs(
     after: tuple[int, str] | None = None,
 ) -> list[dict[str, Any]]:
     """The newest records that fit; ``after`` is time and hash of the last one seen. Versions not merged come twice."""
-    where = _filtered(project, since_ns, until_ns, chosen)
+    where = filtered_logs(project, since_ns, until_ns, chosen)
     if after is not None:
         where.add(
             "time <= fromUnixTimestamp64Nano({after_time:Int64}, 'UTC') AND (toUnixTimestamp64Nano(time) < "
@@ -59,7 +59,7 @@ def find_logs(
             after_time=after[0],
             after_hash=after[1],
         )
-    return _rows(store, where, _NEWEST, limit)
+    return log_rows(store, where, _NEWEST, limit)
 
 
 def count_logs(
@@ -71,7 +71,7 @@ def count_logs(
     by: Literal["service", "severity", "host"],
 ) -> list[tuple[str, int, int]]:
     """The commonest values of ``service``, ``severity`` or ``host``: value, records, errors among them."""
-    where = _filtered(project, since_ns, until_ns, chosen)
+    where = filtered_logs(project, since_ns, until_ns, chosen)
     table = store.query(
         f"SELECT {by} AS value, count() AS records, countIf(severity_number >= 17) FROM {{db}}.log "
         f"WHERE {where.sql} GROUP BY value ORDER BY records DESC, value LIMIT 50",
@@ -87,7 +87,8 @@ def any_log(store: TraceStore, project: str) -> bool:
     return bool(store.query(sql, {"project": project}).rows)
 
 
-def _filtered(project: str, since_ns: int, until_ns: int, chosen: LogFilter) -> Where:
+def filtered_logs(project: str, since_ns: int, until_ns: int, chosen: LogFilter) -> Where:
+    """The records of a time range that fit, heartbeats and messages left out."""
     where = Where()
     window(where, project, since_ns, until_ns, time="time")
     if chosen.severity_min:
@@ -117,9 +118,9 @@ def logs_of_trace(
     severity: int,
 ) -> list[dict[str, Any]]:
     """Records that carry one of these trace ids, oldest first."""
-    where = _filtered(project, since_ns, until_ns, LogFilter(severity_min=severity))
+    where = filtered_logs(project, since_ns, until_ns, LogFilter(severity_min=severity))
     where.add("trace_id IN {traces:Array(String)}", traces=list(trace_ids))
-    return _rows(store, where, "ORDER BY time, hash", limit)
+    return log_rows(store, where, "ORDER BY time, hash", limit)
 
 
 def logs_with_values(
@@ -137,7 +138,7 @@ def logs_with_values(
 
     ``keys`` is an expression over the key in lower case without anything but letters and digits.
     """
-    where = _filtered(project, since_ns, until_ns, LogFilter(severity_min=severity))
+    where = filtered_logs(project, since_ns, until_ns, LogFilter(severity_min=severity))
     # Of the index first: it knows whole values, whatever their key.
     where.add("hasAny(mapValues(attributes), {values:Array(String)})", values=list(values))
     where.add(
@@ -146,7 +147,7 @@ def logs_with_values(
         "mapKeys(attributes), mapValues(attributes))",
         keys=keys,
     )
-    return _rows(store, where, "ORDER BY time, hash", limit)
+    return log_rows(store, where, "ORDER BY time, hash", limit)
 
 
 def logs_with_words(
@@ -161,10 +162,10 @@ def logs_with_words(
     severity: int,
 ) -> list[dict[str, Any]]:
     """Records whose body holds one of these texts, oldest first; ``tokens`` are a word of each, at most 64."""
-    where = _filtered(project, since_ns, until_ns, LogFilter(severity_min=severity))
+    where = filtered_logs(project, since_ns, until_ns, LogFilter(severity_min=severity))
     where.add("hasAnyTokens(body, {tokens:Array(String)})", tokens=list(tokens))
     where.add("multiSearchAny(body, {texts:Array(String)})", texts=list(texts))
-    return _rows(store, where, "ORDER BY time, hash", limit)
+    return log_rows(store, where, "ORDER BY time, hash", limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,14 +182,15 @@ class Sites:
         return bool(self.hosts or self.services or self.instances)
 
 
-_SHORT_HOST = "if(match({host}, '^[0-9.:]*$'), {host}, lower(splitByChar('.', {host})[1]))"
-_INSTANCES = ("service.instance.id", "k8s.pod.name", "k8s.pod.uid", "container.id", "container.name", "host.id")
+SHORT_HOST = "if(match({host}, '^[0-9.:]*$'), {host}, lower(splitByChar('.', {host})[1]))"
+"""A host's first name in lower case; an address stays whole."""
+INSTANCES = ("service.instance.id", "k8s.pod.name", "k8s.pod.uid", "container.id", "container.name", "host.id")
 
 
 def trace_sites(store: TraceStore, project: str, trace_id: str, stretch: Stretch) -> Sites:
     """The hosts, services, pods, containers and processes of a trace's spans, at most 100 of each."""
-    host = _SHORT_HOST.replace("{host}", "h")
-    instances = ", ".join(f"resource['{name}']" for name in _INSTANCES)
+    host = SHORT_HOST.replace("{host}", "h")
+    instances = ", ".join(f"resource['{name}']" for name in INSTANCES)
     table = store.query(
         f"SELECT groupUniqArray(100)(if(h = '', '', {host})), groupUniqArray(100)(service), "
         f"groupUniqArrayArray(100)([{instances}]) FROM (SELECT service, resource, "
@@ -221,9 +223,9 @@ def logs_at_sites(
     The most severe come first, then those nearest to one of ``moments``. Records of other traces are left out. A
     service alone is enough only where one of the two does not say on which host it runs.
     """
-    where = _filtered(project, since_ns, until_ns, LogFilter(severity_min=severity))
-    host = _SHORT_HOST.replace("{host}", "host")
-    instances = ", ".join(f"resource['{name}']" for name in _INSTANCES)
+    where = filtered_logs(project, since_ns, until_ns, LogFilter(severity_min=severity))
+    host = SHORT_HOST.replace("{host}", "host")
+    instances = ", ".join(f"resource['{name}']" for name in INSTANCES)
     same = [f"(host != '' AND {host} IN {{hosts:Array(String)}})"] if sites.hosts else []
     if sites.instances:
         same.append(f"hasAny([{instances}], {{instances:Array(String)}})")
@@ -237,7 +239,7 @@ def logs_at_sites(
     where.params["moments"] = list(moments)
     # By class of severity, not by its number: a WARN2 is no worse than a WARN.
     order = f"ORDER BY intDiv(greatest(severity_number, 1) - 1, 4) DESC, {nearest}, time, hash"
-    rows = _rows(store, where, order, limit, extra=f", count() OVER () AS total, {nearest} AS distance_ns")
+    rows = log_rows(store, where, order, limit, extra=f", count() OVER () AS total, {nearest} AS distance_ns")
     return rows, rows[0]["total"] if rows else 0
 
 
@@ -293,7 +295,7 @@ def lost_logs(
     after: tuple[int, str] | None = None,
 ) -> list[dict[str, Any]]:
     """The newest errors in logs whose trace has no failed span, or no span at all."""
-    where = _filtered(project, since_ns, until_ns, LogFilter(severity_min=17))
+    where = filtered_logs(project, since_ns, until_ns, LogFilter(severity_min=17))
     where.add("trace_id != ''")
     failed = (
         "SELECT trace_id FROM {db}.trace WHERE project_id = {project:String} AND errors > 0 AND trace_id IN "
@@ -307,7 +309,7 @@ def lost_logs(
             after_time=after[0],
             after_hash=after[1],
         )
-    return _rows(store, where, _NEWEST, limit)
+    return log_rows(store, where, _NEWEST, limit)
 
 
 def traces_named(store: TraceStore, project: str, trace_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
@@ -323,7 +325,8 @@ def traces_named(store: TraceStore, project: str, trace_ids: Sequence[str]) -> d
     return {row["trace_id"]: row for row in table.dicts()}
 
 
-def _rows(store: TraceStore, where: Where, order: str, limit: int, *, extra: str = "") -> list[dict[str, Any]]:
+def log_rows(store: TraceStore, where: Where, order: str, limit: int, *, extra: str = "") -> list[dict[str, Any]]:
+    """Records that fit, as the answers show them."""
     return store.query(
         f"SELECT {_ROW}{extra} FROM {{db}}.log WHERE {where.sql} {order} LIMIT {{limit:UInt32}}",
         {**where.params, "limit": limit},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pilothouse.records import BadRequest, iso
@@ -18,67 +17,36 @@ from pilothouse.store.log_reads import (
 )
 
 from .load import head
-from .logs_rows import log_row, severity_at_least
-from .logs_steps import Steps, read_steps
-from .model import REASONS, Confidence, LogGroup, Reason, TraceLogRow, TraceLogs
-from .rows import milliseconds
-
-_SECOND = 1_000_000_000
-SKEW_NS = 2 * _SECOND
-"""How far the clocks of two machines may differ; more than any that is kept by NTP, less than a careless one."""
-_CERTAIN_BEFORE_NS, _CERTAIN_AFTER_NS = 3600 * _SECOND, 86_400 * _SECOND
-"""Where lines with the trace's id are looked for: late workers write on for hours."""
-_SHARED_BEFORE_NS, _SHARED_AFTER_NS = 60 * _SECOND, 600 * _SECOND
-_MEDIUM_NS = 5 * _SECOND
-READ_MAX = 1_000
-"""Lines of one reason that are read."""
-LIMIT_MAX = 1_000
-_IDS_MAX = 300
-_TOKENS_MAX = 60
-_ID_CHARS_MIN = 6
-"""A shorter value is shared by chance."""
-
-SHARED_KEYS = (
-    "(requestid|reqid|correlationid|invocationid|transactionid|operationid|messageid|responseid|toolcallid|jobid|"
-    "taskid|idempotencykey|requestidentifier|httprequestid)$"
+from .logs_join import (
+    CERTAIN_AFTER_NS,
+    CERTAIN_BEFORE_NS,
+    IDS_MAX,
+    LIMIT_MAX,
+    MEDIUM_NS,
+    READ_MAX,
+    SESSION_KEYS,
+    SHARED_AFTER_NS,
+    SHARED_BEFORE_NS,
+    SHARED_KEYS,
+    SKEW_NS,
+    TOKENS_MAX,
+    USER_KEYS,
+    JoinedLine,
+    Shared,
+    group_of,
+    ids_on_lines,
+    is_telling,
+    joined_row,
+    key_of,
+    longest_word,
+    place_of,
+    shared_by,
+    shared_line,
+    single,
 )
-_SESSION_KEYS = "(sessionid|session|conversationid|threadid|chatid)$"
-_USER_KEYS = "(userid|enduserid|customerid|accountid|user|username)$"
-
-_CONFIDENCE: dict[Reason, Confidence] = {
-    "trace_id": "certain",
-    "request_id": "high",
-    "session_id": "medium",
-    "user_id": "medium",
-    "time": "low",
-}
-_RULES: dict[Reason, str] = {
-    "trace_id": "the line carries the trace's id",
-    "request_id": "the line shares an id with a step",
-    "session_id": "the same session, while the trace ran",
-    "user_id": "the same user, while the trace ran",
-    "time": "the same host, container or service, while the trace ran",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Shared:
-    """A value that a step or a line of the trace holds."""
-
-    key: str
-    value: str
-    span_id: str = ""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Found:
-    """A record and why it belongs."""
-
-    row: dict[str, Any]
-    reason: Reason
-    why: str
-    span_id: str = ""
-    """The span that holds what the line shares."""
+from .logs_rows import severity_at_least
+from .logs_steps import read_steps
+from .model import REASONS, Reason, TraceLogs
 
 
 def logs(
@@ -108,12 +76,12 @@ def logs(
     start_ns, end_ns = top.start_ns, top.start_ns + round(top.row.duration_ms * 1e6)
     steps = read_steps(store, project, trace_id, top.stretch)
     reads = _Reads(store, project, severity)
-    found: dict[str, _Found] = {}
+    found: dict[str, JoinedLine] = {}
 
     def keep(rows: Sequence[dict[str, Any]], why: Reason, tell: Callable[[dict[str, Any]], str]) -> None:
         for row in rows:
-            if (key := _key(row)) not in found:
-                found[key] = _Found(row=row, reason=why, why=tell(row))
+            if (key := key_of(row)) not in found:
+                found[key] = JoinedLine(row=row, reason=why, why=tell(row))
 
     # A propagator of 64 bits keeps the lower half.
     certain = reads.of_trace([trace_id, trace_id[16:].zfill(32)], start_ns, end_ns)
@@ -121,18 +89,13 @@ def logs(
     keep(certain, "trace_id", lambda row: whole if row["trace_id"] == trace_id else half)
     shared = _shared_ids(store, project, trace_id, top.stretch, certain)
     for row in reads.sharing(shared, start_ns, end_ns):
-        if _key(row) not in found and (same := _shared_by(row, shared)) is not None:
-            step = steps.number(same.span_id)
-            where = f", also on step {step}" if step else ""
-            why = f"{same.key} {same.value[:60]}{where}"
-            if row["trace_id"]:
-                why += f"; the line is of trace {row['trace_id'][:12]}"
-            found[_key(row)] = _Found(row=row, reason="request_id", why=why, span_id=same.span_id)
+        if key_of(row) not in found and (same := shared_by(row, shared)) is not None:
+            found[key_of(row)] = shared_line(row, same, steps)
     if session := top.row.session_id:
-        rows = reads.with_values([session], _SESSION_KEYS, start_ns - _MEDIUM_NS, end_ns + _MEDIUM_NS)
+        rows = reads.with_values([session], SESSION_KEYS, start_ns - MEDIUM_NS, end_ns + MEDIUM_NS)
         keep(rows, "session_id", lambda row: f"session {session[:60]}")
     if user := top.row.user_id:
-        rows = reads.with_values([user], _USER_KEYS, start_ns - _MEDIUM_NS, end_ns + _MEDIUM_NS)
+        rows = reads.with_values([user], USER_KEYS, start_ns - MEDIUM_NS, end_ns + MEDIUM_NS)
         keep(rows, "user_id", lambda row: f"user {user[:60]}")
     sites = trace_sites(store, project, trace_id, top.stretch)
     notes: list[str] = []
@@ -150,15 +113,15 @@ def logs(
             limit=READ_MAX,
             severity=severity,
         )
-        infra_count -= sum(_key(row) in found for row in rows)
-        keep(rows, "time", lambda row: _place(row, sites.hosts))
+        infra_count -= sum(key_of(row) in found for row in rows)
+        keep(rows, "time", lambda row: place_of(row, sites.hosts))
         if not sites.hosts and not sites.instances:
             notes.append("the spans name no host: lines are joined by service alone (set host.name on the resource)")
     else:
         notes.append("the spans name neither service nor host: nothing can be joined by place")
-    made = [_row(item, top.start_ns, steps) for item in found.values()]
+    made = [joined_row(item, top.start_ns, steps) for item in found.values()]
     groups = tuple(
-        _group(kind, made, limit, infra_count)
+        group_of(kind, made, limit, infra_count)
         for kind in REASONS
         if (not reason or reason == kind) and (kind != "time" or infra or reason == "time")
         if any(row.reason == kind for row in made)
@@ -189,7 +152,7 @@ class _Reads:
 
     def of_trace(self, ids: Sequence[str], start_ns: int, end_ns: int) -> list[dict[str, Any]]:
         """Lines with one of these trace ids."""
-        since, until = max(0, start_ns - _CERTAIN_BEFORE_NS), end_ns + _CERTAIN_AFTER_NS
+        since, until = max(0, start_ns - CERTAIN_BEFORE_NS), end_ns + CERTAIN_AFTER_NS
         return logs_of_trace(self._store, self._project, ids, since, until, limit=READ_MAX, severity=self._severity)
 
     def with_values(self, values: Sequence[str], keys: str, since_ns: int, until_ns: int) -> list[dict[str, Any]]:
@@ -206,20 +169,20 @@ class _Reads:
             severity=self._severity,
         )
 
-    def sharing(self, shared: Sequence[_Shared], start_ns: int, end_ns: int) -> list[dict[str, Any]]:
+    def sharing(self, shared: Sequence[Shared], start_ns: int, end_ns: int) -> list[dict[str, Any]]:
         """Lines that share an id, in a field or in their text."""
         if not shared:
             return []
-        since, until = max(0, start_ns - _SHARED_BEFORE_NS), end_ns + _SHARED_AFTER_NS
+        since, until = max(0, start_ns - SHARED_BEFORE_NS), end_ns + SHARED_AFTER_NS
         values = list(dict.fromkeys(one.value for one in shared))
         rows = self.with_values(values, SHARED_KEYS, since, until)
-        for first in range(0, len(values), _TOKENS_MAX):
-            texts = values[first : first + _TOKENS_MAX]
+        for first in range(0, len(values), TOKENS_MAX):
+            texts = values[first : first + TOKENS_MAX]
             rows += logs_with_words(
                 self._store,
                 self._project,
                 texts,
-                [_longest_word(text) for text in texts],
+                [longest_word(text) for text in texts],
                 since,
                 until,
                 limit=READ_MAX,
@@ -230,100 +193,12 @@ class _Reads:
 
 def _shared_ids(
     store: TraceStore, project: str, trace_id: str, stretch: Any, certain: Sequence[dict[str, Any]]
-) -> list[_Shared]:
+) -> list[Shared]:
     """The ids that the steps of a trace hold, then those on its own lines."""
     found = [
-        _Shared(key=key, value=value, span_id=span)
-        for key, text, span in id_values(store, project, trace_id, stretch, SHARED_KEYS, limit=_IDS_MAX)
-        if _telling(value := _single(text))
+        Shared(key=key, value=value, span_id=span)
+        for key, text, span in id_values(store, project, trace_id, stretch, SHARED_KEYS, limit=IDS_MAX)
+        if is_telling(value := single(text))
     ]
-    known = {one.value for one in found}
-    for row in certain[:200]:
-        for key, text in row["attributes"].items():
-            value = _single(text)
-            if value not in known and _telling(value) and is_shared_key(key):
-                known.add(value)
-                found.append(_Shared(key=key, value=value, span_id=row["span_id"]))
-    return found[:_IDS_MAX]
-
-
-def is_shared_key(key: str) -> bool:
-    """True for the name of an id that several systems pass on."""
-    plain = "".join(character for character in key.lower() if character.isalnum())
-    return plain.endswith(tuple(SHARED_KEYS.strip("()$").split("|")))
-
-
-def _telling(value: str) -> bool:
-    return _ID_CHARS_MIN <= len(value) <= 200 and len(set(value)) > 2 and bool(_longest_word(value))
-
-
-def _single(text: str) -> str:
-    """The value of an attribute; of a header, which is a list of one, that one."""
-    return text[2:-2] if text.startswith('["') and text.endswith('"]') and '","' not in text else text
-
-
-def _longest_word(text: str) -> str:
-    words = "".join(c if c.isalnum() or not c.isascii() else " " for c in text).lower().split()
-    return max(words, key=len, default="")
-
-
-def _shared_by(row: dict[str, Any], shared: Sequence[_Shared]) -> _Shared | None:
-    """Which of the ids a line holds, under the name that the line gives it."""
-    held = {_single(text): key for key, text in row["attributes"].items()}
-    for one in shared:
-        key = held.get(one.value)
-        if key is not None or one.value in row["text"]:
-            return _Shared(key=key or one.key, value=one.value, span_id=one.span_id)
-    return None
-
-
-def _place(row: dict[str, Any], hosts: Sequence[str]) -> str:
-    seconds = row["distance_ns"] / _SECOND
-    near = f"{seconds:.1f} s from a failed step or an end of the trace" if seconds >= 0.1 else "the same moment"
-    host = row["host"].split(".")[0].lower()
-    place = f"host {row['host']}" if host in hosts or row["host"] in hosts else f"service {row['service']}"
-    if row["pod"] and not row["host"]:
-        place = f"pod {row['pod']}"
-    return f"{place}, {near}"
-
-
-def _row(item: _Found, start_ns: int, steps: Steps) -> TraceLogRow:
-    row = log_row(item.row)
-    at_ns = item.row["time_ns"]
-    # A clock that only knows seconds may lie outside of the trace: what is shared tells the step better than the time.
-    step = steps.at(at_ns, service=row.service, span_id=row.span_id or item.span_id)
-    return TraceLogRow(
-        time=row.time,
-        offset_ms=milliseconds(at_ns - start_ns),
-        reason=item.reason,
-        confidence=_CONFIDENCE[item.reason],
-        why=item.why,
-        step=step.step if step else 0,
-        span_id=step.span_id if step else "",
-        step_label=step.label if step else "",
-        never_a_span=row.severity_number >= 17 and not steps.failed_near(at_ns, SKEW_NS, span_id=row.span_id),
-        severity=row.severity,
-        severity_number=row.severity_number,
-        service=row.service,
-        host=row.host,
-        body=row.body,
-        logger=row.logger,
-        log=row,
-    )
-
-
-def _group(reason: Reason, rows: Sequence[TraceLogRow], limit: int, infra_count: int) -> LogGroup:
-    mine = [row for row in rows if row.reason == reason]
-    # Of what is joined by place alone, the first are the worst and the nearest: the store put them in that order.
-    shown = sorted(mine[:limit], key=lambda row: (row.time, row.log.id))
-    return LogGroup(
-        reason=reason,
-        confidence=_CONFIDENCE[reason],
-        why=_RULES[reason],
-        count=max(infra_count, len(mine)) if reason == "time" else len(mine),
-        rows=tuple(shown),
-    )
-
-
-def _key(row: dict[str, Any]) -> str:
-    return f"{row['time_ns']}:{row['hash']}"
+    found += ids_on_lines(certain, {one.value for one in found})
+    return found[:IDS_MAX]

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from typing import Any
 
 from pilothouse.store import TraceStore
 from pilothouse.store.log_reads import span_moments
@@ -89,7 +90,11 @@ class Steps:
 
 def read_steps(store: TraceStore, project: str, trace_id: str, stretch: Stretch) -> Steps:
     """The steps of a trace, at most 100,000."""
-    columns = span_moments(store, project, trace_id, stretch, limit=SPANS_MAX)
+    return steps_of(span_moments(store, project, trace_id, stretch, limit=SPANS_MAX))
+
+
+def steps_of(columns: Sequence[Sequence[Any]]) -> Steps:
+    """The steps from the columns that ``span_moments`` gives."""
     numbers = number(columns[:3])
     parents = dict(zip(columns[0], columns[1], strict=True))
     depths = depths_of(parents)
