@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 
-from pilothouse.records import PilothouseError, Unreachable
+from pilothouse.records import PilothouseError, Unreachable, answered_error
 
-from .client import Client, answered_error
+from .client import Client
 
 SILENCE_S = 40.0
 """The server says something every 15 s: a connection silent for longer is dead."""

@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-# Terminal escapes, control characters, and marks that reorder, hide or smuggle text.
-_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?", re.DOTALL)
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\U000e0000-\U000e007f]"
-)
+from pilothouse.records import clean, visible
 
-
-def clean(text: str) -> str:
-    """Text without escapes, control characters and invisible marks; line breaks and tabs stay."""
-    if text.isascii() and text.isprintable():
-        return text
-    return _UNSEEN.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
-
-
-def visible(json_text: str) -> str:
-    """JSON text whose invisible characters are written as ``\\u…``: the same value, but it can be seen."""
-    return _UNSEEN.sub(_escaped, json_text)
-
-
-def _escaped(found: re.Match[str]) -> str:
-    units = found[0].encode("utf-16-be")
-    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+__all__ = ["clean", "columns", "count", "dollars", "duration", "moment", "one_line", "table", "visible", "width"]
 
 
 def one_line(text: str, width: int) -> str:

@@ -1,5 +1,6 @@
 """The nouns that every part shares. Frozen data and small pure functions; standard library only."""
 
+from .answered import answered_error
 from .clock import Clock, SystemClock, iso, utc
 from .content import Stored, decode_message, encode_message
 from .decision import (
@@ -27,6 +28,7 @@ from .errors import (
     Unreachable,
     Unverified,
 )
+from .harmless import Fence, clean, visible
 from .ids import is_hex, new_id, new_secret
 from .log import LogReading, Score
 from .message import Message, Part, message, message_as_dict, part_as_dict, part_from_dict, text_message
@@ -61,6 +63,7 @@ __all__ = [
     "Document",
     "Emitter",
     "Evidence",
+    "Fence",
     "Forbidden",
     "Kind",
     "LogReading",
@@ -91,7 +94,9 @@ __all__ = [
     "Usage",
     "UsageScope",
     "Verdict",
+    "answered_error",
     "canonical_json",
+    "clean",
     "decode_message",
     "depths_of",
     "encode_message",
@@ -113,5 +118,6 @@ __all__ = [
     "text_message",
     "tool_names",
     "utc",
+    "visible",
     "wire_message",
 ]
