@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,7 +12,6 @@ import pytest
 from pilothouse import access
 from pilothouse.records import BadRequest, Clock, NotAllowed, NotFound
 from pilothouse.store.control_store import ControlStore, RetentionRule, open_control
-from tests.conftest import free_port
 
 
 class HeldClock:
@@ -44,34 +41,6 @@ def control(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Ite
     store.migrate()
     yield store
     store.close()
-
-
-@pytest.fixture(scope="session")
-def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Debian's PostgreSQL on a port of its own; skipped where it is not installed."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not programs or shutil.which("psql") is None:
-        pytest.skip("no PostgreSQL: apt-get install postgresql")
-    bin_folder, folder, port = programs[-1].parent, tmp_path_factory.mktemp("pg"), free_port()
-    as_user: list[str] = []
-    if os.getuid() == 0:
-        # The server refuses to run as root.
-        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-        shutil.chown(folder, "postgres", "postgres")
-        for parent in folder.parents[:3]:
-            if parent.is_relative_to("/tmp") and parent != Path("/tmp"):
-                parent.chmod(0o755)
-    data = folder / "data"
-    subprocess.run(
-        [*as_user, str(bin_folder / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust"],
-        check=True,
-        capture_output=True,
-    )
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    control = [*as_user, str(bin_folder / "pg_ctl"), "-D", str(data), "-w", "-o", options, "-l", str(folder / "log")]
-    subprocess.run([*control, "start"], check=True, capture_output=True)
-    yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    subprocess.run([*control, "-m", "immediate", "stop"], check=False, capture_output=True)
 
 
 def test_a_key_works_until_it_is_revoked_and_only_its_hash_is_kept(control: ControlStore) -> None:

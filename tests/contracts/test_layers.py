@@ -26,6 +26,8 @@ ALLOWED: dict[str, str] = {
     "intake": "records store conventions costs guards signals otlp",
     "traces": "records store conventions costs signals",
     "access": "records store",
+    # What survives restarts. Domains write workflows against its verbs; the server gives a worker what they need.
+    "jobs": "records store",
     # Exports are made of what the verbs of traces give; their other half, on the user's side, needs neither.
     "files": "records store traces",
     # Surfaces: thin over the verbs.

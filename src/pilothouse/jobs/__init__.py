@@ -1,0 +1,28 @@
+"""Durable work: runs that survive restarts, on DBOS behind a narrow port of ours.
+
+``Jobs`` starts and shows runs, ``Runtime`` is a worker that runs them; workflows are written against ``Work``. Opening
+either imports the engine; importing this package does not.
+"""
+
+from .client import Jobs
+from .journal_json import RunFailed
+from .model import STATES, Queue, Run, RunPage, RunState, Schedule, Step, Workflow
+from .port import Retry, StepContext, Work
+from .runtime import Runtime
+
+__all__ = [
+    "STATES",
+    "Jobs",
+    "Queue",
+    "Retry",
+    "Run",
+    "RunFailed",
+    "RunPage",
+    "RunState",
+    "Runtime",
+    "Schedule",
+    "Step",
+    "StepContext",
+    "Work",
+    "Workflow",
+]
