@@ -17,6 +17,8 @@ ALLOWED: dict[str, str] = {
     # Posting OTLP, for the recorder, followed logs and the forwarder.
     "otlp": "records",
     "sdk": "records otlp guards",
+    # What other tools wrote, read and sent in the user's process, encoded as the recorder encodes.
+    "imports": "records otlp sdk",
     # What is wrong with a trace: rules over plain facts, run as spans arrive and again when somebody asks why.
     "signals": "records",
     # The only SQL.
@@ -47,7 +49,8 @@ LAZY: dict[tuple[str, str], str] = {
     ("cli", "files"): "`pull` writes the folder where the command runs; that half is standard library only",
     ("sdk", "conventions"): "`verify` reads a record as the server would; no agent's process does",
     ("sdk", "testing"): "`verify` puts a receiver and a pass-through around an agent; no agent's process does",
-    ("cli", "otlp"): "`logs follow` says where to",
+    ("cli", "otlp"): "`logs follow` and `import` say where to",
+    ("cli", "imports"): "`import` reads files where the command runs",
     ("cli", "sdk"): "`run`, `verify` and `deliver` work in the user's process, `logs follow` sends",
 }
 """Imports inside functions only, with the reason."""

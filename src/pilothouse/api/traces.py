@@ -76,7 +76,7 @@ def show_trace(
     if form == "json":
         return _trace_json(trace, budget)
     text = traces.render(caller.store, caller.project_id, trace, form, budget or BUDGET)  # type: ignore[arg-type]
-    if form == "preview":
+    if form in ("preview", "atif"):
         return Response(text, media_type="application/json")
     return Response(text, media_type=media_type(form))  # type: ignore[arg-type]  # checked by check_form
 

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "search": ("traces:search", "Find words in messages and tool values."),
     "logs": ("logs:logs", "Log lines: of a trace, of a search, from files."),
     "pull": ("pull:pull", "Write traces to a folder: files and SQLite."),
+    "import": ("imports:import_files", "Import Claude Code, Codex, ATIF, Inspect, SWE-agent, OTLP files."),
     "context": ("context:context", "What was in each model call's window, and what fell out."),
     "diff": ("diff:diff", "Two traces step by step: where they part."),
     "sql": ("sql:sql", "Ask in SQL over documented views."),
@@ -64,7 +65,7 @@ _MORE: dict[str, str] = {
     # what for: the commands that the first page of help only names
     "watch": "live tail fleet map overview stats",
     "judge": "audit level verify doctor",
-    "record": "run deliver demo",
+    "record": "run import deliver demo",
     "server": "up down status open sign-in keys projects store retention reprocess schema",
 }
 

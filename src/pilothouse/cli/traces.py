@@ -21,7 +21,7 @@ _BRIEF = (
     *("cost_usd", "signals", "input_text"),
 )
 _TEXT_FORMS = ("tree", "card", "transcript", "md")
-_JSON_FORMS = ("preview", "json")
+_JSON_FORMS = ("preview", "json", "atif")
 _PARTS = {
     "graph": "graph",
     "breakdown": "breakdown",
@@ -130,7 +130,7 @@ def _facets(facets: list[dict[str, Any]]) -> Iterable[str]:
     "form",
     default="",
     metavar="FORM",
-    help="tree card transcript preview json md graph breakdown path waterfall states",
+    help="tree card transcript preview json md graph breakdown path waterfall states atif",
 )
 @click.option("--step", default="", metavar="N", help="one step, with all its content")
 @click.option("--field", default="", metavar="NAME", help="of that step: input output attributes attributes.KEY …")
@@ -165,6 +165,9 @@ def show(run: Run, id: str, form: str, step: str, field: str, offset: int) -> No
     elif form == "json":
         whole = {} if settings.out else {"budget": max(500, budget - 500)}
         run.output.envelope(run.client.get(path, {"as": "json", **whole}), human=_as_json)
+    elif form == "atif":
+        # The document itself, with no envelope around it: it is made for other tools.
+        _text(run, run.client.text(path, {"as": form, "budget": budget}), form)
     elif form == "preview":
         import json
 

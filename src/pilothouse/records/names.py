@@ -70,3 +70,8 @@ LOG_OFFSET: Final = "pilothouse.log.offset"
 """On the record of a followed log: the byte of its file at which it begins."""
 LOG_CUT_BYTES: Final = "pilothouse.log.cut_bytes"
 """On the record of a followed log: how much of a line that was too long is left out."""
+
+IMPORTED_FROM: Final = "pilothouse.imported.from"
+"""Which format an imported span was read from: claude, codex, atif, inspect or swe-agent."""
+IMPORTED_REST: Final = "pilothouse.imported.rest"
+"""JSON of what the format says beyond what a span holds: what a trace needs to be given back as it came."""

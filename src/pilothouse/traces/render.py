@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pilothouse.records import BadRequest
 from pilothouse.store import TraceStore
 
+from .atif import atif_text
 from .cards import CardContent, card
 from .detail import trace_scores
 from .jsons import as_json, dumps, fit
@@ -32,7 +33,7 @@ def render(
     *,
     marker: str = "",
 ) -> str:
-    """A trace as text: tree, card, transcript, preview, json or md, in at most ``budget`` characters.
+    """A trace as text: tree, card, transcript, preview, json, md or atif, in at most ``budget`` characters.
 
     Whatever is cut is named in the last line (in JSON: under ``cut``) with the command that fetches it. ``marker``
     fences content with this instead of a random word.
@@ -48,6 +49,8 @@ def render(
         return card(trace, _card_content(store, project, trace), budget, markdown=as_ == "md", marker=marker)
     if as_ == "json":
         return _json(trace, budget)
+    if as_ == "atif":
+        return atif_text(store, project, trace, budget)
     return _preview(trace, budget)
 
 
@@ -61,9 +64,12 @@ def check_form(as_: str, budget: int) -> None:
 
 def media_type(as_: Form) -> str:
     """The media type of a form."""
-    return {"json": "application/json", "preview": "application/json", "md": "text/markdown; charset=utf-8"}.get(
-        as_, "text/plain; charset=utf-8"
-    )
+    return {
+        "json": "application/json",
+        "preview": "application/json",
+        "atif": "application/json",
+        "md": "text/markdown; charset=utf-8",
+    }.get(as_, "text/plain; charset=utf-8")
 
 
 def _chosen(spans: Sequence[Span], budget: int) -> Sequence[Span]:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from .lists import Tokens, TraceRow
 
-Form = Literal["tree", "card", "transcript", "preview", "json", "md"]
-FORMS: tuple[Form, ...] = ("tree", "card", "transcript", "preview", "json", "md")
+Form = Literal["tree", "card", "transcript", "preview", "json", "md", "atif"]
+FORMS: tuple[Form, ...] = ("tree", "card", "transcript", "preview", "json", "md", "atif")
 
 DEFAULT_BUDGET = 10_000
 """Characters of a text form, unless the caller asks for more."""

@@ -1,0 +1,119 @@
+"""Each format goes in through the command line and comes out of a real server: transcript, usage, cost, scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Cli, Result, cli  # noqa: F401  # a fixture
+from tests.live import LiveServer, running_server
+
+from .atif_rules import check
+from .support import SAMPLES
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """A real server without traffic."""
+    with running_server(tmp_path_factory.mktemp("imports"), traffic=False) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _found(server: LiveServer, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.setenv("PILOTHOUSE_DATA", str(server.data))
+
+
+def imported(cli: Cli, server: LiveServer, *words: str) -> dict[str, Any]:  # noqa: F811
+    """Import; what the answer says."""
+    result: Result = cli("import", *words)
+    assert result.code == 0, result.out + result.err
+    return result.json["data"]
+
+
+def usage(server: LiveServer, trace: str) -> list[Any]:
+    """Input at full price, read from and written to caches, output, reasoning, and the cost, of a whole trace."""
+    server.wait_for(f"SELECT count() FROM traces WHERE trace_id = '{trace}'", 1)
+    return server.sql(
+        "SELECT input_uncached_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, "
+        f"toFloat64(cost_usd) FROM traces WHERE trace_id = '{trace}'"
+    )[0]
+
+
+def trace_of(server: LiveServer, condition: str) -> str:
+    server.wait_for(f"SELECT count() FROM traces WHERE {condition}", 1)
+    ((found,),) = server.sql(f"SELECT trace_id FROM traces WHERE {condition}")
+    return found
+
+
+def test_atif_comes_out_as_it_went_in(cli: Cli, server: LiveServer, tmp_path: Path) -> None:  # noqa: F811
+    sample = SAMPLES / "harbor.trajectory.json"
+    told = imported(cli, server, "atif", str(sample), "--tag", "nightly")
+    assert (told["traces"], told["spans"], told["scores"], told["failed"]) == (1, 9, 2, 0)
+    trace = trace_of(server, "agent = 'stock-helper'")
+    server.wait_for(f"SELECT count() FROM spans WHERE trace_id = '{trace}'", 9)
+    # The agent's totals repeat what its calls used: only the calls count.
+    assert usage(server, trace)[:5] == [1660, 200, 0, 143, 12]
+    server.wait_for(f"SELECT count() FROM scores WHERE trace_id = '{trace}'", 2)
+    text = cli("show", trace, "--as", "transcript", "--budget", "100000").out
+    assert text.index("28 pieces") < text.index("Rosa packs them.") < text.rindex("28 of 40 are there")
+    assert cli("show", trace, "--as", "atif", "--out", "back.json").code == 0
+    back = json.loads((tmp_path / "back.json").read_text())
+    assert back == json.loads(sample.read_text())
+    for budget in ("500", "900", "2500", "10000"):
+        short = cli("show", trace, "--as", "atif", "--budget", budget).out
+        assert len(short) <= int(budget) + 1
+        check(json.loads(short))
+
+
+def test_importing_again_changes_nothing(cli: Cli, server: LiveServer) -> None:  # noqa: F811
+    sample = str(SAMPLES / "harbor.trajectory.json")
+    imported(cli, server, "atif", sample)
+    imported(cli, server, "atif", sample)
+    trace = trace_of(server, "agent = 'stock-helper'")
+    server.wait_for(f"SELECT count() FROM scores WHERE trace_id = '{trace}'", 2)
+    assert server.sql(f"SELECT count(), uniq(span_id) FROM spans WHERE trace_id = '{trace}'") == [[9, 9]]
+    assert server.sql(f"SELECT count() FROM scores WHERE trace_id = '{trace}'") == [[2]]
+
+
+def test_otlp_is_sent_on_with_its_own_ids(cli: Cli, server: LiveServer) -> None:  # noqa: F811
+    told = imported(cli, server, "otlp", str(SAMPLES / "collector.jsonl"))
+    assert (told["traces"], told["spans"], told["records"]) == (1, 2, 1)
+    trace = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
+    server.wait_for(f"SELECT count() FROM spans WHERE trace_id = '{trace}'", 2)
+    server.wait_for(f"SELECT count() FROM traces WHERE trace_id = '{trace}'", 1)
+    assert server.sql(f"SELECT agent, model_calls FROM traces WHERE trace_id = '{trace}'") == [["clerk", 1]]
+    server.wait_for(f"SELECT count() FROM logs WHERE trace_id = '{trace}'", 1)
+    assert cli("import", "otlp", str(SAMPLES / "collector.jsonl"), "--tag", "x").code == 2
+
+
+def test_a_dry_run_says_what_would_be_and_sends_nothing(cli: Cli, server: LiveServer) -> None:  # noqa: F811
+    before = server.sql("SELECT count() FROM spans")
+    told = imported(cli, server, "atif", str(SAMPLES / "harbor.trajectory.json"), "--dry-run")
+    assert (told["dry_run"], told["traces"], told["spans"], told["requests"]) == (True, 1, 9, 0)
+    assert server.sql("SELECT count() FROM spans") == before
+
+
+def test_what_fails_is_named_and_the_rest_goes_on(cli: Cli, server: LiveServer, tmp_path: Path) -> None:  # noqa: F811
+    folder = tmp_path / "jobs"
+    folder.mkdir()
+    (folder / "good.json").write_bytes((SAMPLES / "harbor.trajectory.json").read_bytes())
+    (folder / "cut.json").write_text('{"schema_version": "ATIF-v1.4", "steps": [')
+    (folder / "result.json").write_text('{"reward": 1}')
+    result = cli("import", "atif", str(folder))
+    assert result.code == 9
+    told = result.json["data"]
+    assert (told["files"], told["other_files"], told["failed"]) == (2, 1, 1)
+    assert [(one["file"], one["where"]) for one in told["failures"]] == [("cut.json", "file")]
+    assert cli("import", "atif", str(folder / "result.json")).code == 9
+
+
+def test_a_call_that_is_wrong_says_how_it_would_be_right(cli: Cli, server: LiveServer, tmp_path: Path) -> None:  # noqa: F811
+    assert cli("import", "atiff", "x").error["allowed"] == ["atif"]
+    assert cli("import", "atif", str(tmp_path / "missing")).code == 3
+    assert cli("import", "atif").code == 2
+    assert len(cli("import", "--help").out) <= 1_500
