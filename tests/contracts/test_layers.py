@@ -32,6 +32,8 @@ ALLOWED: dict[str, str] = {
     "jobs": "records store",
     # Exports are made of what the verbs of traces give; their other half, on the user's side, needs neither.
     "files": "records store traces",
+    # Reads exports, on the user's side as on the server's: what a body says of itself is read by the rules of signals.
+    "analysis": "records files signals",
     # Surfaces: thin over the verbs.
     "api": "records store traces access files",
     "web": "records store traces access",
@@ -46,6 +48,7 @@ ALLOWED: dict[str, str] = {
 LAZY: dict[tuple[str, str], str] = {
     ("cli", "app"): "`pilothouse up` is the server: imported when it is called",
     ("cli", "server"): "`down` and `status` read the runtime file the server writes",
+    ("cli", "analysis"): "`analyze` works on an export where the command runs",
     ("cli", "files"): "`pull` writes the folder where the command runs; that half is standard library only",
     ("sdk", "conventions"): "`verify` reads a record as the server would; no agent's process does",
     ("sdk", "testing"): "`verify` puts a receiver and a pass-through around an agent; no agent's process does",
@@ -96,6 +99,7 @@ _USERS_SQL = {
     "testing/": "examples of what users may type",
     "conventions/": "SQL that agents run, as data",
     "intake/": "SQL that agents run, as data",
+    "analysis/": "queries over an export's own SQLite file, which it only reads",
     "files/": "an export's own SQLite file on the user's side, and papers that quote queries for it",
 }
 

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "logs": ("logs:logs", "Log lines: of a trace, of a search, from files."),
     "pull": ("pull:pull", "Write traces to a folder: files and SQLite."),
     "import": ("imports:import_files", "Import Claude Code, Codex, ATIF, Inspect, SWE-agent, OTLP files."),
+    "analyze": ("analyze:analyze", "Ask a playbook of every trace of an export."),
     "context": ("context:context", "What was in each model call's window, and what fell out."),
     "diff": ("diff:diff", "Two traces step by step: where they part."),
     "sql": ("sql:sql", "Ask in SQL over documented views."),

@@ -6,6 +6,7 @@
     ├── NotAllowed       4     the key or session is missing, wrong or lacks the right
     ├── Unreachable      5     the server or store does not answer
     ├── Unverified       6     it ran, but could not prove what was asked
+    ├── GateFailed       7     a gate is closed: it lists what keeps it so
     ├── Refused                the server is protecting itself: try again later
     │   ├── TooLarge           a body, value or result passes its bound
     │   ├── Overloaded         the queue is full; Retry-After says when
@@ -95,6 +96,14 @@ class Unverified(PilothouseError):
     kind = "unverified"
     exit_code = 6
     http_status = 200
+
+
+class GateFailed(PilothouseError):
+    """A gate is closed: it lists what keeps it so."""
+
+    kind = "gate_failed"
+    exit_code = 7
+    http_status = 409
 
 
 class Refused(PilothouseError):
