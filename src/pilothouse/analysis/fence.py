@@ -1,23 +1,12 @@
-"""What people, models and tools wrote, made fit to be put before a worker: harmless to look at, and marked as data."""
+"""What people, models and tools wrote, marked as data for the worker whose prompt it stands in."""
 
 from __future__ import annotations
 
-import re
 import secrets
 
-# Terminal escapes, control characters, and marks that reorder, hide or smuggle text.
-_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?", re.DOTALL)
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\U000e0000-\U000e007f]"
-)
+from pilothouse.records.harmless import clean as harmless
 
-
-def harmless(text: str) -> str:
-    """Text without escapes, control characters and invisible marks; line breaks and tabs stay."""
-    if text.isascii() and text.isprintable():
-        return text
-    return _UNSEEN.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
+__all__ = ["Fence", "harmless", "one_line"]
 
 
 class Fence:
