@@ -20,7 +20,11 @@ from pilothouse.records import BadRequest, NotFound
 
 from .support import SAMPLES, read_text, skipped, source
 
-SAMPLE_OF = {"atif": "harbor.trajectory.json", "otlp": "collector.jsonl"}
+SAMPLE_OF = {
+    "claude": "claude/-srv-shop/0b1c2d3e-4f50-4617-8293-a4b5c6d7e8f9.jsonl",
+    "atif": "harbor.trajectory.json",
+    "otlp": "collector.jsonl",
+}
 NAMES = sorted(FORMATS)
 
 

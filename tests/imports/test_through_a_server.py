@@ -60,7 +60,7 @@ def test_atif_comes_out_as_it_went_in(cli: Cli, server: LiveServer, tmp_path: Pa
     assert usage(server, trace)[:5] == [1660, 200, 0, 143, 12]
     server.wait_for(f"SELECT count() FROM scores WHERE trace_id = '{trace}'", 2)
     text = cli("show", trace, "--as", "transcript", "--budget", "100000").out
-    assert text.index("28 pieces") < text.index("Rosa packs them.") < text.rindex("28 of 40 are there")
+    assert text.index("\n28 pieces\n") < text.index("\nRosa packs them.\n") < text.rindex("28 of 40 are there")
     assert cli("show", trace, "--as", "atif", "--out", "back.json").code == 0
     back = json.loads((tmp_path / "back.json").read_text())
     assert back == json.loads(sample.read_text())
@@ -117,3 +117,36 @@ def test_a_call_that_is_wrong_says_how_it_would_be_right(cli: Cli, server: LiveS
     assert cli("import", "atif", str(tmp_path / "missing")).code == 3
     assert cli("import", "atif").code == 2
     assert len(cli("import", "--help").out) <= 1_500
+
+
+def test_claude_comes_out_with_its_usage_cost_and_sub_agents(cli: Cli, server: LiveServer, tmp_path: Path) -> None:  # noqa: F811
+    told = imported(cli, server, "claude", str(SAMPLES / "claude"))
+    assert (told["traces"], told["failed"]) == (3, 0)
+    session = "0b1c2d3e-4f50-4617-8293-a4b5c6d7e8f9"
+    server.wait_for(f"SELECT count() FROM traces WHERE session_id = '{session}'", 3)
+    server.wait_for(f"SELECT count() FROM spans WHERE session_id = '{session}'", told["spans"])
+    trace = trace_of(server, "input_text = 'Why does the lamp cost 0?'")
+    # Three calls of the main agent and two of Explore, in buckets that do not overlap.
+    wrote, read = 9_000 + 400 + 300, 9_000 + 9_400
+    found = usage(server, trace)
+    assert found[:5] == [3 + 5 + 4 + 900 + 1_500, read, wrote, 140 + 60 + 25 + 30 + 20, 40]
+    # claude-sonnet-4-5: 3, 0.3, 3.75 and 15 dollars a million; claude-haiku-4-5: 1 and 5.
+    sonnet = 12 * 3 + read * 0.3 + wrote * 3.75 + 265 * 15
+    assert found[5] == pytest.approx((sonnet + 2_400 * 1 + 50 * 5) / 1e6, rel=1e-6)
+    tree = cli("show", trace, "--as", "tree", "--budget", "20000").out
+    names = ("claude-code", "Read", "Bash", "Task", "Explore", "Grep")
+    assert [tree.index(f" {name} ") for name in names] == sorted(tree.index(f" {name} ") for name in names)
+    said = cli("sessions", session, "--as", "transcript", "--budget", "100000").out
+    assert said.index("Why does the lamp") < said.index("Set it to 12.") < said.index("And the chair?")
+    compacted = trace_of(server, "input_text LIKE 'Set it to 12.%'")
+    windows = cli("context", compacted, "--budget", "50000").out
+    assert "compact" in windows
+    assert cli("show", trace, "--as", "atif", "--out", "claude.json").code == 0
+    back = json.loads((tmp_path / "claude.json").read_text())
+    check(back)
+    assert [step["source"] for step in back["steps"]] == ["user", "agent", "agent", "agent"]
+    assert back["steps"][1]["reasoning_content"] == "Two files may set it."
+    assert back["final_metrics"]["total_prompt_tokens"] == 12 + read + wrote
+    assert [one["agent"]["name"] for one in back["subagent_trajectories"]] == ["Explore"]
+    task = back["steps"][2]["observation"]["results"][0]
+    assert task["content"] == "Rosa set it in March." and len(task["subagent_trajectory_ref"]) == 1

@@ -99,6 +99,8 @@ def request(service: str, pieces: Sequence[bytes]) -> bytes:
 
 
 def _name(step: Step, labels: Labels) -> str:
+    if step.name:
+        return step.name[:300]
     what = step.tool or step.model or _agent(step, labels)
     return f"{_OPERATIONS.get(step.kind, step.kind)} {what}".strip()[:300]
 

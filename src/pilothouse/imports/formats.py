@@ -47,6 +47,13 @@ FORMATS = {
     form.name: form
     for form in (
         Format(
+            name="claude",
+            endings=(".jsonl",),
+            module="claude",
+            service="claude-code",
+            about="Claude Code transcripts, sub-agents included",
+        ),
+        Format(
             name="atif",
             endings=(".json", ".jsonl"),
             module="atif",

@@ -45,6 +45,8 @@ class Step:
     parent: str = ""
     """The step it is part of; empty for a root."""
     kind: Kind
+    name: str = ""
+    """What it is called; empty: what its kind, tool, model or agent make of it."""
     start_ns: int
     end_ns: int
     agent: str = ""
