@@ -13,7 +13,7 @@ from .budget import dumps
 from .client import segment
 from .help import command
 from .root import Run
-from .terminal import table
+from .terminal import code_line, table
 
 _PARTS = ("prompt", "raw_response")
 _PROMPT_CHARS = 2_000
@@ -78,6 +78,8 @@ def _rows(data: dict[str, Any]) -> Iterable[str]:
 
 def _record(data: dict[str, Any]) -> Iterable[str]:
     yield f"step {data['step']:03d}  {data['model']}  {data['status']}  agent {data['agent'] or 'none'}"
+    if data["code"]:
+        yield code_line(data["code"])
     intact = {True: ", and the stored prompt still has it", False: "; the stored prompt differs: masked or cut since"}
     came = {"recorder": "hashed as it was sent", "stored": "over what is stored", "": "no messages were recorded"}
     yield f"prompt {data['prompt_sha256'] or 'unknown'}  ({came[data['prompt_from']]}{intact.get(data['prompt_intact'], '')})"

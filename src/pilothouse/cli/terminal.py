@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pilothouse.records import clean, visible
 
@@ -36,6 +37,14 @@ def columns(text: str) -> int:
 def width() -> int:
     """Columns of the terminal; 120 where there is none."""
     return max(60, shutil.get_terminal_size((120, 40)).columns)
+
+
+def code_line(place: Mapping[str, Any]) -> str:
+    """Where in the code a step was made, as ``file:line``."""
+    text = f"{place['file']}:{place['line']}" if place["line"] else place["file"]
+    around = f"  (step {place['step']:03d} around it)" if place["step"] else ""
+    raised = "  (where it was raised)" if place["found"] == "stack" else ""
+    return f"code {text}  {place['function']}{around}{raised}".rstrip()
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, right: str = "") -> list[str]:

@@ -14,7 +14,7 @@ from .client import segment
 from .help import PlainCommand, command
 from .options import page, window
 from .root import Run
-from .terminal import count, dollars, duration, moment, table
+from .terminal import code_line, count, dollars, duration, moment, table
 
 _BRIEF = (
     *("trace_id", "start_time", "status", "agent", "root_name", "duration_ms", "spans", "errors", "tokens.total"),
@@ -196,6 +196,8 @@ def _step(detail: dict[str, Any]) -> Iterable[str]:
     label = span["tool_name"] or span["model"] or span["agent"] or span["name"]
     yield f"step {span['step']:03d}  {span['kind']}  {label}  {span['status']}  {duration(span['duration_ms'])}"
     yield f"span {span['span_id']}  parent {span['parent_span_id'] or 'none'}  dialect {span['dialect']}"
+    if detail["code"]:
+        yield code_line(detail["code"])
     if span["cost_usd"] or span["tokens"]:
         total = span["tokens"]["total"] if span["tokens"] else 0
         yield f"cost {dollars(span['cost_usd'])}  tokens {total:,}  {detail['cost_source']}"

@@ -19,7 +19,7 @@ from .root import Run
         "pilothouse why 4bf92f35",
         "pilothouse why last-error --json --fields signals",
     ),
-    keys="data: trace_id status signals[]: name severity message evidence[]: step note; limit settings tune; looked_for[]",
+    keys="data: trace_id status signals[]: name severity message evidence[]: step note code; limit settings tune; looked_for[]",
 )
 @click.argument("id")
 @click.pass_obj
@@ -38,7 +38,8 @@ def _why(data: dict[str, Any]) -> Iterable[str]:
         yield ""
         yield f"{signal['severity']}  {signal['name']}: {signal['message']}"
         for item in signal["evidence"]:
-            yield f"  step {item['step']:03d}  {item['note']}"
+            where = f"  ({item['code']})" if item["code"] else ""
+            yield f"  step {item['step']:03d}  {item['note']}{where}"
         settings = ", ".join(f"{name} = {value:g}" for name, value in signal["settings"].items())
         if settings:
             yield f"  limits: {settings}"

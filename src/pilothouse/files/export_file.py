@@ -18,9 +18,11 @@ class ExportFile:
 
     path: str
     """Relative to the export's folder, with ``/``."""
-    text: str
+    text: str = ""
     append: bool = False
     """True where it goes on with what was sent of the same file just before."""
+    data: bytes = b""
+    """Of a file that is no text: its bytes."""
 
 
 def slug(text: str, chars: int = 40) -> str:

@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS traces (
 CREATE TABLE IF NOT EXISTS spans (
   trace_id TEXT, step TEXT, span_id TEXT, parent TEXT, depth INTEGER, kind TEXT, label TEXT, status TEXT, start TEXT,
   ms REAL, agent TEXT, model TEXT, tool TEXT, tokens INTEGER, cost_usd REAL, counted INTEGER, error_type TEXT,
-  error TEXT, finish_reason TEXT, input TEXT, output TEXT, PRIMARY KEY (trace_id, span_id));
+  error TEXT, finish_reason TEXT, input TEXT, output TEXT, code TEXT, PRIMARY KEY (trace_id, span_id));
 CREATE INDEX IF NOT EXISTS spans_by_step ON spans (trace_id, step);
 CREATE TABLE IF NOT EXISTS messages (
   trace_id TEXT, id TEXT, first_step TEXT, role TEXT, chars INTEGER, text TEXT, payload TEXT,
@@ -35,7 +35,12 @@ CREATE TABLE IF NOT EXISTS logs (
   trace_id TEXT, step TEXT, time TEXT, offset_ms REAL, match TEXT, confidence TEXT, why TEXT, severity TEXT,
   service TEXT, host TEXT, logger TEXT, never_a_span INTEGER, error_type TEXT, body TEXT);
 CREATE INDEX IF NOT EXISTS logs_by_trace ON logs (trace_id, time);
-CREATE TABLE IF NOT EXISTS payloads (trace_id TEXT, step TEXT, field TEXT, path TEXT, chars INTEGER);
+CREATE TABLE IF NOT EXISTS payloads (trace_id TEXT, step TEXT, field TEXT, path TEXT, chars INTEGER, type TEXT);
+CREATE TABLE IF NOT EXISTS links (trace_id TEXT, step TEXT, span_id TEXT, to_trace TEXT, to_span TEXT);
+CREATE TABLE IF NOT EXISTS code (
+  trace_id TEXT, kind TEXT, name TEXT, file TEXT, line INTEGER, function TEXT, first_step TEXT, spans INTEGER,
+  failed INTEGER);
+CREATE TABLE IF NOT EXISTS cuts (trace_id TEXT, what TEXT, count INTEGER, more TEXT);
 CREATE TABLE IF NOT EXISTS folders (folder TEXT PRIMARY KEY, trace_id TEXT, files INTEGER, bytes INTEGER, sha256 TEXT);
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (trace_id UNINDEXED, step UNINDEXED, what UNINDEXED, text);
 """
@@ -55,6 +60,12 @@ SAMPLES = (
     ("traces with a signal", "SELECT folder, signals FROM traces WHERE ',' || signals || ',' LIKE '%,loop,%'"),
     ("cost by model", "SELECT model, sum(cost_usd) FROM spans WHERE kind = 'model' AND counted GROUP BY 1"),
     ("slowest steps", "SELECT trace_id, step, label, ms FROM spans ORDER BY ms DESC LIMIT 10"),
+    (
+        "code that failed, by file and line",
+        "SELECT file, line, function, sum(failed), sum(spans) FROM code WHERE file != '' GROUP BY 1, 2, 3 ORDER BY 4 DESC",
+    ),
+    ("which trace a step belongs with", "SELECT trace_id, step, to_trace, to_span FROM links"),
+    ("what is not here", "SELECT what, sum(count), min(more) FROM cuts GROUP BY 1"),
     ("what repeats", "SELECT tool, input, count(*) FROM spans WHERE kind = 'tool' GROUP BY 1, 2 HAVING count(*) > 3"),
     (
         "errors in logs that no step tells of",
@@ -85,10 +96,24 @@ class ExportIndex:
 
     def remove(self, trace_id: str) -> None:
         """Forget a trace."""
-        for table in ("traces", "spans", "messages", "scores", "logs", "payloads", "folders", "words"):
+        for table in (
+            "traces",
+            "spans",
+            "messages",
+            "scores",
+            "logs",
+            "payloads",
+            "links",
+            "code",
+            "cuts",
+            "folders",
+            "words",
+        ):
             self._database.execute(f"DELETE FROM {table} WHERE trace_id = ?", (trace_id,))
 
-    def add(self, row: Mapping[str, Any], folder: str, version: int, digest: Mapping[str, Any]) -> None:
+    def add(
+        self, row: Mapping[str, Any], folder: str, version: int, digest: Mapping[str, Any], *, spans_cut: int = 0
+    ) -> None:
         """Take in a trace from its files, which lie in ``folder`` by now."""
         trace_id = str(row["trace_id"])
         self.remove(trace_id)
@@ -100,9 +125,13 @@ class ExportIndex:
         )
         place = self._folder / folder
         for span in _lines(place / "spans.jsonl"):
-            run("INSERT OR REPLACE INTO spans VALUES (" + ",".join("?" * 21) + ")", _span(trace_id, span))
-            for field in ("input", "output", "tool_definitions", "documents", "error_stack"):
+            run("INSERT OR REPLACE INTO spans VALUES (" + ",".join("?" * 22) + ")", _span(trace_id, span))
+            for field in ("input", "output", "tool_definitions", "documents", "error_stack", "error"):
                 self._word(trace_id, str(span.get("step", "")), field, span.get(field))
+            for key, value in cast("Mapping[str, Any]", span.get("attributes") or {}).items():
+                # Of attributes only what is too long to stand in the line: as words they would drown the rest.
+                if isinstance(value, dict):
+                    self._word(trace_id, str(span.get("step", "")), f"attribute {key}", value)
         for message in _lines(place / "messages.jsonl"):
             step = str(message.get("first_step", ""))
             text = message.get("text", "")
@@ -118,21 +147,40 @@ class ExportIndex:
             )
             run("INSERT OR REPLACE INTO messages VALUES (?,?,?,?,?,?,?)", values)
             self._word(trace_id, step, f"message {message.get('role', '')}", text)
+            for media in cast("list[Mapping[str, Any]]", message.get("media") or []):
+                values = (trace_id, step, "media", media.get("$ref"), media.get("bytes"), media.get("type"))
+                run("INSERT INTO payloads VALUES (?,?,?,?,?,?)", values)
         for score in _lines(place / "scores.jsonl"):
             fields = ("span_id", "name", "value", "label", "source", "time", "explanation")
             run("INSERT INTO scores VALUES (?,?,?,?,?,?,?,?)", (trace_id, *(score.get(name) for name in fields)))
 
         for line in _lines(place / "logs.jsonl"):
             # The last lines say what was left out.
-            if "cut" not in line:
+            if "cut" in line:
+                cut = (trace_id, f"log lines joined by {line['cut']}", line.get("lines"), line.get("more"))
+                run("INSERT INTO cuts VALUES (?,?,?,?)", cut)
+            else:
                 run("INSERT INTO logs VALUES (" + ",".join("?" * 14) + ")", _log(trace_id, line))
                 self._word(trace_id, str(line.get("step", "")), "log", line.get("body"))
+
+        for link in cast("list[Mapping[str, Any]]", _whole(place / "links.json") or []):
+            fields = ("step", "span_id", "to_trace", "to_span")
+            run("INSERT INTO links VALUES (?,?,?,?,?)", (trace_id, *(link.get(name) for name in fields)))
+        made = cast("Mapping[str, Any]", _whole(place / "code.json") or {})
+        for part in cast("list[Mapping[str, Any]]", made.get("components") or []):
+            fields = ("kind", "name", "file", "line", "function", "first_step", "spans", "failed")
+            run("INSERT INTO code VALUES (?,?,?,?,?,?,?,?,?)", (trace_id, *(part.get(name) for name in fields)))
+        if spans_cut:
+            more = f"pilothouse sql \"SELECT * FROM spans WHERE trace_id = '{trace_id}' ORDER BY start_time\""
+            run("INSERT INTO cuts VALUES (?,?,?,?)", (trace_id, "spans", spans_cut, more))
 
     def _word(self, trace_id: str, step: str, what: str, value: Any) -> None:
         if isinstance(value, dict):
             reference = cast("Mapping[str, Any]", value)
             path, chars = str(reference.get("$ref", "")), reference.get("chars", 0)
-            self._database.execute("INSERT INTO payloads VALUES (?,?,?,?,?)", (trace_id, step, what, path, chars))
+            self._database.execute(
+                "INSERT INTO payloads VALUES (?,?,?,?,?,?)", (trace_id, step, what, path, chars, "text")
+            )
             value = reference.get("head", "")
             found = self._folder_of(trace_id) / path
             # A payload in parts is found by its first megabyte: the words that say what it is.
@@ -158,10 +206,14 @@ class ExportIndex:
 
     def counts(self) -> dict[str, int]:
         """What is in it."""
-        tables = ("traces", "spans", "messages", "scores", "logs", "payloads")
+        tables = ("traces", "spans", "messages", "scores", "logs", "links", "payloads")
         counted = {name: self._one(f"SELECT count(*) FROM {name}") for name in tables}
         failed = self._one("SELECT count(*) FROM traces WHERE status = 'error'")
         return {**counted, "failed": failed, "files": self._one("SELECT ifnull(sum(files), 0) FROM folders")}
+
+    def cuts(self) -> dict[str, int]:
+        """What was left out, by what, over all traces."""
+        return dict(self._database.execute("SELECT what, sum(count) FROM cuts GROUP BY 1 ORDER BY 1"))
 
     def window(self) -> tuple[str, str]:
         """The first and the last start of its traces."""
@@ -211,6 +263,10 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     with open(path, encoding="utf-8") as file:
         for line in file:
             yield json.loads(line)
+
+
+def _whole(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8")) if path.is_file() else None
 
 
 def _short(value: Any) -> str:
@@ -269,4 +325,5 @@ def _span(trace_id: str, span: Mapping[str, Any]) -> tuple[Any, ...]:
         span.get("finish_reason"),
         _short(span.get("input")),
         _short(span.get("output")),
+        span.get("code"),
     )

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,7 @@ class ExportFolder:
         """
         self.path = path
         self.spec = spec
+        self._server = ""
         self._check(fresh)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -103,6 +105,8 @@ class ExportFolder:
                         uncommitted = 0
                         self._index.begin()
                     heard(pulled.traces, self._total)
+                elif kind == "paper":
+                    self._paper(line)
                 elif kind == "gone":
                     self._drop(str(line.get("id", "")))
                     pulled.gone += 1
@@ -125,7 +129,14 @@ class ExportFolder:
     def finish(self, *, complete: bool) -> dict[str, Any]:
         """Write the papers that lie at the top, the manifest last; give the manifest."""
         try:
-            return write_papers(self.path, self.spec, self._index, watermark=self.watermark, complete=complete)
+            return write_papers(
+                self.path,
+                self.spec,
+                self._index,
+                watermark=self.watermark,
+                complete=complete,
+                server=self._server,
+            )
         except OSError as error:
             raise _disk(error, self.path) from error
 
@@ -169,6 +180,14 @@ class ExportFolder:
         self._index.commit()
         self._save()
 
+    def _paper(self, line: Mapping[str, Any]) -> None:
+        """A file of a session: beside the traces, written anew with every sync."""
+        path = safe_path(str(line.get("path", "")))
+        if path is None or path.parts[0] != "sessions" or len(path.parts) != 3:
+            raise BadRequest("the server named a file outside of the export", got=str(line.get("path"))[:200])
+        (self.path / path).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / path, str(line["text"]))
+
     def _started(self, line: Mapping[str, Any], pulled: Pulled) -> None:
         if line.get("schema") != SCHEMA:
             raise BadRequest(
@@ -177,6 +196,7 @@ class ExportFolder:
                 allowed=SCHEMA,
                 fix="install the same version here and on the server",
             )
+        self._server = str(line.get("server", ""))[:100]
         self._total = pulled.traces + int(line.get("total", 0))
 
     def _keep(self, trace: _Arriving, pulled: Pulled) -> None:
@@ -184,7 +204,7 @@ class ExportFolder:
         digest = trace.place(self.path)
         if old and old != trace.folder:
             shutil.rmtree(self.path / old, ignore_errors=True)
-        self._index.add(trace.row, trace.folder, trace.version, digest)
+        self._index.add(trace.row, trace.folder, trace.version, digest, spans_cut=trace.spans_cut)
         self.watermark = (trace.version, trace.id)
         pulled.traces += 1
         pulled.files += digest["files"]
@@ -207,6 +227,7 @@ class _Arriving:
             raise BadRequest("the server named a folder outside of the export", got=str(line.get("folder"))[:200])
         self.folder = str(folder)
         self.version = int(line["version"])
+        self.spans_cut = int(line.get("cut", 0))
         self.row = cast("Mapping[str, Any]", line["row"])
         self._new = root / f".new-{self.id}"
         shutil.rmtree(self._new, ignore_errors=True)
@@ -220,7 +241,7 @@ class _Arriving:
         if path is None or not str(path).startswith(self.folder + "/"):
             raise BadRequest("the server named a file outside of its trace", got=str(line.get("path"))[:200])
         name = str(path)[len(self.folder) + 1 :]
-        data = str(line["text"]).encode("utf-8", "replace")
+        data = b64decode(line["base64"]) if "base64" in line else str(line["text"]).encode("utf-8", "replace")
         target = self._new / name
         target.parent.mkdir(exist_ok=True)
         append = bool(line.get("append")) and name in self._sums
@@ -361,7 +382,7 @@ def _locked(path: Path) -> int:
 
 
 def _clear(path: Path) -> None:
-    for name in ("traces", *(leftover.name for leftover in path.glob(".new-*"))):
+    for name in ("traces", "sessions", *(leftover.name for leftover in path.glob(".new-*"))):
         shutil.rmtree(path / name, ignore_errors=True)
     for name in (STATE_NAME, INDEX_NAME, f"{INDEX_NAME}-wal", f"{INDEX_NAME}-shm", MANIFEST_NAME):
         with contextlib.suppress(FileNotFoundError):

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pilothouse.records import clean
+
 from .export_index import INDEX_NAME, SAMPLES, SCHEMA_SQL, ExportIndex
 from .spec import SCHEMA, ExportSpec
 
@@ -15,7 +17,7 @@ _WORST = 40
 
 
 def write_papers(
-    root: Path, spec: ExportSpec, index: ExportIndex, *, watermark: tuple[int, str], complete: bool
+    root: Path, spec: ExportSpec, index: ExportIndex, *, watermark: tuple[int, str], complete: bool, server: str = ""
 ) -> dict[str, Any]:
     """Write them, the manifest last; give the manifest."""
     counts = index.counts()
@@ -29,7 +31,9 @@ def write_papers(
     (root / ".index.jsonl.new").replace(root / "index.jsonl")
     _write(root, "folders.sha256", "".join(f"{digest}  {folder}\n" for folder, digest in index.folders()))
     files: dict[str, dict[str, Any]] = {}
-    for name in ("README.md", "schema.md", "index.md", "index.jsonl", "folders.sha256"):
+    names = ["README.md", "schema.md", "index.md", "index.jsonl", "folders.sha256"]
+    names += sorted(path.relative_to(root).as_posix() for path in root.glob("sessions/*/*") if path.suffix != ".new")
+    for name in names:
         data = (root / name).read_bytes()
         files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     # SQLite writes its own pages: made from the files, it has no hash to keep.
@@ -38,12 +42,14 @@ def write_papers(
         "schema": SCHEMA,
         "spec": json.loads(spec.canonical),
         "spec_hash": spec.hash,
+        "server_version": server,
         "status": "complete" if complete else "running",
         "watermark": {"version": watermark[0], "trace_id": watermark[1]},
         "counts": counts,
         "window": {"first_start": window[0], "last_start": window[1]},
         "content": spec.content,
-        "masked": "secrets, and what the server's [mask] names, were replaced before storing",
+        "truncated": index.cuts(),
+        "redaction": "secrets, and what the server's [mask] names, were replaced before storing",
         "files": files,
     }
     _write(root, "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
@@ -57,8 +63,8 @@ def _write(root: Path, name: str, text: str) -> None:
 
 
 def _readme(spec: ExportSpec, counts: dict[str, int], window: tuple[str, str], complete: bool) -> str:
-    what = {"trace": f"trace {spec.id}", "session": f"session {spec.id}"}.get(
-        spec.kind, f"traces that fit `{spec.text or 'everything'}`"
+    what = {"trace": f"trace {spec.id}", "session": f"session {_cell(spec.id, 200)}"}.get(
+        spec.kind, f"traces that fit `{_cell(spec.text, 400) or 'everything'}`"
     )
     bounds = " ".join(f"{name} {value}" for name, value in (("since", spec.since), ("until", spec.until)) if value)
     state = "" if complete else "\nThis export is not complete yet: run the command below again and it goes on.\n"
@@ -66,9 +72,11 @@ def _readme(spec: ExportSpec, counts: dict[str, int], window: tuple[str, str], c
     reading = (
         """- `traces/DAY/TIME-ID-AGENT/`: `trace.md` first (10 kB at most), then `tree.txt` (a line a step), `transcript.md` (each
   message once), `spans.jsonl`, `messages.jsonl`, `prompts/NNN.md` (the input of model call NNN as a change to the one
-  before), `payloads/` (long values whole), `preview.json`, `code.json`; where there are any `scores.jsonl` and `logs.jsonl`
+  before), `payloads/` (long values whole), `preview.json`, `code.json`; where there are any `scores.jsonl`, `links.json` and `logs.jsonl`
   (lines of servers that belong to the trace: `match` says why, `confidence` how surely; lines with `cut` what is left out).
 - The step number NNN is the same in every file, on the page and in `pilothouse show ID --step NNN`.
+- `code.json`: release, revision, prompts, flags, and for each agent, tool and model file and line where its sender says so.
+- Of a session also `sessions/ID/session.md` and `turns.jsonl`.
 - A value over 2,000 characters is `{"$ref": "payloads/…", "chars": …, "head": …}` in the lines."""
         if full
         else "- `traces/DAY/TIME-ID-AGENT/`: `spans.jsonl`, `code.json` and `logs.jsonl`: no text that a person or a model wrote."
@@ -136,7 +144,7 @@ def _index(index: ExportIndex, counts: dict[str, int]) -> str:
 
 
 def _cell(text: object, chars: int) -> str:
-    flat = " ".join(str(text or "").split()).replace("|", "/").replace("`", "'")
+    flat = " ".join(clean(str(text or "")).split()).replace("|", "/").replace("`", "'")
     return flat[:chars]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from .binaries import Binary, lift
 from .export_file import ExportFile
 
 INLINE_CHARS = 2_000
@@ -21,6 +22,7 @@ class Payloads:
         self._folder = folder
         self._waiting: list[ExportFile] = []
         self._names: dict[str, str] = {}
+        self._binaries: set[str] = set()
         self.count = 0
         self.chars = 0
 
@@ -29,6 +31,9 @@ class Payloads:
 
         ``identity`` is what two equal values share: the second then refers to the first's file.
         """
+        text, binaries = lift(text)
+        for binary in binaries:
+            self.binary(binary)
         if len(text) <= INLINE_CHARS:
             return text
         path = self._names.get(identity) if identity else None
@@ -40,6 +45,14 @@ class Payloads:
             self.chars += len(text)
             self._waiting.extend(self._files(path, text))
         return {"$ref": path, "chars": len(text), "head": text[:_HEAD]}
+
+    def binary(self, binary: Binary) -> dict[str, Any]:
+        """Where content that is no text lies: equal content once, under its hash."""
+        path = f"payloads/{binary.name}"
+        if path not in self._binaries:
+            self._binaries.add(path)
+            self._waiting.append(ExportFile(path=f"{self._folder}/{path}", data=binary.data))
+        return {"$ref": path, "bytes": len(binary.data), "type": binary.type}
 
     def take(self) -> Iterator[ExportFile]:
         """The files put in line since the last time."""

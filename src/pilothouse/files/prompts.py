@@ -9,7 +9,9 @@ from pilothouse.store.content_reads import StoredContent
 from pilothouse.traces.detail import message_view
 from pilothouse.traces.model import Span
 from pilothouse.traces.scripts import message_words
+from pilothouse.traces.text import clean
 
+from .binaries import lift
 from .export_file import ExportFile
 
 _SHOWN_CHARS = 20_000
@@ -45,7 +47,7 @@ class Prompts:
             lines.append(f"- {len(dropped)} messages of call {earlier_step} are gone: {' '.join(dropped[:20])}")
         for place, ref in enumerate(refs[same:], same + 1):
             view = message_view(ref, found.get(ref))
-            words = message_words(view)
+            words, _ = lift(clean(message_words(view)))
             lines.append(f"\n+ message {place} id={ref[:12]} role={view.role or 'unknown'} chars={len(words)}\n")
             # Indented as a block: no line of content can pass for a heading of ours.
             lines.extend(f"    {line}" for line in words[:_SHOWN_CHARS].split("\n"))

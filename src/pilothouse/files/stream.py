@@ -4,8 +4,9 @@
 
     {"t": "start", "schema": …, "spec": …, "total": 812, "server": "0.1.0"}
     {"t": "trace", "id": …, "version": …, "folder": "traces/…", "row": {…}}
-    {"t": "file", "path": "traces/…/trace.md", "text": "…"}          with "append": true where it goes on
+    {"t": "file", "path": "traces/…/trace.md", "text": "…"}          with "append": true where it goes on; "base64" for bytes
     {"t": "done", "id": …, "version": …}                              the watermark now
+    {"t": "paper", "path": "sessions/…/session.md", "text": "…"}      of a session, when all its traces came
     {"t": "end", "more": false}
 
 A trace counts when its ``done`` came. A stream that breaks is asked for again from the last one.
@@ -13,15 +14,19 @@ A trace counts when its ``done`` came. A stream that breaks is asked for again f
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
 
+from pilothouse import __version__
 from pilothouse.records import NotFound, PilothouseError
 from pilothouse.store import TraceStore
 from pilothouse.store.conditions import LATEST_NS
 from pilothouse.store.export_reads import Changed, changed_traces, count_traces, named_traces, session_traces
 from pilothouse.traces import as_json, dumps, parse_filter, parse_moment
 
+from .binaries import without
+from .session_folder import session_files
 from .spec import SCHEMA, ExportSpec
 from .trace_folder import folder_name, trace_files
 from .trace_source import TraceSource, sources
@@ -68,10 +73,13 @@ def _chosen(
 def _lines(
     store: TraceStore, project: str, spec: ExportSpec, chosen: list[Changed], total: int, *, more: bool
 ) -> Iterator[bytes]:
-    yield _line({"t": "start", "schema": SCHEMA, "spec": spec.canonical, "total": total})
+    yield _line({"t": "start", "schema": SCHEMA, "spec": spec.canonical, "total": total, "server": __version__})
     try:
         for item, source in sources(store, project, chosen, texts=spec.content == "full"):
             yield from _trace_lines(item, source, spec)
+        if spec.kind == "session" and not more:
+            for file in session_files(store, project, spec.id, spec.content):
+                yield _line({"t": "paper", "path": file.path, "text": file.text})
     except PilothouseError as error:
         # The status line is gone: the reader learns of it here, and asks again from the last `done`.
         yield _line({"t": "error", **error.as_dict()})
@@ -86,12 +94,13 @@ def _trace_lines(item: Changed, source: TraceSource | None, spec: ExportSpec) ->
         return
     trace = source.trace
     row = as_json(trace.row)
-    if spec.content == "meta":
-        row |= dict.fromkeys(("input_text", "output_text", "first_error"), "")
-    about = {"t": "trace", "id": item.trace_id, "version": item.version, "folder": folder_name(trace)}
+    for name in ("input_text", "output_text", "first_error"):
+        row[name] = "" if spec.content == "meta" else without(row[name])
+    about = {"t": "trace", "id": item.trace_id, "version": item.version, "folder": folder_name(trace.row)}
     yield _line({**about, "row": row, "cut": trace.cut})
     for file in trace_files(source, version=item.version, content=spec.content):
-        line: dict[str, Any] = {"t": "file", "path": file.path, "text": file.text}
+        line: dict[str, Any] = {"t": "file", "path": file.path}
+        line |= {"base64": b64encode(file.data).decode()} if file.data else {"text": file.text}
         yield _line({**line, "append": True} if file.append else line)
     yield _line({"t": "done", "id": item.trace_id, "version": item.version})
 

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from json import loads
 from typing import Any
 
 from pilothouse.records import iso
 from pilothouse.store.content_reads import StoredContent
 from pilothouse.traces import as_json, dumps
+from pilothouse.traces.code_places import short_path
 from pilothouse.traces.detail import message_view
-from pilothouse.traces.model import MessageView, ScoreView, Span, Trace
+from pilothouse.traces.model import MessageView, ScoreView, Span, TraceRow
 from pilothouse.traces.scripts import message_words
 from pilothouse.traces.text import clean
 
+from .binaries import lift, without
+from .code_file import CodeFile
 from .export_file import ExportFile, slug
 from .log_lines import log_lines
 from .payloads import Payloads
@@ -27,21 +32,28 @@ from .trace_source import TraceSource
 
 SHORT_CHARS = 10_000
 """The size that trace.md, tree.txt and preview.json keep."""
+_LINKS_MAX = 10_000
 _CHUNK_CHARS = 1_000_000
 _TRANSCRIPT_CHARS = 2_000_000
 
 
-def folder_name(trace: Trace) -> str:
+def folder_name(row: TraceRow) -> str:
     """Where a trace lies in an export: by day, then by time of day."""
-    row = trace.row
     day, time = row.start_time[:10], row.start_time[11:19].replace(":", "")
     return f"traces/{day}/{time}-{row.trace_id}-{slug(row.agent or row.root_name, 30)}"
 
 
 def trace_files(source: TraceSource, *, version: int, content: Content = "full") -> Iterator[ExportFile]:
     """Every file of a trace. ``version`` is that of its row: the same version gives the same bytes."""
+    for file in _files(source, version, content):
+        # Texts show heads of what payloads hold whole: no base64 comes in by that way.
+        is_payload = file.data or "/payloads/" in file.path
+        yield file if is_payload else replace(file, text=without(file.text))
+
+
+def _files(source: TraceSource, version: int, content: Content) -> Iterator[ExportFile]:
     trace = source.trace
-    folder = folder_name(trace)
+    folder = folder_name(trace.row)
     # Content cannot know it: the version is the moment of storing, in nanoseconds.
     marker = hashlib.sha256(f"{trace.row.trace_id} {version}".encode()).hexdigest()[:8]
     if content == "full":
@@ -49,7 +61,6 @@ def trace_files(source: TraceSource, *, version: int, content: Content = "full")
         yield _text(folder, "tree.txt", source.text("tree", SHORT_CHARS, marker))
         yield _text(folder, "transcript.md", source.text("transcript", _TRANSCRIPT_CHARS, marker))
         yield _text(folder, "preview.json", source.text("preview", SHORT_CHARS, marker))
-    yield _text(folder, "code.json", dumps(_code(trace), indent=True).decode())
     scores = "".join(dumps(_score(score, content)).decode() + "\n" for score in source.scores)
     if scores:
         yield _text(folder, "scores.jsonl", scores)
@@ -94,17 +105,27 @@ class _Lines:
 def _span_files(source: TraceSource, folder: str, content: Content) -> Iterator[ExportFile]:
     payloads = Payloads(folder)
     spans_file, messages_file = _Lines(f"{folder}/spans.jsonl"), _Lines(f"{folder}/messages.jsonl")
+    code, links = CodeFile(source.trace), list[dict[str, Any]]()
     prompts = Prompts(folder)
     spans = {span.span_id: span for span in source.trace.spans}
     known: set[str] = set()
     for rows, found in source.portions():
         for row in rows:
             span = spans[row["span_id"]]
-            line = _span_line(
-                span, row, [_event(event, content) for event in source.events.get(span.span_id, ())], content
-            )
+            events = source.events.get(span.span_id, ())
+            line = _span_line(span, row, content)
+            if place := code.add(span, row, events):
+                line["code"] = place.text
+            links += _links(span, row, content)
             if content == "full":
+                line["attributes"] = _attributes(f"{span.step:03d}.attribute", row["attributes"], row, payloads)
                 line |= _values(span, row, found, payloads)
+            line["events"] = [
+                _event(event, f"{span.step:03d}.event-{place}", row, payloads, content)
+                for place, event in enumerate(events, 1)
+            ]
+            line = {key: value for key, value in line.items() if value not in ("", None, [], {})}
+            if content == "full":
                 for view in _new_messages(row, found, known):
                     yield from messages_file.add(_message_line(span, view, payloads))
                 if span.kind == "model" and not span.duplicate_of:
@@ -113,14 +134,41 @@ def _span_files(source: TraceSource, folder: str, content: Content) -> Iterator[
             yield from spans_file.add(line)
     yield from spans_file.rest()
     yield from messages_file.rest()
+    yield _text(folder, "code.json", dumps(code.whole(), indent=True).decode())
+    if links:
+        yield _text(folder, "links.json", dumps(links[:_LINKS_MAX], indent=True).decode())
 
 
-def _event(event: Mapping[str, Any], content: Content) -> dict[str, Any]:
-    shown = {"time": iso(event["time_ns"]), "name": event["name"]}
-    return shown | {"attributes": event["attributes"]} if content == "full" else shown
+def _event(
+    event: Mapping[str, Any], name: str, row: Mapping[str, Any], payloads: Payloads, content: Content
+) -> dict[str, Any]:
+    shown: dict[str, Any] = {"time": iso(event["time_ns"]), "name": event["name"]}
+    if content == "full":
+        shown["attributes"] = _attributes(name, event["attributes"], row, payloads)
+    return shown
 
 
-def _span_line(span: Span, row: Mapping[str, Any], events: list[dict[str, Any]], content: Content) -> dict[str, Any]:
+def _attributes(name: str, attributes: Mapping[str, str], row: Mapping[str, Any], payloads: Payloads) -> dict[str, Any]:
+    """Attributes by name, long values by reference, files of code without what is true of one machine alone."""
+    root = row["resource"].get("process.working_directory", "")
+    return {
+        key: short_path(text, root)
+        if key in ("code.file.path", "code.filepath")
+        else payloads.value(f"{name}-{slug(key, 60)}", text)
+        for key, text in sorted(attributes.items())
+    }
+
+
+def _links(span: Span, row: Mapping[str, Any], content: Content) -> Iterator[dict[str, Any]]:
+    """The spans, of other traces mostly, to which a span links."""
+    for link in loads(row["links"]) if row["links"] else ():
+        told = {"step": f"{span.step:03d}", "span_id": span.span_id}
+        told |= {"to_trace": link.get("trace_id", ""), "to_span": link.get("span_id", "")}
+        attributes: dict[str, Any] = link.get("attributes") or {}
+        yield told | {"attributes": attributes} if attributes and content == "full" else told
+
+
+def _span_line(span: Span, row: Mapping[str, Any], content: Content) -> dict[str, Any]:
     """One span as a line: short fields first, so that a cut line still says what it is."""
     line: dict[str, Any] = {
         "step": f"{span.step:03d}",
@@ -149,10 +197,7 @@ def _span_line(span: Span, row: Mapping[str, Any], events: list[dict[str, Any]],
     }
     if content == "full":
         line["error"] = row["error_message"] or row["tool_error"]
-        line["attributes"] = row["attributes"]
-    if events:
-        line["events"] = events
-    return {key: value for key, value in line.items() if value not in ("", None, [], {})}
+    return line
 
 
 def _values(
@@ -190,6 +235,14 @@ def _message_line(span: Span, view: MessageView, payloads: Payloads) -> dict[str
     line: dict[str, Any] = {"id": view.hash[:12], "first_step": f"{span.step:03d}", "role": view.role}
     line["chars"] = view.chars
     line["text"] = payloads.value(f"{span.step:03d}.message-{view.hash[:12]}", words, view.hash)
+    media = [
+        payloads.binary(binary)
+        for part in view.parts
+        if part.get("type") == "media"
+        for binary in lift(str(part.get("uri", "")))[1]
+    ]
+    if media:
+        line["media"] = media
     if view.missing:
         line["missing"] = True
     calls = [
@@ -200,19 +253,3 @@ def _message_line(span: Span, view: MessageView, payloads: Payloads) -> dict[str
     if calls:
         line["calls"] = calls
     return line
-
-
-def _code(trace: Trace) -> dict[str, Any]:
-    """What ran: services, versions, models, as far as the spans say."""
-    row = trace.row
-    return {
-        "service": row.service,
-        "agent": row.agent,
-        "agent_version": row.agent_version,
-        "environment": row.environment,
-        "agents": sorted({span.agent for span in trace.spans if span.agent}),
-        "agent_versions": sorted({span.agent_version for span in trace.spans if span.agent_version}),
-        "models": list(row.models),
-        "tools": list(row.tools),
-        "dialects": list(row.dialects),
-    }

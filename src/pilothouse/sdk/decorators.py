@@ -10,6 +10,7 @@ from pilothouse.records import KINDS, BadRequest, Kind, canonical_json, text_mes
 
 from . import recorder as recorders
 from .arguments import Binder
+from .code import code_of
 from .contents import keep, kept, put_content
 from .jsons import to_json, to_text
 from .wrapping import trouble, within, wrap
@@ -34,6 +35,7 @@ class AgentPlan:
             "gen_ai.operation.name": "invoke_agent",
             "gen_ai.agent.name": self._name,
             **({"gen_ai.agent.version": version} if version else {}),
+            **code_of(function),
         }
 
     def open(self, recorder: Recorder, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:

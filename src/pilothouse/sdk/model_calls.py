@@ -12,6 +12,7 @@ from pilothouse.records import canonical_json, judge, names, next_actions, promp
 from . import recorder as recorders
 from .arguments import Binder
 from .books import Wish
+from .code import code_of
 from .contents import put_content
 from .jsons import plain, plain_text, readable, to_text
 from .messages import sent, wire
@@ -158,6 +159,7 @@ class ModelPlan:
         self._binder = Binder(function)
         self._request = dict(request)
         self._parameters = dict(parameters)
+        self._code = code_of(function)
 
     def open(self, recorder: Recorder, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
         """Start the span with the request."""
@@ -173,7 +175,9 @@ class ModelPlan:
             texts = [value for value in bound.values() if type(value) is str]
             request["messages"] = texts[0] if len(texts) == 1 else None
         parameters = {name: value for name, value in bound.items() if name in _PARAMETERS}
-        return open_model_call(recorder, request, {**parameters, **self._parameters})
+        call = open_model_call(recorder, request, {**parameters, **self._parameters})
+        call.set(self._code)
+        return call
 
     def returned(self, call: Call, value: Any) -> None:
         """Record the answer."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, cast,
 from pilothouse.records import BadRequest, canonical_json, failure_in, names
 
 from .arguments import Binder, is_context
+from .code import code_of
 from .contents import keep, kept, put_content
 from .decorators import name_of
 from .jsons import plain, plain_text, readable, to_text
@@ -58,6 +59,7 @@ class ToolPlan:
             "gen_ai.operation.name": "execute_tool",
             "gen_ai.tool.name": self.name,
             "gen_ai.tool.type": "function",
+            **code_of(function),
         }
         described = (getattr(function, "__doc__", None) or "").strip().partition("\n")[0][:_DESCRIPTION_CHARS]
         for key, value in (

@@ -96,6 +96,7 @@ def decision(store: TraceStore, project: str, trace_id: str, key: str | int) -> 
         judged_by=judge_name,
         tools_offered=tuple(offered),
         tools_not_chosen=_not_chosen(offered, actions),
+        code=detail.code,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import orjson
@@ -18,10 +19,11 @@ from pilothouse.store.trace_reads import (
     whole_span,
 )
 
+from .code_places import above, code_place, places
 from .failures import led_by
 from .jsons import dumps
 from .load import SPANS_MAX, Head, head, light_span, number
-from .model import EventView, MessageView, ScoreView, SpanDetail
+from .model import CodePlace, EventView, MessageView, ScoreView, SpanDetail
 from .rows import money
 
 
@@ -38,8 +40,9 @@ def span(store: TraceStore, project: str, trace_id: str, key: str | int) -> Span
     row = whole_span(store, project, trace_id, span_id, top.stretch)
     if row is None:
         raise NotFound("the span is gone", got=span_id, fix=f"pilothouse show {trace_id}")
-    depth = depths_of(dict(zip(placed[0], placed[1], strict=True)))[span_id]
-    return _detail(store, project, top, row, numbers, depth)
+    parents: dict[str, str] = dict(zip(placed[0], placed[1], strict=True))
+    found = _detail(store, project, top, row, numbers, depths_of(parents)[span_id])
+    return replace(found, code=_code(store, project, top, row, numbers, parents))
 
 
 def find_span(key: str, trace_id: str, numbers: Mapping[str, int]) -> str:
@@ -64,6 +67,25 @@ def find_span(key: str, trace_id: str, numbers: Mapping[str, int]) -> str:
     if fits:
         raise BadRequest("several spans begin so", got=key, allowed=fits[:10], fix=f"pilothouse show {fits[0]}")
     raise NotFound("the trace has no such span", got=key[:100], fix=f"pilothouse show {trace_id} --as tree")
+
+
+def _code(
+    store: TraceStore,
+    project: str,
+    top: Head,
+    row: Mapping[str, Any],
+    numbers: Mapping[str, int],
+    parents: Mapping[str, str],
+) -> CodePlace | None:
+    """Where the step was made, else the nearest step around it of which that is known."""
+    own = code_place(row["attributes"], row["resource"], row["error_stack"])
+    around = above(row["span_id"], parents)
+    if own is not None or not around:
+        return own
+    made = places(store, project, top.row.trace_id, top.stretch, around)
+    return next(
+        (replace(made[id], step=numbers[id]) for id in around if id in made and made[id].found == "attributes"), None
+    )
 
 
 def _detail(

@@ -142,7 +142,9 @@ def message_words(message: MessageView) -> str:
             pieces.append(f"<- {part.get('name', '')} id={part.get('id', '')}: {text}")
         elif kind == "media":
             uri = str(part.get("uri", ""))
-            pieces.append(f"(media {part.get('mime', '')} {uri if len(uri) < 200 else uri[:40] + '…'})")
+            # Of a data: URL its head says all that words can.
+            shown = uri.partition(",")[0][:100] + ",…" if uri.startswith("data:") else uri
+            pieces.append(f"(media {part.get('mime', '')} {shown if len(shown) < 200 else shown[:40] + '…'})")
         else:
             pieces.append(f"({kind}) {text or _compact(part.get('extra'))}")
     return clean("\n".join(piece for piece in pieces if piece))

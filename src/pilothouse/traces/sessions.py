@@ -101,9 +101,9 @@ def session(store: TraceStore, project: str, session_id: str, *, cursor: str = "
     )
 
 
-def session_text(found: Session, budget: int = DEFAULT_BUDGET, *, transcript: bool = False) -> str:
+def session_text(found: Session, budget: int = DEFAULT_BUDGET, *, transcript: bool = False, marker: str = "") -> str:
     """A session as text in at most ``budget`` characters: a line for each turn, or what was asked and answered."""
-    row, fence = found.row, Fence()
+    row, fence = found.row, Fence(marker)
     top = (
         f"# session {line(row.session_id, 200)} agent={line(row.agent, 80)} status={row.status} turns={row.traces} "
         f"start={row.start_time} end={row.end_time} steps={row.spans} errors={row.errors} "

@@ -9,8 +9,9 @@ from pilothouse.signals import RULES, Rulebook, Thresholds, from_json
 from pilothouse.store import TraceStore
 from pilothouse.store.signal_reads import signal_details, steps_of
 
+from .code_places import places
 from .load import head
-from .model import Looked, SeenAt, SignalWhy, Why
+from .model import CodePlace, Looked, SeenAt, SignalWhy, Why
 from .resolve import resolve
 from .text import line
 
@@ -32,7 +33,8 @@ def why(store: TraceStore, project: str, id: str, *, rules: Rulebook | None = No
     signals = from_json(signal_details(store, project, found.trace_id))
     spans = [item.span_id for signal in signals for item in signal.evidence]
     steps = steps_of(store, project, found.trace_id, top.stretch, spans)
-    explained = [_explained(signal, row.agent, limits, steps) for signal in signals]
+    made = places(store, project, found.trace_id, top.stretch, spans)
+    explained = [_explained(signal, row.agent, limits, steps, made) for signal in signals]
     known = {signal.name for signal in signals}
     bare = [name for name in row.signals if name not in known]
     explained += [_bare(name, row.agent, limits) for name in bare]
@@ -58,9 +60,16 @@ def meanings() -> Mapping[str, str]:
     return {name: rule.meaning for name, rule in RULES.items()}
 
 
-def _explained(signal: Signal, agent: str, limits: Thresholds, steps: Mapping[str, int]) -> SignalWhy:
+def _explained(
+    signal: Signal, agent: str, limits: Thresholds, steps: Mapping[str, int], made: Mapping[str, CodePlace]
+) -> SignalWhy:
     evidence = [
-        SeenAt(step=steps.get(item.span_id, 0), span_id=item.span_id, note=line(item.note, 200))
+        SeenAt(
+            step=steps.get(item.span_id, 0),
+            span_id=item.span_id,
+            note=line(item.note, 200),
+            code=made[item.span_id].text if item.span_id in made else "",
+        )
         for item in signal.evidence
     ]
     return SignalWhy(

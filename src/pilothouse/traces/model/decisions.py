@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-from .spans import MessageView
+from .spans import CodePlace, MessageView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +62,8 @@ class Decision:
     judged_by: Literal["recorder", "reader", ""]
     tools_offered: tuple[str, ...]
     tools_not_chosen: tuple[str, ...]
+    code: CodePlace | None = None
+    """Where in the code the call was made, or the nearest step around it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -137,6 +137,26 @@ class CallBefore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodePlace:
+    """Where in the code a step was made."""
+
+    file: str
+    """Below the program's folder or its library's, never absolute."""
+    line: int
+    """0 where it is not known."""
+    function: str
+    found: Literal["attributes", "stack"]
+    """``attributes``: the sender says so; ``stack``: where the step's error was raised."""
+    step: int = 0
+    """Of the step around, where the step itself does not say; else 0."""
+
+    @property
+    def text(self) -> str:
+        """``file:line``, as editors and terminals open it."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpanDetail:
     """One step with all its content."""
 
@@ -184,6 +204,8 @@ class SpanDetail:
     """Of a failed step: what it was given, as the recorder kept it; empty where the input above says it."""
     led_by: tuple[CallBefore, ...] = ()
     """Of a failed step: the last ten calls of the trace that ended before it did, the newest last."""
+    code: CodePlace | None = None
+    """Where in the code it was made; of the nearest step around it where it does not say itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,8 @@ class SeenAt:
     span_id: str
     note: str
     """What is to be seen there: recorded content, cut to 200 characters."""
+    code: str = ""
+    """``file:line`` of the code that made the step, where known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,6 +81,7 @@ class SpanPage(PageContext):
             "feature": detail.feature,
             "dialect": detail.span.dialect,
             "span": detail.span.span_id,
+            "code": _code(detail),
         }
         return {name: value for name, value in named.items() if value}
 
@@ -93,6 +94,14 @@ class SpanPage(PageContext):
     def parameters(self) -> Mapping[str, Any]:
         """Request parameters."""
         return self.detail.parameters
+
+
+def _code(detail: SpanDetail) -> str:
+    place = detail.code
+    if place is None:
+        return ""
+    around = f" (step {place.step} around it)" if place.step else " (raised)" if place.found == "stack" else ""
+    return f"{place.text} {place.function}".rstrip() + around
 
 
 def gather(visit: Visit) -> SpanPage:
