@@ -77,7 +77,7 @@ def hostile(store: TraceStore) -> TraceBuilder:
         status="error",
         error_type="Timeout",
         error_stack='Traceback (most recent call last):\n  File "/srv/alice/venv/lib/python3.12/site-packages/httpx/_client.py", '
-        'line 9, in send\n  File "/home/alice/shop/tools/net.py", line 88, in fetch\n    x\nTimeout',
+        'line 9, in send\n  File "/data/alice/shop/tools/net.py", line 88, in fetch\n    x\nTimeout',
     )
     trace.event(2, "seen", picture=url(PNG), text="w" * 4_000)
     return trace

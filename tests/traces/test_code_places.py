@@ -18,7 +18,7 @@ from .support import PROJECT, TraceBuilder, said, span_id, trace_id
     [
         ("/srv/app/agents/desk.py", "/srv/app", "agents/desk.py"),
         ("/srv/apple/agents/desk.py", "/srv/app", "srv/apple/agents/desk.py"),
-        ("/home/al/v/lib/python3.12/site-packages/httpx/_client.py", "", "httpx/_client.py"),
+        ("/data/al/v/lib/python3.12/site-packages/httpx/_client.py", "", "httpx/_client.py"),
         ("/a/b/c/d/e/f.py", "", "c/d/e/f.py"),
         ("C:\\Users\\al\\shop\\pay.py", "", "Users/al/shop/pay.py"),
         ("file:///app/dist/index.js", "", "app/dist/index.js"),
