@@ -117,6 +117,8 @@ class _Run:
     """Steps that are no call, as they came."""
     request: str = ""
     answer: str = ""
+    measured: bool = False
+    """True where a call says what it used or cost: then the totals are no cost of their own."""
     embedded: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
 
 
@@ -182,7 +184,7 @@ def _agent(
                 "cached_tokens": totals.get("total_cached_tokens"),
             }
         ),
-        cost_usd=number(totals.get("total_cost_usd")),
+        cost_usd=None if run.measured else number(totals.get("total_cost_usd")),
         attributes={names.IMPORTED_REST: _rest_of_trajectory(told, run.kept)},
     )
     for name, value in fields(totals.get("extra")).items():
@@ -228,6 +230,8 @@ def _call(reading: _Reading, run: _Run, step: Mapping[str, Any], position: int, 
     ]
     dispatched = count(step.get("llm_call_count")) == 0 and step.get("llm_call_count") == 0
     metrics = fields(step.get("metrics"))
+    tokens, cost = _tokens(metrics), number(metrics.get("cost_usd"))
+    run.measured = run.measured or tokens is not None or cost is not None
     id = f"{run.path}step:{position}"
     answer = said("assistant", parts)
     effort = step.get("reasoning_effort")
@@ -246,8 +250,8 @@ def _call(reading: _Reading, run: _Run, step: Mapping[str, Any], position: int, 
         output=() if dispatched else (answer,),
         output_value=_text(step.get("message")) if dispatched else "",
         tools=b"" if dispatched else run.tools,
-        tokens=_tokens(metrics),
-        cost_usd=number(metrics.get("cost_usd")),
+        tokens=tokens,
+        cost_usd=cost,
         attributes={
             names.IMPORTED_REST: _rest_of_step(step, position, results),
             **({"gen_ai.request.reasoning.level": word(effort) or str(effort)} if effort else {}),

@@ -54,11 +54,32 @@ FORMATS = {
             about="Claude Code transcripts, sub-agents included",
         ),
         Format(
+            name="codex",
+            endings=(".jsonl",),
+            module="codex",
+            service="codex",
+            about="Codex rollouts, sub-agents included",
+        ),
+        Format(
             name="atif",
             endings=(".json", ".jsonl"),
             module="atif",
             service="atif",
             about="Agent Trajectory Interchange Format, v1.x",
+        ),
+        Format(
+            name="inspect",
+            endings=(".eval", ".json"),
+            module="inspect_logs",
+            service="inspect",
+            about="Inspect evaluation logs",
+        ),
+        Format(
+            name="swe-agent",
+            endings=(".traj", ".traj.json"),
+            module="swe_agent",
+            service="swe-agent",
+            about="SWE-agent and mini-swe-agent trajectories",
         ),
         Format(
             name="otlp",
