@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--peers", action="store_true")
-    parser.add_argument("--only", default="", help="ingest, reading, guards, cli, signals or recorder")
+    parser.add_argument("--only", default="", help="ingest, reading, guards, cli, signals, analysis or recorder")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     scale = 0.05 if options.quick else 1.0
@@ -37,6 +37,9 @@ def main() -> None:
     try:
         if options.only == "signals":
             print_signals(folder, quick=options.quick)
+            return
+        if options.only == "analysis":
+            print_analysis(folder)
             return
         parts = {
             "ingest": lambda: ingest_rows(folder, scale),
@@ -72,6 +75,15 @@ def print_signals(folder: Path, *, quick: bool) -> None:
 
     for line in signals.report(folder / "signals", each=1 if quick else 5):
         print(line, flush=True)
+
+
+def print_analysis(folder: Path) -> None:
+    """How well failures of real runs are grouped; its libraries are imported only here."""
+    from . import analysis
+
+    for line in analysis.report(folder / "analysis"):
+        print(line, flush=True)
+    print(f"\nload {os.getloadavg()[0]:.1f} at the end")
 
 
 def ingest_rows(folder: Path, scale: float) -> list[Row]:

@@ -140,5 +140,5 @@ def _together(readings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     worst = next((one for one in readings if one["verdict"] == "problem"), readings[0])
     if len(readings) == 1:
         return dict(worst)
-    failures = [failure for one in readings for failure in one["failures"]]
-    return {**worst, "failures": failures[:100]}
+    failures = [failure for one in readings for failure in one.get("failures", ())]
+    return {**worst, "failures": failures[:100]} if failures else dict(worst)

@@ -139,13 +139,13 @@ def attempt(
 
 def _answered(task: Task, worker: Worker) -> tuple[Said, bool]:
     item = replace(task.job.item, folders=task.folders)
-    said = worker.read(task)
+    said = _read(worker, task)
     wrong = check(said.answer, task.playbook, item, task.export)
     if not wrong:
         return said, False
     before = json.dumps(said.answer, ensure_ascii=False) if said.answer is not None else ""
     try:
-        again = worker.read(with_repair(task, wrong, before))
+        again = _read(worker, with_repair(task, wrong, before))
     except WorkerFailed as failed:
         raise WorkerFailed(
             failed.why if failed.why == "stopped" else f"{wrong[0]}; at the correction: {failed.why}",
@@ -158,6 +158,16 @@ def _answered(task: Task, worker: Worker) -> tuple[Said, bool]:
         why = f"the answer does not fit, after one correction: {'; '.join(still[:3])}"
         raise WorkerFailed(why, tokens=both.tokens, usd=both.usd)
     return both, True
+
+
+def _read(worker: Worker, task: Task) -> Said:
+    try:
+        return worker.read(task)
+    except WorkerFailed:
+        raise
+    except Exception as error:
+        # A defect that one item brings out must not end the reading of all others.
+        raise WorkerFailed(f"a defect of the worker: {type(error).__name__}: {error}") from error
 
 
 def _sum(first: float | None, second: float | None) -> float | None:

@@ -68,7 +68,7 @@ class Export:
         except BadRequest as error:
             if not where:
                 raise
-            names = ", ".join(row["name"] for row in self.query("SELECT name FROM pragma_table_info('traces')"))
+            names = ", ".join(name for row in self.query("SELECT * FROM traces LIMIT 1") for name in row)
             raise BadRequest(
                 f"--where is no condition over the traces: {error.message}",
                 got=where,
@@ -119,7 +119,7 @@ def _reads_only(action: int, first: str | None, second: str | None, *_: object) 
         return sqlite3.SQLITE_OK
     if action == sqlite3.SQLITE_FUNCTION and second not in ("load_extension", "writefile", "edit"):
         return sqlite3.SQLITE_OK
-    if action == sqlite3.SQLITE_PRAGMA and first in ("data_version", "table_info"):
+    if action == sqlite3.SQLITE_PRAGMA and first == "data_version":
         return sqlite3.SQLITE_OK
     return sqlite3.SQLITE_DENY
 

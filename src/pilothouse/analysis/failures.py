@@ -195,16 +195,20 @@ def _quote(words: str) -> str:
 
 def cause_of(failure: Failure) -> tuple[str, str]:
     """The kind of a failure by its words, and a guess at why, marked as one."""
-    words = f"{failure.text} {failure.step.error_type}".lower()
-    who = failure.step.component
+    if failure.how == "finish":
+        return "cut_off", f"{failure.step.component} ran into its limit: {failure.text}"
+    return cause_of_words(f"{failure.text} {failure.step.error_type}".strip(), failure.step.component)
+
+
+def cause_of_words(text: str, who: str) -> tuple[str, str]:
+    """The same, from words alone."""
+    words = text.lower()
+    if RATE_LIMIT.search(words):
+        return "rate_limit", f"{who} was asked more often than its provider allows"
     for kind, signs, guess in _CAUSES:
         if any(sign in words for sign in signs):
             return kind, guess.format(who=who)
-    if RATE_LIMIT.search(words):
-        return "rate_limit", f"{who} was asked more often than its provider allows"
-    if failure.how == "finish":
-        return "cut_off", f"{who} ran into its limit: {failure.text}"
-    return "failed", f"{who} failed: {failure.text[:200]}"
+    return "failed", f"{who} failed: {text[:200]}"
 
 
 _CAUSES: tuple[tuple[str, tuple[str, ...], str], ...] = (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pilothouse.records import BadRequest, NotFound, SystemClock
+from pilothouse.records import BadRequest, GateFailed, NotFound, SystemClock
 
 from .help import PlainGroup, command
 from .overview import facts
@@ -106,7 +106,7 @@ def new(
 @command(
     "run",
     examples=("pilothouse analyze run errors", "pilothouse analyze run errors --concurrency 5 --max-usd 2"),
-    keys="data: run status counts tokens usd blocked",
+    keys="data: run status counts tokens usd blocked report",
     exits=(0, 2, 3, 9),
     group=analyze,
 )
@@ -117,7 +117,7 @@ def new(
 @click.option("--retry", is_flag=True, help="try blocked items once more")
 @click.pass_obj
 def work(run: Run, where: str, concurrency: int, max_tokens: int, max_usd: float, retry: bool) -> int:
-    """Read every open item. Killed or stopped, it goes on where it was.
+    """Read every open item, then write the report. Killed or stopped, it goes on where it was.
 
     RUN is the folder of a run, or of an export: its newest run.
     """
@@ -143,12 +143,13 @@ def work(run: Run, where: str, concurrency: int, max_tokens: int, max_usd: float
         data["open"] = _open(driven.state)
         following = [driven.fix] if driven.fix else [f"pilothouse analyze status {folder}"]
         if not driven.blocked and not driven.stopped:
-            following = [f"pilothouse analyze run {folder} --retry"]
+            following = [f"pilothouse analyze run {folder} --retry", f"pilothouse analyze finish {folder} --partial"]
         elif driven.stopped:
             following = [f"pilothouse analyze run {folder}"]
         run.output.answer(data, human=facts, next=following)
         return 9
-    run.output.answer(data, human=facts, next=[f"pilothouse analyze status {folder}"])
+    data |= _merged(folder)
+    run.output.answer(data, human=facts, next=[f"pilothouse analyze report {folder}"])
     return 0
 
 
@@ -168,7 +169,7 @@ def status(run: Run, where: str) -> None:
 
     write_plan(folder, record, state)
     data: dict[str, Any] = {"run": record.id, "folder": str(folder), **_facts(state), "open": _open(state)}
-    following = [f"pilothouse analyze run {folder}"] if state.open else [f"pilothouse analyze status {folder}"]
+    following = [f"pilothouse analyze run {folder}"] if state.open else [f"pilothouse analyze report {folder}"]
     run.output.answer(data, human=facts, next=following)
 
 
@@ -222,8 +223,85 @@ def next_item(run: Run, where: str, minutes: float, give_back: str) -> None:
         "prompt_file": str(found.answer_file.with_name("prompt.md")) if found else None,
         "prompt": found.prompt if found else None,
     }
-    following = [f"pilothouse analyze next {folder}"] if found else [f"pilothouse analyze status {folder}"]
+    following = [f"pilothouse analyze next {folder}"] if found else [f"pilothouse analyze finish {folder}"]
     run.output.answer(data, human=_next_lines, next=following)
+
+
+@command(
+    "finish",
+    examples=("pilothouse analyze finish errors", "pilothouse analyze finish errors --partial"),
+    keys="data: run status counts report findings",
+    exits=(0, 2, 3, 7, 9),
+    group=analyze,
+)
+@click.argument("where", metavar="RUN", type=click.Path(file_okay=False))
+@click.option("--partial", is_flag=True, help="without the open items; the report says so")
+@click.pass_obj
+def finish(run: Run, where: str, partial: bool) -> int:
+    """Write cohorts, findings and the report. Refuses while items are open, and lists them."""
+    from pilothouse.analysis import handed
+    from pilothouse.analysis.state import Inputs, run_state
+
+    folder, record, state = _look(where)
+    inputs = Inputs(_export(folder), record)
+    collected = handed.collect(folder, record, inputs, clock=SystemClock())
+    if collected:
+        state = run_state(folder, record, inputs, SystemClock())
+    if state.open and not partial:
+        wrong = [f"{one.job.item.id}: {'; '.join(one.wrong)}" for one in collected if not one.accepted]
+        raise GateFailed(
+            f"{len(state.open):,} of {len(state.jobs):,} readings are open",
+            got=wrong
+            or [
+                f"{one['item']} {one['reader']} {one['status']} {one['why']}".strip()
+                if "item" in one
+                else f"and {one['more']:,} more"
+                for one in _open(state)
+            ],
+            allowed="none open, or --partial",
+            fix=f"pilothouse analyze run {folder}",
+        )
+    data = {"run": record.id, "folder": str(folder), **_facts(state), **_merged(folder)}
+    run.output.answer(data, human=facts, next=[f"pilothouse analyze report {folder}"])
+    return 9 if state.open else 0
+
+
+@command(
+    "report",
+    examples=(
+        "pilothouse analyze report errors",
+        "pilothouse analyze report errors --findings --fields id,title,items",
+    ),
+    keys="the report as Markdown; --findings: data[]: id mode mark severity title items of interval claim evidence",
+    exits=_LOCAL,
+    group=analyze,
+)
+@click.argument("where", metavar="RUN", type=click.Path(file_okay=False))
+@click.option("--findings", is_flag=True, help="as data: findings.jsonl")
+@click.pass_obj
+def show_report(run: Run, where: str, findings: bool) -> None:
+    """Print the report of a finished run: findings, how sure they are, where they can be seen, limits."""
+    from pilothouse.analysis.export import lines_of
+    from pilothouse.analysis.run_record import find_run
+
+    folder = find_run(Path(where))
+    path = folder / "report.md"
+    if not path.is_file():
+        raise NotFound("the run has no report yet", got=str(folder), fix=f"pilothouse analyze finish {folder}")
+    if findings or run.settings.json_asked:
+        rows = [row for _, row in lines_of(folder / "findings.jsonl")]
+        brief = () if run.settings.fields else _FINDING_FIELDS
+        run.output.answer(rows, human=_finding_lines, brief=brief, next=[f"pilothouse analyze report {folder} --findings --fields id,claim.sql"])  # fmt: skip
+        return
+    run.output.text(path.read_text("utf-8"), rows=True)
+
+
+_FINDING_FIELDS = ("id", "mode", "mark", "severity", "title", "items", "of", "interval", "root_cause", "evidence")
+
+
+def _finding_lines(rows: list[dict[str, Any]]) -> Iterable[str]:
+    for row in rows:
+        yield f"{row['id']} {row['severity']} {row['mode']} {row['mark']} {row['items']} of {row['of']}: {row['title']}"
 
 
 def _look(where: str) -> tuple[Path, Any, RunState]:
@@ -240,6 +318,18 @@ def _export(folder: Path) -> Any:
     from pilothouse.analysis.run_record import export_of
 
     return Export(export_of(folder))
+
+
+def _merged(folder: Path) -> dict[str, Any]:
+    from pilothouse.analysis.merge import merge
+
+    merged = merge(folder)
+    return {
+        "report": str(merged.report),
+        "findings": merged.findings,
+        "not_confirmed": merged.dropped,
+        "in_fewer_than_three_items": merged.small,
+    }
 
 
 def _facts(state: RunState) -> dict[str, Any]:
