@@ -85,7 +85,7 @@ def _merge(folder: Path, run: AnalysisRun, export: Export, inputs: Inputs, clock
         "cohorts": findings,
         "dropped": [
             {"cohort": cohort.name, "items": list(cohort.items)[:50], **claim.as_data()} for cohort, claim in dropped
-        ],  # fmt: skip
+        ],
         "small": [
             {"name": cohort.name, "items": list(cohort.items), "failures": len(cohort.events)}
             for cohort in grouped.small
