@@ -82,7 +82,7 @@ def events_of(answers: Sequence[Stored]) -> list[Event]:
             )
         named = any(str(failure["step"]) == first for failure in listed)
         if said.get("verdict") == "problem" and not named:
-            piece: dict[str, Any] = evidence.get(first) or next(iter(evidence.values()), {})
+            piece = evidence.get(first) or next(iter(evidence.values()), dict[str, Any]())
             found.append(
                 Event(
                     item=answer.job.item,
