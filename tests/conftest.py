@@ -16,12 +16,17 @@ from pathlib import Path
 
 import pytest
 
+from pilothouse.cli.settings import AGENT_VARIABLES
 from pilothouse.store import TraceStore
 from pilothouse.store.chdb_engine import ChdbEngine
 from pilothouse.store.clickhouse_engine import ClickHouseEngine
 from pilothouse.store.engine import Engine
 
 HERE = Path(__file__).parent
+
+# Where an agent runs the tests, commands of the tests are a person's all the same.
+for name in AGENT_VARIABLES:
+    os.environ.pop(name, None)
 NODE_LIBRARY = HERE / "store/node/node_modules/@chdb/lib-linux-x64-gnu/libchdb.so"
 
 

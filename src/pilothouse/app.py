@@ -26,6 +26,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from pilothouse import __version__, access, api, web
+from pilothouse.annotations import settle
 from pilothouse.intake.forward import headers_of
 from pilothouse.intake.grpc import GrpcServer
 from pilothouse.intake.http import routes as otlp_routes
@@ -112,6 +113,8 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
     project_id, new_key = _first_project(control)
     store = open_store(options.store, data, memory_bytes=config.store_memory_mb * 1_000_000)
     store.migrate()
+    # What a killed server logged and did not come to show.
+    settle(store, control, time.time_ns())
     recovered = recover(data / "journal")
     for name, recovery in recovered.items():
         if recovery.cut_bytes:

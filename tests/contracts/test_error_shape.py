@@ -24,7 +24,7 @@ from tests.live import LiveServer
 KEYS = {"kind", "message", "got", "allowed", "fix"}
 KINDS = {
     *("bad_request", "not_found", "not_allowed", "forbidden", "unreachable", "unverified", "refused", "too_large"),
-    *("overloaded", "disk_full", "bug", "gate_failed", "store_error", "method_not_allowed", "error"),
+    *("overloaded", "disk_full", "bug", "gate_failed", "needs_approval", "store_error", "method_not_allowed", "error"),
     *("unsupported_media_type", "too_slow", "disconnected", "backlog_full", "disk_low"),
 }
 """The closed list. A new kind is a new word that programs must learn: add it here and to the clients."""

@@ -26,21 +26,23 @@ ALLOWED: dict[str, str] = {
     # Domains do not import each other sideways: they meet through records and stored rows. Reading history again needs
     # the rules that read it first, and explaining a cost needs the prices.
     "intake": "records store conventions costs guards signals otlp",
-    "traces": "records store conventions costs signals",
+    # What is added to a record afterwards. Below `traces`, which shows it beside what was recorded.
+    "annotations": "records store",
+    "traces": "records store annotations conventions costs signals",
     "access": "records store",
     # What survives restarts. Domains write workflows against its verbs; the server gives a worker what they need.
     "jobs": "records store",
     # Exports are made of what the verbs of traces give; their other half, on the user's side, needs neither.
-    "files": "records store traces",
+    "files": "records store annotations traces",
     # Reads exports, on the user's side as on the server's: what a body says of itself is read by the rules of signals.
     "analysis": "records files signals",
     # Surfaces: thin over the verbs.
-    "api": "records store traces access files",
-    "web": "records store traces access",
+    "api": "records store annotations traces access files",
+    "web": "records store annotations traces access",
     "cli": "records",
     # What makes a server of the parts.
-    "server": "records store intake traces access api web costs conventions guards signals",
-    "app": "records store intake traces access api web server",
+    "server": "records store intake annotations traces access api web costs conventions guards signals",
+    "app": "records store intake annotations traces access api web server",
     # Public helpers for tests and demos: real clients, no store.
     "testing": "records",
 }

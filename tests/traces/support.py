@@ -150,7 +150,10 @@ class TraceBuilder:
         """Judge the trace or a span."""
         where = span_id(number) if number is not None else ""
         self.scores.append(
-            [self.project, self.id, where, "", name, "test", name, value, "", "why", stored_time(self.start_ns)]
+            [
+                *(self.project, self.id, where, "", name, "test", name, value, "", "why"),
+                *("", "", "", "", 0, stored_time(self.start_ns)),
+            ]
         )
 
     def _trace_row(self) -> dict[str, Any]:

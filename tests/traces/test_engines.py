@@ -12,6 +12,8 @@ from pilothouse import traces
 from pilothouse.store import TraceStore
 from pilothouse.store.chdb_engine import ChdbEngine
 from pilothouse.store.clickhouse_engine import ClickHouseEngine
+from pilothouse.store.conditions import LATEST_NS
+from pilothouse.store.export_reads import changed_traces, count_traces
 from pilothouse.traces import TraceQuery
 from tests.conftest import free_port, fresh_store, server_node
 from tests.store.test_cluster import CONFIG
@@ -43,6 +45,14 @@ VERBS: dict[str, Verb] = {
     "text": lambda s: [(hit.role, hit.snippet) for hit in traces.text_search(s, PROJECT, "delivered").items],
     "sessions": lambda s: traces.sessions(s, PROJECT, TraceQuery(text="status:error")).items,
     "session": lambda s: traces.session(s, PROJECT, "chat").turns,
+    "by annotation": lambda s: [
+        traces.search(s, PROJECT, TraceQuery(text=text)).total for text in ("has:score", "-score.tone:*", "label:none")
+    ],
+    "annotation facets": lambda s: traces.facets(s, PROJECT, TraceQuery(), ["label", "score"]),
+    "changed": lambda s: [
+        (item.trace_id, item.version) for item in changed_traces(s, PROJECT, 0, LATEST_NS, (), after=(0, ""), limit=9)
+    ],
+    "count of changed": lambda s: count_traces(s, PROJECT, 0, LATEST_NS, (), after=(0, "")),
     "resolve": lambda s: [traces.resolve(s, PROJECT, id) for id in ("last", span_id(103), "00000002", "cha")],
     "load": lambda s: traces.load(s, PROJECT, trace_id(1)),
     "span": lambda s: traces.span(s, PROJECT, trace_id(1), "005"),

@@ -9,12 +9,15 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from pilothouse.records import BadRequest, NotAllowed, NotFound, new_id, new_secret
+from pilothouse.records import ACTOR_KINDS, BadRequest, NotAllowed, NotFound, new_id, new_secret
 from pilothouse.store.control_store import ControlStore
 
 Mode = Literal["read", "annotate", "write", "admin"]
 MODES: tuple[Mode, ...] = ("read", "annotate", "write", "admin")
 """Each mode includes those before it. Sending telemetry needs ``write``."""
+
+_MODE_FOR = {"agent": "read", "evaluator": "annotate"}
+"""The mode of a key made for an actor, where none is named; any other key's is ``write``."""
 
 _REFRESH_S = 2.0
 _HEAD = 8
@@ -29,6 +32,10 @@ class Grant:
     mode: Mode
     who: str
     """For the audit log: the key's name, or the page."""
+    actor_kind: str = ""
+    """person, agent or evaluator, where the key was made for one; empty: whoever uses it says so."""
+    narrowed: bool = False
+    """True where the caller asked for less than the key has."""
 
     def allows(self, mode: Mode) -> bool:
         """True where this grant includes that mode."""
@@ -43,6 +50,7 @@ class NewKey:
     project_id: str
     mode: Mode
     secret: str
+    actor_kind: str = ""
 
 
 def hash_secret(secret: str) -> str:
@@ -64,12 +72,19 @@ def create_project(control: ControlStore, name: str) -> str:
     return project_id
 
 
-def create_key(control: ControlStore, project_id: str, *, name: str, mode: str, secret: str = "") -> NewKey:
+def create_key(
+    control: ControlStore, project_id: str, *, name: str, mode: str = "", secret: str = "", actor_kind: str = ""
+) -> NewKey:
     """Make a key. ``secret`` may be given, e.g. by whoever sets a server up unattended.
 
+    Without a mode a key for an agent may read, one for an evaluator annotate, and any other write.
+
     Raises:
-        BadRequest: an unknown mode, or a given secret that is too short.
+        BadRequest: an unknown mode or actor, or a given secret that is too short.
     """
+    if actor_kind and actor_kind not in ACTOR_KINDS:
+        raise BadRequest("a key is for no such actor", got=actor_kind, allowed=list(ACTOR_KINDS))
+    mode = mode or _MODE_FOR.get(actor_kind, "write")
     if mode not in MODES:
         raise BadRequest("no such mode", got=mode, allowed=list(MODES))
     if not 0 < len(name) <= 200 or not name.isprintable():
@@ -85,8 +100,9 @@ def create_key(control: ControlStore, project_id: str, *, name: str, mode: str, 
         mode=mode,
         secret_hash=hash_secret(secret),
         hint=secret[:6] + "…" + secret[-2:],
+        actor_kind=actor_kind,
     )
-    return NewKey(key_id=key_id, project_id=project_id, mode=mode, secret=secret)
+    return NewKey(key_id=key_id, project_id=project_id, mode=mode, secret=secret, actor_kind=actor_kind)
 
 
 def revoke_key(control: ControlStore, project_id: str, key_id: str) -> None:
@@ -145,7 +161,13 @@ class Keyring:
                 grants: dict[str, list[tuple[str, Grant]]] = {}
                 for row in self._control.active_keys():
                     digest: str = row["secret_hash"]
-                    grant = Grant(project_id=row["project_id"], key_id=row["key_id"], mode=row["mode"], who=row["name"])
+                    grant = Grant(
+                        project_id=row["project_id"],
+                        key_id=row["key_id"],
+                        mode=row["mode"],
+                        who=row["name"],
+                        actor_kind=row["actor_kind"],
+                    )
                     grants.setdefault(digest[:_HEAD], []).append((digest, grant))
                 self._grants = grants
                 self._read_at = now

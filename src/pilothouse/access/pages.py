@@ -44,7 +44,7 @@ def page_grant(control: ControlStore, cookie: str | None) -> Grant:
     if session is None:
         raise NotAllowed("not signed in", fix="pilothouse sign-in")
     mode = cast("Mode", session["mode"])
-    return Grant(project_id=session["project_id"], key_id="", mode=mode, who="page")
+    return Grant(project_id=session["project_id"], key_id="", mode=mode, who="page", actor_kind="person")
 
 
 def sign_out(control: ControlStore, cookie: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from . import annotations as annotation_routes  # the plain name is taken by the import above
 from . import (
     audit,
     charts,
@@ -67,6 +68,7 @@ def build(provider: Provider, *, version: str = "") -> FastAPI:
         sql,
         stores,
         retention,
+        annotation_routes,
         keys,
         sign_in,
     ):

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
-from pilothouse.access import Grant, Mode
-from pilothouse.records import Forbidden
+from pilothouse.access import Grant, Mode, actor_of, narrowed
+from pilothouse.records import Actor, Forbidden, new_id
 from pilothouse.store import TraceStore
 from pilothouse.store.control_store import ControlStore
 from pilothouse.traces import Rulebook
@@ -90,6 +90,8 @@ class Context:
 
     provider: Provider
     grant: Grant
+    actor: Actor
+    """Who writes, where something is written."""
 
     @property
     def store(self) -> TraceStore:
@@ -117,10 +119,28 @@ class Context:
         Raises:
             Forbidden: the key's mode does not include it.
         """
-        if not self.grant.allows(mode):
+        if self.grant.allows(mode):
+            return
+        if self.grant.narrowed:
             raise Forbidden(
-                f"this needs a key of mode {mode}", got=self.grant.mode, fix=f"pilothouse keys new --mode {mode}"
+                f"this needs mode {mode}, and the command line acts with less: agents only read unless they are told",
+                got=self.grant.mode,
+                fix=f"PILOTHOUSE_MODE={mode} pilothouse …",
             )
+        raise Forbidden(
+            f"this needs a key of mode {mode}", got=self.grant.mode, fix=f"pilothouse keys new --mode {mode}"
+        )
+
+    def audit(self, action: str, detail: str, run: str = "") -> None:
+        """Note who did what."""
+        self.control.add_audit(
+            audit_id=new_id("aud"),
+            project_id=self.project_id,
+            who=self.actor.name,
+            action=action,
+            detail=detail,
+            run=run,
+        )
 
 
 def context(request: Request) -> Context:
@@ -136,7 +156,8 @@ def context(request: Request) -> Context:
     grant = provider.authenticate(token, cookie)
     if cookie is not None and request.method not in ("GET", "HEAD"):
         _same_site(request)
-    return Context(provider=provider, grant=grant)
+    grant = narrowed(grant, request.headers)
+    return Context(provider=provider, grant=grant, actor=actor_of(grant, request.headers))
 
 
 def _token(request: Request) -> str | None:

@@ -26,6 +26,7 @@ class KeyInfo(BaseModel):
     name: str
     mode: str
     hint: str = Field(description="How the secret begins and ends.")
+    actor_kind: str = Field(description="person, agent or evaluator; empty: whoever uses it says so.")
     created: str
     revoked: str = Field(description="Empty while it works.")
 
@@ -37,6 +38,7 @@ class MadeKey(BaseModel):
     project_id: str
     mode: str
     secret: str = Field(description="Shown this once; only its hash is stored.")
+    actor_kind: str
 
 
 class NewKey(BaseModel):
@@ -45,7 +47,10 @@ class NewKey(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field("API key", min_length=1, max_length=200, description="For the list of keys and the audit log.")
-    mode: str = Field("read", max_length=20, description=f"One of {', '.join(MODES)}; each includes those before it.")
+    mode: str = Field("", max_length=20, description=f"One of {', '.join(MODES)}; each includes those before it.")
+    actor_kind: str = Field(
+        "", max_length=20, description="person, agent (mode read unless one is named) or evaluator (annotate)."
+    )
     project_id: str = Field("", max_length=60, description="Another project than this key's own.")
 
 
@@ -88,8 +93,11 @@ def make_key(caller: Caller, wanted: NewKey) -> Response:
     project_id = wanted.project_id or caller.project_id
     if project_id not in {row["project_id"] for row in caller.control.projects()}:
         raise BadRequest("no such project", got=project_id, fix="pilothouse projects ls")
-    made = access.create_key(caller.control, project_id, name=wanted.name, mode=wanted.mode)
+    # Over HTTP a key that nothing is said of can only read.
+    mode = wanted.mode or ("" if wanted.actor_kind else "read")
+    made = access.create_key(caller.control, project_id, name=wanted.name, mode=mode, actor_kind=wanted.actor_kind)
     caller.provider.keys_changed()
+    caller.audit("make key", f"{made.key_id} of mode {made.mode} for project {project_id}")
     return answer(made)
 
 
@@ -102,6 +110,7 @@ def drop_key(
     check_text(key_id, "a key's id", 60)
     access.revoke_key(caller.control, caller.project_id, key_id)
     caller.provider.keys_changed()
+    caller.audit("revoke key", key_id)
     return answer({"key_id": key_id, "revoked": True})
 
 
@@ -120,6 +129,7 @@ def make_project(caller: Caller, wanted: NewProject) -> Response:
     caller.need("admin")
     check_text(wanted.name, "a name", 200)
     project_id = access.create_project(caller.control, wanted.name)
+    caller.audit("make project", project_id)
     row = next(row for row in caller.control.projects() if row["project_id"] == project_id)
     return answer(_project(row, caller.project_id), next=[f"pilothouse keys new --mode write --project {project_id}"])
 
@@ -130,6 +140,7 @@ def _key(row: Mapping[str, Any]) -> dict[str, Any]:
         "name": row["name"],
         "mode": row["mode"],
         "hint": row["hint"],
+        "actor_kind": row["actor_kind"],
         "created": iso(row["created_ns"]),
         "revoked": iso(row["revoked_ns"] or 0),
     }

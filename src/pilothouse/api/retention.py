@@ -8,7 +8,6 @@ from typing import Any, Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from pilothouse.records import new_id
 from pilothouse.store.control_store import RetentionRule
 from pilothouse.store.retention import apply_rules
 from pilothouse.traces.filters import check_text
@@ -60,7 +59,7 @@ def set_rule(caller: Caller, wanted: Rule) -> Response:
         budget_bytes=wanted.budget_bytes,
     )
     caller.control.set_retention(rule)
-    _note(caller, "set retention", repr(_shown(rule)))
+    caller.audit("set retention", repr(_shown(rule)))
     return answer(_shown(rule), next=["pilothouse retention apply --dry-run"])
 
 
@@ -71,7 +70,7 @@ def apply(caller: Caller, wanted: Apply) -> Response:
     rules = caller.control.retention(caller.project_id)
     deleted = apply_rules(caller.store, rules, time.time_ns(), dry_run=wanted.dry_run)
     if not wanted.dry_run:
-        _note(caller, "apply retention", f"{sum(entry.traces for entry in deleted)} traces deleted")
+        caller.audit("apply retention", f"{sum(entry.traces for entry in deleted)} traces deleted")
     return answer(deleted)
 
 
@@ -82,9 +81,3 @@ def _shown(rule: RetentionRule) -> dict[str, Any]:
         "days": rule.days,
         "budget_bytes": rule.budget_bytes,
     }
-
-
-def _note(caller: Caller, action: str, detail: str) -> None:
-    caller.control.add_audit(
-        audit_id=new_id("aud"), project_id=caller.project_id, who=caller.grant.who, action=action, detail=detail
-    )

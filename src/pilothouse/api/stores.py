@@ -63,4 +63,6 @@ def reprocess(caller: Caller, wanted: Reprocess) -> Response:
         parse_moment(wanted.until, name="until") if wanted.until else None,
     )
     changed = caller.provider.reprocess(caller.project_id, covered.since_ns, covered.until_ns, dry_run=wanted.dry_run)
+    if not wanted.dry_run:
+        caller.audit("reprocess", f"since {wanted.since} until {wanted.until or 'now'}")
     return answer(changed, next=["pilothouse doctor"])

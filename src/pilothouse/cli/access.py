@@ -25,7 +25,7 @@ def keys() -> None:
     "ls",
     group=keys,
     examples=("pilothouse keys ls", "pilothouse keys ls --json", "pilothouse keys ls --fields key_id,mode,revoked"),
-    keys="data[]: key_id name mode hint created revoked",
+    keys="data[]: key_id name mode actor_kind hint created revoked",
 )
 @click.pass_obj
 def ls_keys(run: Run) -> None:
@@ -34,7 +34,7 @@ def ls_keys(run: Run) -> None:
 
 
 def _keys(rows: list[dict[str, Any]]) -> list[str]:
-    names = ("key_id", "name", "mode", "hint", "created", "revoked")
+    names = ("key_id", "name", "mode", "actor_kind", "hint", "created", "revoked")
     return table(names, ([row[name] for name in names] for row in rows))
 
 
@@ -43,18 +43,20 @@ def _keys(rows: list[dict[str, Any]]) -> list[str]:
     group=keys,
     examples=(
         "pilothouse keys new --mode write --name ci",
-        "pilothouse keys new --mode read --name analyst",
+        "pilothouse keys new --for agent --name triage",
         "pilothouse keys new --mode write --project prj_…",
     ),
-    keys="data: key_id project_id mode secret",
+    keys="data: key_id project_id mode secret actor_kind",
 )
-@click.option("--mode", default="write", show_default=True, metavar="MODE", help="read annotate write admin")
+@click.option("--mode", default="", metavar="MODE", help="read annotate write admin; default write, for an agent read")
+@click.option("--for", "actor_kind", default="", metavar="WHO", help="person, agent or evaluator: stamped on writes")
 @click.option("--name", default="", metavar="NAME", help="for this list; default: the mode")
 @click.option("--project", default="", metavar="ID", help="another project than this key's own")
 @click.pass_obj
-def new_key(run: Run, mode: str, name: str, project: str) -> None:
+def new_key(run: Run, mode: str, actor_kind: str, name: str, project: str) -> None:
     """Make a key. Its secret is shown this once."""
-    body = {"mode": mode, "name": name or f"{mode} key", "project_id": project}
+    mode = mode or ("" if actor_kind else "write")
+    body = {"mode": mode, "actor_kind": actor_kind, "name": name or f"{actor_kind or mode} key", "project_id": project}
     run.output.envelope(run.client.post("/keys", body), human=_made)
 
 

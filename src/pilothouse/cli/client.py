@@ -50,9 +50,9 @@ class Client:
         """The envelope of a POST."""
         return self._json(*self._call("POST", path, None, body))
 
-    def delete(self, path: str) -> dict[str, Any]:
+    def delete(self, path: str, params: Params | None = None) -> dict[str, Any]:
         """The envelope of a DELETE."""
-        return self._json(*self._call("DELETE", path, None))
+        return self._json(*self._call("DELETE", path, params))
 
     def text(self, path: str, params: Params | None = None) -> str:
         """The text of a GET that answers with text."""
@@ -132,6 +132,10 @@ class Client:
         if query:
             target += "?" + query
         headers = {"Authorization": f"Bearer {self._token}", "User-Agent": "pilothouse-cli", "Accept": "*/*"}
+        if self._settings.actor:
+            headers["X-Pilothouse-Actor"] = self._settings.actor
+        if self._settings.mode:
+            headers["X-Pilothouse-Mode"] = self._settings.mode
         data: bytes | None = None
         if body is not None:
             data = json.dumps(body).encode()

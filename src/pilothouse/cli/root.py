@@ -31,6 +31,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pull": ("pull:pull", "Write traces to a folder: files and SQLite."),
     "import": ("imports:import_files", "Import Claude Code, Codex, ATIF, Inspect, SWE-agent, OTLP files."),
     "analyze": ("analyze:analyze", "Ask a playbook of every trace of an export."),
+    "note": ("annotations:note", "Write a note on a trace, step or session."),
+    "score": ("annotations:score", "Score a trace, step or session."),
+    "label": ("annotations:label", "Label a trace, step or session."),
+    "notes": ("annotations:notes", "Notes, scores and labels of a trace, session or run."),
+    "undo": ("annotations:undo", "Take back all that a run wrote."),
     "context": ("context:context", "What was in each model call's window, and what fell out."),
     "diff": ("diff:diff", "Two traces step by step: where they part."),
     "sql": ("sql:sql", "Ask in SQL over documented views."),
@@ -67,6 +72,7 @@ _MORE: dict[str, str] = {
     "watch": "live tail fleet map overview stats",
     "judge": "audit level verify doctor",
     "record": "run import deliver demo",
+    "write": "note score label notes undo",
     "server": "up down status open sign-in keys projects store retention reprocess schema",
 }
 

@@ -13,8 +13,19 @@ BUDGET = 10_000
 BUDGET_MIN = 500
 BUDGET_MAX = 20_000_000
 
-_AGENT_VARIABLES = ("PILOTHOUSE_AGENT", "AI_AGENT", "CLAUDECODE", "CURSOR_AGENT", "CODEX_SANDBOX", "GEMINI_CLI")
-"""Set by coding agents that run commands on a terminal of their own: they get what a pipe would get."""
+MODES = ("read", "annotate", "write", "admin")
+
+AGENT_VARIABLES = {
+    "PILOTHOUSE_AGENT": "",
+    "AI_AGENT": "",
+    "CLAUDECODE": "claude-code",
+    "CURSOR_AGENT": "cursor",
+    "CODEX_SANDBOX": "codex",
+    "GEMINI_CLI": "gemini-cli",
+}
+"""Set by coding agents that run commands on a terminal of their own, and the agent's name where the variable does not
+say it. They get what a pipe would get, and on the server's own machine they only read unless they are told otherwise.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +52,12 @@ class CliSettings:
     """The API key; empty: the runtime file's."""
     data: Path = Path("~/.pilothouse")
     """Where the runtime file is looked for."""
+    mode: str = ""
+    """The most the command may do; empty: what the key may. ``PILOTHOUSE_MODE``, or ``read`` for an agent without a key."""
+    actor: str = ""
+    """Who runs the command: ``person NAME`` or ``agent NAME``."""
+    run: str = ""
+    """The run that writes belong to, from ``PILOTHOUSE_RUN``; empty: the server makes one."""
     words: tuple[str, ...] = ()
     """The command line without the global flags: what a command to repeat it starts with."""
 
@@ -74,7 +91,7 @@ def read_settings(
             rest.append(word)
     if "--json" in found and "--human" in found:
         raise BadRequest("--json and --human contradict each other", got="--json --human", allowed="one of them")
-    agent = any(environment.get(name) for name in _AGENT_VARIABLES)
+    agent = any(environment.get(name) for name in AGENT_VARIABLES)
     return CliSettings(
         json="--json" in found or ((agent or not terminal) and "--human" not in found),
         errors_json="--json" in found or ((agent or not error_terminal) and "--human" not in found),
@@ -86,8 +103,35 @@ def read_settings(
         url=environment.get("PILOTHOUSE_URL", "").rstrip("/"),
         key=environment.get("PILOTHOUSE_API_KEY", ""),
         data=data_folder(environment),
+        mode=_mode(environment, agent=agent),
+        actor=_actor(environment, terminal=terminal or error_terminal),
+        run=environment.get("PILOTHOUSE_RUN", ""),
         words=tuple(rest),
     ), rest
+
+
+def _mode(environment: Mapping[str, str], *, agent: bool) -> str:
+    mode = environment.get("PILOTHOUSE_MODE", "")
+    if mode and mode not in MODES:
+        raise BadRequest("PILOTHOUSE_MODE names no mode", got=mode, allowed=list(MODES), fix="PILOTHOUSE_MODE=annotate")
+    # A key says itself what it may do; the local token may do everything.
+    return mode or ("read" if agent and not environment.get("PILOTHOUSE_API_KEY") else "")
+
+
+def _actor(environment: Mapping[str, str], *, terminal: bool) -> str:
+    for variable, known in AGENT_VARIABLES.items():
+        if said := environment.get(variable, ""):
+            # A variable that is only switched on names nobody.
+            name = known or ("" if said.lower() in ("1", "true", "yes", "on") else said)
+            return f"agent {_plain(name)}".strip()
+    user = _plain(environment.get("USER") or environment.get("LOGNAME") or "")
+    # No terminal, no person: a script is taken for an agent.
+    return f"{'person' if terminal else 'agent'} {user}".strip()
+
+
+def _plain(name: str) -> str:
+    # It travels in a header of HTTP.
+    return "".join(character for character in name if " " <= character <= "~")[:100]
 
 
 def data_folder(environment: Mapping[str, str] | None = None) -> Path:

@@ -219,6 +219,13 @@ def _step(detail: dict[str, Any]) -> Iterable[str]:
             yield f"[{message['role']}] {message['text']}"
         if value:
             yield str(value)
+    if detail["scores"] or detail["notes_left"]:
+        yield "--- notes, scores, labels"
+    for one in detail["scores"]:
+        said = " ".join(filter(None, ("" if one["value"] is None else f"{one['value']:g}", one["label"])))
+        yield f"score {one['name']} {said}  by {one['source']}  {one['explanation']}".rstrip()
+    for one in detail["notes_left"]:
+        yield f"{one['kind']} {one['name'] or one['text']}  by {one['actor']} ({one['actor_kind']})"
     yield "--- attributes"
     yield from _pairs(detail["attributes"])
 

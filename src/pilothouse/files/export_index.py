@@ -14,7 +14,7 @@ from typing import Any, cast
 from pilothouse.records import Broken
 
 INDEX_NAME = "index.db"
-_VERSION = 2
+_VERSION = 4
 
 SCHEMA_SQL = """
 CREATE TABLE IF NOT EXISTS traces (
@@ -31,6 +31,9 @@ CREATE TABLE IF NOT EXISTS messages (
   trace_id TEXT, id TEXT, first_step TEXT, role TEXT, chars INTEGER, text TEXT, payload TEXT,
   PRIMARY KEY (trace_id, id));
 CREATE TABLE IF NOT EXISTS scores (trace_id TEXT, span_id TEXT, name TEXT, value REAL, label TEXT, source TEXT, time TEXT, explanation TEXT);
+CREATE TABLE IF NOT EXISTS notes (trace_id TEXT, step TEXT, span_id TEXT, text TEXT, actor TEXT, actor_kind TEXT, run TEXT, time TEXT);
+CREATE TABLE IF NOT EXISTS labels (trace_id TEXT, step TEXT, span_id TEXT, name TEXT, actor TEXT, actor_kind TEXT, run TEXT, time TEXT);
+CREATE INDEX IF NOT EXISTS labels_by_name ON labels (name);
 CREATE TABLE IF NOT EXISTS logs (
   trace_id TEXT, step TEXT, time TEXT, offset_ms REAL, match TEXT, confidence TEXT, why TEXT, severity TEXT,
   service TEXT, host TEXT, logger TEXT, never_a_span INTEGER, error_type TEXT, body TEXT);
@@ -71,6 +74,8 @@ SAMPLES = (
         "errors in logs that no step tells of",
         "SELECT trace_id, time, service, confidence, body FROM logs WHERE never_a_span ORDER BY time",
     ),
+    ("traces with a label", "SELECT folder, name, step FROM labels JOIN traces USING (trace_id) ORDER BY name"),
+    ("what was noted", "SELECT trace_id, step, actor, text FROM notes ORDER BY time"),
     ("a message's whole text", "SELECT path, chars FROM payloads WHERE trace_id LIKE 'ab12%' AND step = '003'"),
 )
 
@@ -101,6 +106,8 @@ class ExportIndex:
             "spans",
             "messages",
             "scores",
+            "notes",
+            "labels",
             "logs",
             "payloads",
             "links",
@@ -154,6 +161,14 @@ class ExportIndex:
             fields = ("span_id", "name", "value", "label", "source", "time", "explanation")
             run("INSERT INTO scores VALUES (?,?,?,?,?,?,?,?)", (trace_id, *(score.get(name) for name in fields)))
 
+        for note in _lines(place / "notes.jsonl"):
+            where = (trace_id, note.get("step"), note.get("span_id"))
+            who = tuple(note.get(name) for name in ("actor", "actor_kind", "run", "time"))
+            if note.get("kind") == "label":
+                run("INSERT INTO labels VALUES (?,?,?,?,?,?,?,?)", (*where, note.get("name"), *who))
+            else:
+                run("INSERT INTO notes VALUES (?,?,?,?,?,?,?,?)", (*where, note.get("text"), *who))
+                self._word(trace_id, str(note.get("step", "")), "note", note.get("text"))
         for line in _lines(place / "logs.jsonl"):
             # The last lines say what was left out.
             if "cut" in line:
@@ -206,7 +221,7 @@ class ExportIndex:
 
     def counts(self) -> dict[str, int]:
         """What is in it."""
-        tables = ("traces", "spans", "messages", "scores", "logs", "links", "payloads")
+        tables = ("traces", "spans", "messages", "scores", "notes", "labels", "logs", "links", "payloads")
         counted = {name: self._one(f"SELECT count(*) FROM {name}") for name in tables}
         failed = self._one("SELECT count(*) FROM traces WHERE status = 'error'")
         return {**counted, "failed": failed, "files": self._one("SELECT ifnull(sum(files), 0) FROM folders")}

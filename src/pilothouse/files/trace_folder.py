@@ -17,7 +17,7 @@ from pilothouse.store.content_reads import StoredContent
 from pilothouse.traces import as_json, dumps
 from pilothouse.traces.code_places import short_path
 from pilothouse.traces.detail import message_view
-from pilothouse.traces.model import MessageView, ScoreView, Span, TraceRow
+from pilothouse.traces.model import MessageView, NoteView, ScoreView, Span, TraceRow
 from pilothouse.traces.scripts import message_words
 from pilothouse.traces.text import clean
 
@@ -64,11 +64,20 @@ def _files(source: TraceSource, version: int, content: Content) -> Iterator[Expo
     scores = "".join(dumps(_score(score, content)).decode() + "\n" for score in source.scores)
     if scores:
         yield _text(folder, "scores.jsonl", scores)
+    numbers = {span.span_id: f"{span.step:03d}" for span in trace.spans}
+    notes = "".join(dumps(_note(note, numbers, content)).decode() + "\n" for note in source.notes)
+    if notes:
+        yield _text(folder, "notes.jsonl", notes)
     lines = _Lines(f"{folder}/logs.jsonl")
     for line in log_lines(source.logs, trace.row.trace_id, content):
         yield from lines.add(line)
     yield from lines.rest()
     yield from _span_files(source, folder, content)
+
+
+def _note(note: NoteView, numbers: Mapping[str, str], content: Content) -> dict[str, Any]:
+    line: dict[str, Any] = {"step": numbers.get(note.span_id, ""), **as_json(note)}
+    return line if content == "full" else line | {"text": ""}
 
 
 def _score(score: ScoreView, content: Content) -> dict[str, Any]:

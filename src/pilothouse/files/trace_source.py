@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from pilothouse.records import depths_of
 from pilothouse.store import TraceStore
+from pilothouse.store.annotation_rows import notes_of
 from pilothouse.store.content_reads import StoredContent, contents
 from pilothouse.store.export_reads import (
     SPANS_A_READ,
@@ -19,10 +20,10 @@ from pilothouse.store.export_reads import (
 )
 from pilothouse.store.trace_reads import Found, trace_rows
 from pilothouse.traces import head, load, logs, render
-from pilothouse.traces.detail import light_values, score_view
+from pilothouse.traces.detail import light_values, note_view, score_view, trace_notes
 from pilothouse.traces.load import light_span, number
 from pilothouse.traces.logs_many import log_subject, logs_of_many
-from pilothouse.traces.model import Form, LogGroup, ScoreView, Trace, TranscriptStep
+from pilothouse.traces.model import Form, LogGroup, NoteView, ScoreView, Trace, TranscriptStep
 from pilothouse.traces.render import render_loaded
 from pilothouse.traces.rows import trace_row
 from pilothouse.traces.transcripts import loaded_steps
@@ -31,6 +32,8 @@ SPANS_AT_ONCE = 2_000
 """Spans of several traces that are held in memory together; a trace with more is read in portions."""
 LINES_EACH, LINES_NEAR = 200, 50
 """Log lines of one reason that go along with a trace; of those joined by place and time alone the worst and nearest."""
+NOTES_MAX = 100_000
+"""Notes and labels of the traces that are in memory together."""
 _MARGIN_NS = 600_000_000_000
 
 Row = Mapping[str, Any]
@@ -44,6 +47,11 @@ class TraceSource(Protocol):
     def trace(self) -> Trace: ...
     @property
     def scores(self) -> Sequence[ScoreView]: ...
+    @property
+    def notes(self) -> Sequence[NoteView]:
+        """Notes and labels on it and on its spans, oldest first."""
+        ...
+
     @property
     def events(self) -> Mapping[str, Sequence[Row]]:
         """Span events by span id, in order."""
@@ -69,6 +77,7 @@ class LoadedTrace:
 
     trace: Trace
     scores: Sequence[ScoreView]
+    notes: Sequence[NoteView]
     events: Mapping[str, Sequence[Row]]
     rows: Sequence[Row]
     """In step order."""
@@ -78,7 +87,7 @@ class LoadedTrace:
 
     def text(self, form: Form, budget: int, marker: str) -> str:
         """The trace in a text form."""
-        return render_loaded(self.trace, self.steps, form, budget, marker=marker)
+        return render_loaded(self.trace, self.steps, form, budget, marker=marker, scores=self.scores, notes=self.notes)
 
     def portions(self) -> Iterator[tuple[Sequence[Row], Contents]]:
         """All of it at once."""
@@ -94,6 +103,7 @@ class StoredTrace:
         self._texts = texts
         self.trace = load(store, project, trace_id)
         self.scores = [score_view(row) for row in scores_of_traces(store, project, [trace_id])]
+        self.notes = trace_notes(store, project, trace_id)
         self.events = _by_span(events_of_traces(store, project, [trace_id]))
         near = logs(store, project, trace_id, reason="time", limit=LINES_NEAR)
         sure = logs(store, project, trace_id, limit=LINES_EACH)
@@ -149,6 +159,9 @@ def _loaded(
     stored = _contents(store, project, [row for some in spans.values() for row in some]) if texts else {}
     events = _by_trace(events_of_traces(store, project, ids)) if ids else {}
     scores = _by_trace(scores_of_traces(store, project, ids)) if ids else {}
+    notes: dict[str, list[NoteView]] = {}
+    for one in notes_of(store, project, trace_ids=ids, limit=NOTES_MAX) if ids else ():
+        notes.setdefault(one.target.trace_id, []).append(note_view(one))
     lines = logs_of_many(
         store,
         project,
@@ -168,6 +181,7 @@ def _loaded(
             LoadedTrace(
                 trace,
                 [score_view(score) for score in scores.get(item.trace_id, ())],
+                notes.get(item.trace_id, ()),
                 _by_span(events.get(item.trace_id, ())),
                 ordered,
                 stored,

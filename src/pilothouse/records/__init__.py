@@ -1,5 +1,14 @@
 """The nouns that every part shares. Frozen data and small pure functions; standard library only."""
 
+from .annotation import (
+    ACTOR_KINDS,
+    ANNOTATION_KINDS,
+    Actor,
+    ActorKind,
+    Annotation,
+    AnnotationKind,
+    Target,
+)
 from .answered import answered_error
 from .clock import Clock, SystemClock, iso, utc
 from .content import Stored, decode_message, encode_message
@@ -20,6 +29,7 @@ from .errors import (
     DiskFull,
     Forbidden,
     GateFailed,
+    NeedsApproval,
     NotAllowed,
     NotFound,
     Overloaded,
@@ -54,8 +64,14 @@ from .trace_order import Placed, depths_of, steps
 from .usage import Usage, UsageScope
 
 __all__ = [
+    "ACTOR_KINDS",
+    "ANNOTATION_KINDS",
     "KINDS",
     "SEVERITIES",
+    "Actor",
+    "ActorKind",
+    "Annotation",
+    "AnnotationKind",
     "Attributes",
     "BadRequest",
     "Broken",
@@ -70,6 +86,7 @@ __all__ = [
     "Kind",
     "LogReading",
     "Message",
+    "NeedsApproval",
     "NotAllowed",
     "NotFound",
     "Overloaded",
@@ -89,6 +106,7 @@ __all__ = [
     "Status",
     "Stored",
     "SystemClock",
+    "Target",
     "TooLarge",
     "ToolDefinition",
     "Unreachable",

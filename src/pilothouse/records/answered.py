@@ -10,6 +10,7 @@ from .errors import (
     Broken,
     DiskFull,
     Forbidden,
+    NeedsApproval,
     NotAllowed,
     NotFound,
     Overloaded,
@@ -22,7 +23,8 @@ from .errors import (
 _KINDS = {
     kind.kind: kind
     for kind in (
-        *(BadRequest, Broken, DiskFull, Forbidden, NotAllowed, NotFound, Overloaded, TooLarge, Unreachable, Unverified),
+        *(BadRequest, Broken, DiskFull, Forbidden, NeedsApproval, NotAllowed, NotFound, Overloaded, TooLarge),
+        *(Unreachable, Unverified),
     )
 }
 _BY_STATUS = {400: BadRequest, 401: NotAllowed, 403: Forbidden, 404: NotFound, 413: TooLarge, 422: BadRequest}

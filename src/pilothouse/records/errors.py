@@ -4,6 +4,7 @@
     ├── BadRequest       2     the call is wrong: it names the value and the remedy
     ├── NotFound         3     nothing has that id or name
     ├── NotAllowed       4     the key or session is missing, wrong or lacks the right
+    ├── NeedsApproval    8     a person must confirm it: the remedy says where
     ├── Unreachable      5     the server or store does not answer
     ├── Unverified       6     it ran, but could not prove what was asked
     ├── GateFailed       7     a gate is closed: it lists what keeps it so
@@ -79,6 +80,14 @@ class Forbidden(NotAllowed):
     """The key is good, but its mode or project does not allow this."""
 
     kind = "forbidden"
+    http_status = 403
+
+
+class NeedsApproval(PilothouseError):
+    """A person must confirm it: the remedy says where."""
+
+    kind = "needs_approval"
+    exit_code = 8
     http_status = 403
 
 

@@ -1,4 +1,4 @@
-"""What the server does beside answering: keep the counts of refused writes, and apply retention."""
+"""What the server does beside answering: keep the counts of refused writes, apply retention, show late annotations."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 
+from pilothouse.annotations import settle
 from pilothouse.intake.counters import Snapshot
 from pilothouse.intake.receive import Intake
 from pilothouse.records import PilothouseError
@@ -18,11 +19,12 @@ LOG = logging.getLogger("pilothouse.server")
 
 REFUSALS_EVERY_S = 2.0
 RETENTION_EVERY_S = 3600.0
+ANNOTATIONS_EVERY_S = 10.0
 _HOUR_NS = 3_600_000_000_000
 
 
 class Housekeeping:
-    """Two recurring jobs on the server's loop; their work is done in threads."""
+    """Recurring jobs on the server's loop; their work is done in threads."""
 
     def __init__(self, state: ServerState, intake: Intake) -> None:
         self._state = state
@@ -35,6 +37,7 @@ class Housekeeping:
         self._tasks = [
             asyncio.create_task(self._every(REFUSALS_EVERY_S, self.keep_refusals)),
             asyncio.create_task(self._every(RETENTION_EVERY_S, self.retain)),
+            asyncio.create_task(self._every(ANNOTATIONS_EVERY_S, self.show_annotations)),
         ]
 
     async def stop(self) -> None:
@@ -56,6 +59,10 @@ class Housekeeping:
         for deleted in apply_rules(self._state.store, self._state.control.retention(), time.time_ns(), dry_run=False):
             if deleted.traces or deleted.logs:
                 LOG.info("retention: %s", deleted)
+
+    def show_annotations(self) -> None:
+        """Show annotations that were logged while the trace store did not answer."""
+        settle(self._state.store, self._state.control, time.time_ns())
 
     @staticmethod
     async def _every(seconds: float, job: object) -> None:

@@ -134,8 +134,8 @@ def heartbeats_of(store: TraceStore, project: str, services: Sequence[str]) -> i
 def judged(store: TraceStore, project: str, trace_ids: Sequence[str]) -> int:
     """How many of these traces have a score."""
     table = store.query(
-        "SELECT uniqExact(trace_id) FROM {db}.score WHERE project_id = {project:String} "
-        "AND trace_id IN {ids:Array(String)}",
+        "SELECT uniqExact(trace_id) FROM {db}.score FINAL WHERE project_id = {project:String} "
+        "AND trace_id IN {ids:Array(String)} AND removed = 0",
         {"project": project, "ids": list(trace_ids)},
     )
     return int(table.rows[0][0])

@@ -86,6 +86,13 @@ def model_table(
     ).dicts()
 
 
+ANNOTATION_FACETS = {
+    "label": "annotation FINAL WHERE project_id = {project:String} AND removed = 0 AND kind = 'label'",
+    "score": "score FINAL WHERE project_id = {project:String} AND removed = 0",
+}
+"""Fields that are counted from what was written to traces: the rows their values are the names of."""
+
+
 def facet_counts(
     store: TraceStore,
     project: str,
@@ -98,7 +105,7 @@ def facet_counts(
 ) -> dict[str, tuple[list[tuple[str, int]], int]]:
     """Of each field the commonest values with their traces, and how many values there are. All in one pass."""
     where = filtered(project, since_ns, until_ns, conditions)
-    plain = [name for name in fields if not FACET_COLUMNS[name][1]]
+    plain = [name for name in fields if name in FACET_COLUMNS and not FACET_COLUMNS[name][1]]
     reads: list[str] = []
     if plain:
         # One pass for all fields with one value; those with several need a row for each.
@@ -114,7 +121,14 @@ def facet_counts(
         f"SELECT '{name}' AS field, arrayJoin(arrayDistinct({FACET_COLUMNS[name][0]}))::String AS value, "
         f"count() AS traces FROM {{db}}.trace FINAL WHERE {where.sql} GROUP BY value"
         for name in fields
-        if FACET_COLUMNS[name][1]
+        if name in FACET_COLUMNS and FACET_COLUMNS[name][1]
+    ]
+    reads += [
+        f"SELECT '{name}' AS field, name::String AS value, uniqExact(trace_id) AS traces "
+        f"FROM {{db}}.{ANNOTATION_FACETS[name]} AND trace_id IN (SELECT trace_id FROM {{db}}.trace FINAL WHERE {where.sql}) "
+        "GROUP BY value"
+        for name in fields
+        if name in ANNOTATION_FACETS
     ]
     table = store.query(
         f"SELECT field, value, traces, count() OVER (PARTITION BY field) AS values FROM ({' UNION ALL '.join(reads)}) "

@@ -44,7 +44,11 @@ _NUMBER = {
 LATEST_NS = 4_102_444_800_000_000_000
 """The year 2100: no bound at all."""
 
-TEXT_FIELDS = (*_TEXT, *_LIST, "provider", "error", "id")
+ANNOTATED = ("note", "score", "label")
+"""What ``has:`` asks for."""
+SCORE_PREFIX = "score."
+
+TEXT_FIELDS = (*_TEXT, *_LIST, "provider", "error", "id", "label", "has")
 NUMBER_FIELDS = tuple(_NUMBER)
 FACET_COLUMNS = {
     **{name: (sql, False) for name, sql in _TEXT.items()},
@@ -66,7 +70,7 @@ class Condition:
     """One term of a filter. A trace fits where it fits any of ``values`` (or none of them, where ``negated``)."""
 
     field: str
-    """One of ``TEXT_FIELDS`` or ``NUMBER_FIELDS``, ``attr.KEY``, ``resource.KEY``, or ``text`` for words in messages."""
+    """One of ``TEXT_FIELDS`` or ``NUMBER_FIELDS``, ``attr.KEY``, ``resource.KEY``, ``score.NAME``, or ``text`` for words in messages."""
     op: Operator = "="
     values: tuple[str, ...]
     """Texts may hold ``*`` (alone: anything at all; an empty text: nothing). Numbers are decimal."""
@@ -151,6 +155,12 @@ def _condition(where: Where, condition: Condition) -> str:
         return _in_spans(_any_of(where, "provider", condition.values))
     if name == "text":
         return " AND ".join(_said(where, value) for value in condition.values)
+    if name == "label":
+        return _annotated(where, "annotation", f"kind = 'label' AND {_any_of(where, 'name', condition.values)}")
+    if name == "has":
+        return " OR ".join(_has(where, value) for value in condition.values)
+    if name.startswith(SCORE_PREFIX):
+        return _scored(where, condition)
     if name.startswith("attr."):
         return _attribute(where, "attributes", name.removeprefix("attr."), condition.values)
     if name.startswith("resource."):
@@ -191,6 +201,44 @@ def _error(where: Where, values: Sequence[str]) -> str:
 
 def _attribute(where: Where, column: str, key: str, values: Sequence[str]) -> str:
     return _in_spans(_any_of(where, f"{column}[{{{where.name(key)}:String}}]", values))
+
+
+def _has(where: Where, kind: str) -> str:
+    if kind == "score":
+        return _annotated(where, "score", "1")
+    return _annotated(where, "annotation", f"kind = {{{where.name(kind)}:String}}")
+
+
+def _scored(where: Where, condition: Condition) -> str:
+    name = f"name = {{{where.name(condition.field.removeprefix(SCORE_PREFIX))}:String}}"
+    if condition.values == ("*",):
+        return _annotated(where, "score", name)
+    parts: list[str] = []
+    for value in condition.values:
+        number = as_number(value)
+        if number is not None:
+            parts.append(f"ifNull(value {condition.op} {{{where.name(number)}:Float64}}, 0)")
+        if condition.op == "=":
+            parts.append(_any_of(where, "label", [value]))
+    return _annotated(where, "score", f"{name} AND ({' OR '.join(parts)})")
+
+
+def _annotated(where: Where, table: str, sql: str) -> str:
+    """Traces with such an annotation on them, on a step of them, or on their session."""
+    found = f"FROM {{db}}.{table} FINAL WHERE project_id = {{project:String}} AND removed = 0 AND {sql}"
+    return (
+        f"trace_id IN (SELECT trace_id {found} AND trace_id != '') OR "
+        f"session_id IN (SELECT session_id {found} AND trace_id = '' AND session_id != '')"
+    )
+
+
+def as_number(text: str) -> float | None:
+    """A text as a number; None where it is none."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if abs(number) <= 1e18 else None
 
 
 def _in_spans(sql: str) -> str:

@@ -37,6 +37,7 @@ API_KEY = sa.Table(
     sa.Column("hint", sa.String(20), nullable=False),
     sa.Column("created_ns", sa.BigInteger, nullable=False),
     sa.Column("revoked_ns", sa.BigInteger),
+    sa.Column("actor_kind", sa.String(20), nullable=False, server_default=""),
 )
 
 PAGE_SESSION = sa.Table(
@@ -81,7 +82,48 @@ AUDIT = sa.Table(
     sa.Column("who", sa.String(200), nullable=False),
     sa.Column("action", sa.String(60), nullable=False),
     sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("run", sa.String(200), nullable=False, server_default=""),
 )
+
+ANNOTATION = sa.Table(
+    "annotation",
+    METADATA,
+    sa.Column("annotation_id", sa.String(60), primary_key=True),
+    sa.Column("project_id", sa.String(60), sa.ForeignKey("project.project_id"), nullable=False),
+    sa.Column("kind", sa.String(20), nullable=False),
+    sa.Column("trace_id", sa.String(32), nullable=False),
+    sa.Column("span_id", sa.String(16), nullable=False),
+    sa.Column("session_id", sa.Text, nullable=False),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("state", sa.Text),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("stored_version", sa.BigInteger, nullable=False),
+    sa.Column("created_ns", sa.BigInteger, nullable=False),
+)
+sa.Index("annotation_by_target", ANNOTATION.c.project_id, ANNOTATION.c.trace_id, ANNOTATION.c.span_id)
+_UNSTORED = ANNOTATION.c.version > ANNOTATION.c.stored_version
+sa.Index("annotation_unstored", ANNOTATION.c.version, sqlite_where=_UNSTORED, postgresql_where=_UNSTORED)
+
+ANNOTATION_WRITE = sa.Table(
+    "annotation_write",
+    METADATA,
+    sa.Column("sequence", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("project_id", sa.String(60), nullable=False),
+    sa.Column("annotation_id", sa.String(60), nullable=False),
+    sa.Column("run", sa.String(200), nullable=False),
+    sa.Column("actor_id", sa.String(200), nullable=False),
+    sa.Column("actor", sa.String(200), nullable=False),
+    sa.Column("actor_kind", sa.String(20), nullable=False),
+    sa.Column("verb", sa.String(20), nullable=False),
+    sa.Column("before", sa.Text),
+    sa.Column("after", sa.Text),
+    sa.Column("time_ns", sa.BigInteger, nullable=False),
+    sa.Column("undone", sa.String(60), nullable=False, server_default=""),
+    # A number that was given once is never given again: the order of writes stays what it was.
+    sqlite_autoincrement=True,
+)
+sa.Index("annotation_write_by_item", ANNOTATION_WRITE.c.annotation_id, ANNOTATION_WRITE.c.sequence)
+sa.Index("annotation_write_by_run", ANNOTATION_WRITE.c.project_id, ANNOTATION_WRITE.c.run)
 
 
 def _first(connection: sa.Connection) -> None:
@@ -89,4 +131,20 @@ def _first(connection: sa.Connection) -> None:
         table.create(connection)
 
 
-MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_first,)
+def _second(connection: sa.Connection) -> None:
+    """Annotations and who wrote them."""
+    _add_column(connection, API_KEY, "actor_kind")
+    _add_column(connection, AUDIT, "run")
+    ANNOTATION.create(connection)
+    ANNOTATION_WRITE.create(connection)
+
+
+def _add_column(connection: sa.Connection, table: sa.Table, name: str) -> None:
+    """Add a column that a database of an older version lacks; a new one was made with it."""
+    if name in {column["name"] for column in sa.inspect(connection).get_columns(table.name)}:
+        return
+    column = sa.schema.CreateColumn(table.c[name]).compile(dialect=connection.dialect)
+    connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column}"))
+
+
+MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_first, _second)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,10 +96,20 @@ class ControlStore:
         columns = [column for column in API_KEY.c if column.name != "secret_hash"]
         return self._rows(sa.select(*columns).where(API_KEY.c.project_id == project_id).order_by(API_KEY.c.created_ns))
 
-    def add_key(self, *, key_id: str, project_id: str, name: str, mode: str, secret_hash: str, hint: str) -> None:
+    def add_key(
+        self,
+        *,
+        key_id: str,
+        project_id: str,
+        name: str,
+        mode: str,
+        secret_hash: str,
+        hint: str,
+        actor_kind: str = "",
+    ) -> None:
         """Add a key; only the hash of its secret is kept."""
         values = {"key_id": key_id, "project_id": project_id, "name": name, "mode": mode}
-        values |= {"secret_hash": secret_hash, "hint": hint}
+        values |= {"secret_hash": secret_hash, "hint": hint, "actor_kind": actor_kind}
         self._run(API_KEY.insert().values(**values, created_ns=self._clock.now_ns()))
 
     def active_keys(self) -> list[Row]:
@@ -187,15 +198,46 @@ class ControlStore:
                     )
                 )
 
-    def add_audit(self, *, audit_id: str, project_id: str, who: str, action: str, detail: str) -> None:
-        """Note who did what."""
+    def add_audit(self, *, audit_id: str, project_id: str, who: str, action: str, detail: str, run: str = "") -> None:
+        """Note who did what, and in which run."""
         values = {"audit_id": audit_id, "project_id": project_id, "who": who, "action": action, "detail": detail}
-        self._run(AUDIT.insert().values(**values, time_ns=self._clock.now_ns()))
+        self._run(AUDIT.insert().values(**values, run=run, time_ns=self._clock.now_ns()))
 
     def audit(self, project_id: str, limit: int = 200) -> list[Row]:
         """The newest notes of who did what."""
         wanted = sa.select(AUDIT).where(AUDIT.c.project_id == project_id)
         return self._rows(wanted.order_by(AUDIT.c.time_ns.desc()).limit(limit))
+
+    @contextlib.contextmanager
+    def transaction(self, project_id: str, *, keep: bool = True) -> Generator[sa.Connection]:
+        """A transaction that no other one of the same project runs beside; rolled back at its end without ``keep``.
+
+        Raises:
+            Unreachable: the database does not answer.
+        """
+        try:
+            with self._engine.connect() as connection, connection.begin() as begun:
+                # The first statement takes the lock: the project's row in PostgreSQL, the file in SQLite.
+                lock = PROJECT.update().values(created_ns=PROJECT.c.created_ns)
+                connection.execute(lock.where(PROJECT.c.project_id == project_id))
+                yield connection
+                if not keep:
+                    begun.rollback()
+        except exc.OperationalError as error:
+            raise Unreachable(f"the database of small records does not answer: {error.orig}") from error
+
+    @contextlib.contextmanager
+    def reading(self) -> Generator[sa.Connection]:
+        """A connection to read with, or to change single rows at once.
+
+        Raises:
+            Unreachable: the database does not answer.
+        """
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except exc.OperationalError as error:
+            raise Unreachable(f"the database of small records does not answer: {error.orig}") from error
 
     def _rows(self, statement: sa.Executable) -> list[Row]:
         try:

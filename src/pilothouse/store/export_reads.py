@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .conditions import Condition, Where, filtered
-from .trace_reads import READ_SETTINGS, WIDE_COLUMNS, Stretch
+from .trace_reads import READ_SETTINGS, SCORE_COLUMNS, WIDE_COLUMNS, Stretch
 from .trace_store import TraceStore
 
 SPANS_A_READ = 500
@@ -16,7 +16,7 @@ SPANS_A_READ = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changed:
-    """A trace that fits an export, and the version of its row: greater with every change of the trace."""
+    """A trace that fits an export, and a version that is greater with every change of it or of what is written to it."""
 
     trace_id: str
     version: int
@@ -33,12 +33,14 @@ def changed_traces(
     after: tuple[int, str],
     limit: int,
 ) -> list[Changed]:
-    """Traces that changed after a version and id, oldest change first. A late span makes its trace change again."""
-    where = _changed_after(filtered(project, since_ns, until_ns, conditions), after)
+    """Traces that changed after a version and id, oldest change first.
+
+    A late span makes its trace change again, and so does a note, a score or a label.
+    """
+    changes = _changes(filtered(project, since_ns, until_ns, conditions), after)
     table = store.query(
-        f"SELECT trace_id, version, received_day FROM {{db}}.trace FINAL WHERE {where.sql} ORDER BY version, trace_id "
-        "LIMIT {limit:UInt32}",
-        {**where.params, "limit": limit},
+        f"{changes.sql} ORDER BY changed, trace_id LIMIT {{limit:UInt32}}",
+        {**changes.params, "limit": limit},
         settings=READ_SETTINGS,
     )
     return [Changed(trace_id=row[0], version=int(row[1]), received_day=row[2]) for row in table.rows]
@@ -53,30 +55,58 @@ def count_traces(
     after: tuple[int, str],
 ) -> int:
     """How many traces :func:`changed_traces` would give in all."""
-    where = _changed_after(filtered(project, since_ns, until_ns, conditions), after)
-    sql = f"SELECT count() FROM {{db}}.trace FINAL WHERE {where.sql}"
-    return int(store.query(sql, where.params, settings=READ_SETTINGS).rows[0][0])
+    changes = _changes(filtered(project, since_ns, until_ns, conditions), after)
+    sql = f"SELECT count() FROM ({changes.sql})"
+    return int(store.query(sql, changes.params, settings=READ_SETTINGS).rows[0][0])
 
 
-def _changed_after(where: Where, after: tuple[int, str]) -> Where:
-    where.add(
-        "(version > {after_version:UInt64} OR version = {after_version:UInt64} AND trace_id > {after_id:String})",
-        after_version=after[0],
-        after_id=after[1],
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Changes:
+    sql: str
+    params: dict[str, Any]
+
+
+_WRITTEN = (
+    "SELECT trace_id, max(version) AS newest FROM {{db}}.{table} WHERE project_id = {{project:String}} "
+    "AND trace_id != '' GROUP BY trace_id"
+)
+
+
+def _changes(where: Where, after: tuple[int, str]) -> _Changes:
+    """Traces with the version of their last change: of the trace itself, or of what was written to it."""
+    params = {**where.params, "after_version": after[0], "after_id": after[1]}
+    return _Changes(
+        sql=(
+            "SELECT trace_id, greatest(version, noted.newest, scored.newest) AS changed, received_day "
+            "FROM {db}.trace FINAL "
+            f"LEFT JOIN ({_WRITTEN.format(table='annotation')}) AS noted USING (trace_id) "
+            f"LEFT JOIN ({_WRITTEN.format(table='score')}) AS scored USING (trace_id) WHERE {where.sql} "
+            "AND (changed > {after_version:UInt64} OR changed = {after_version:UInt64} AND trace_id > {after_id:String})"
+        ),
+        params=params,
     )
-    return where
 
 
 def named_traces(store: TraceStore, project: str, trace_ids: Sequence[str], *, after: tuple[int, str]) -> list[Changed]:
     """Those of these traces that changed after a version and id, oldest change first."""
-    table = store.query(
-        "SELECT trace_id, max(version) AS newest, max(received_day) FROM {db}.trace "
-        "WHERE project_id = {project:String} AND trace_id IN {ids:Array(String)} GROUP BY trace_id "
-        "ORDER BY newest, trace_id",
-        {"project": project, "ids": list(trace_ids)},
-    )
-    found = [Changed(trace_id=row[0], version=int(row[1]), received_day=row[2]) for row in table.rows]
-    return [item for item in found if (item.version, item.trace_id) > after]
+    params = {"project": project, "ids": list(trace_ids)}
+    rows = store.query(
+        "SELECT trace_id, max(version), max(received_day) FROM {db}.trace "
+        "WHERE project_id = {project:String} AND trace_id IN {ids:Array(String)} GROUP BY trace_id",
+        params,
+    ).rows
+    versions = {str(row[0]): int(row[1]) for row in rows}
+    for table in ("annotation", "score"):
+        written = store.query(
+            f"{_WRITTEN.format(table=table).replace('GROUP BY', 'AND trace_id IN {ids:Array(String)} GROUP BY')}",
+            params,
+        ).rows
+        for trace_id, newest in written:
+            if trace_id in versions:
+                versions[trace_id] = max(versions[trace_id], int(newest))
+    found = [Changed(trace_id=row[0], version=versions[row[0]], received_day=row[2]) for row in rows]
+    ordered = sorted(found, key=lambda item: (item.version, item.trace_id))
+    return [item for item in ordered if (item.version, item.trace_id) > after]
 
 
 def spans_of_traces(
@@ -105,9 +135,8 @@ def events_of_traces(store: TraceStore, project: str, trace_ids: Sequence[str]) 
 def scores_of_traces(store: TraceStore, project: str, trace_ids: Sequence[str]) -> list[dict[str, Any]]:
     """The scores of these traces, oldest first, at most 100,000."""
     return store.query(
-        "SELECT trace_id, span_id, name, value, label, explanation, source, toUnixTimestamp64Nano(time) AS time_ns "
-        "FROM {db}.score FINAL WHERE project_id = {project:String} AND trace_id IN {ids:Array(String)} "
-        "ORDER BY time LIMIT 100000",
+        f"SELECT {SCORE_COLUMNS} FROM {{db}}.score FINAL WHERE project_id = {{project:String}} "
+        "AND trace_id IN {ids:Array(String)} AND removed = 0 ORDER BY time LIMIT 100000",
         {"project": project, "ids": list(trace_ids)},
     ).dicts()
 

@@ -100,6 +100,8 @@ def recorded(store: TraceStore, project: str, since_ns: int, until_ns: int) -> d
     for name in ("event", "log", "point", "score"):
         beside = Where()
         window(beside, project, since_ns, until_ns, time="time")
+        if name == "score":
+            beside.add("removed = 0")
         table = store.query(f"SELECT count() FROM {{db}}.{name} FINAL WHERE {beside.sql}", beside.params)
         row[f"{name}s"] = int(table.rows[0][0])
     return row

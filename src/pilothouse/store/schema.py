@@ -275,12 +275,43 @@ SCORE = TableSpec(
         ("value", "Nullable(Float64)"),
         ("label", LC),
         ("explanation", TEXT),
+        ("actor", LC),
+        ("actor_id", TEXT),
+        ("actor_kind", LC),
+        ("run", TEXT),
+        ("removed", "UInt8"),
         ("time", TIME),
         *_ARRIVAL,
     ),
     order="(project_id, trace_id, span_id, name, source, score_id)",
     indexes=("INDEX by_session session_id TYPE bloom_filter(0.01) GRANULARITY 1",),
     shard="cityHash64(trace_id)",
+)
+
+ANNOTATION = TableSpec(
+    name="annotation",
+    columns=(
+        ("project_id", LC),
+        ("trace_id", TEXT),
+        ("span_id", TEXT),
+        ("session_id", TEXT),
+        ("kind", LC),
+        ("annotation_id", TEXT),
+        ("name", LC),
+        ("text", TEXT),
+        ("actor", LC),
+        ("actor_id", TEXT),
+        ("actor_kind", LC),
+        ("run", TEXT),
+        ("removed", "UInt8"),
+        ("time", TIME),
+        *_ARRIVAL,
+    ),
+    # Notes and labels; what scores are, is in the table of scores, beside those that arrived with the telemetry.
+    order="(project_id, trace_id, span_id, annotation_id)",
+    indexes=("INDEX by_session session_id TYPE bloom_filter(0.01) GRANULARITY 1",),
+    shard="cityHash64(trace_id)",
+    granularity=1024,
 )
 
 POINT = TableSpec(
@@ -323,12 +354,16 @@ PULSE = TableSpec(
     keep_days=8,
 )
 
-TABLES = (SPAN, TRACE, MESSAGE, EVENT, LOG, SCORE, POINT, PULSE)
+TABLES = (SPAN, TRACE, MESSAGE, EVENT, LOG, SCORE, ANNOTATION, POINT, PULSE)
 
-STORE_VERSION = 2
-"""What a store is brought to. 1: as first released. 2: details of signals, hosts of logs."""
+STORE_VERSION = 3
+"""What a store is brought to. 1: as first released. 2: details of signals, hosts of logs. 3: annotations."""
 
-ADDED_COLUMNS: tuple[tuple[int, str, str], ...] = ((2, "trace", "signal_details"), (2, "log", "host"))
+ADDED_COLUMNS: tuple[tuple[int, str, str], ...] = (
+    (2, "trace", "signal_details"),
+    (2, "log", "host"),
+    *((3, "score", column) for column in ("actor", "actor_id", "actor_kind", "run", "removed")),
+)
 """Columns that stores of an older version lack: version, table, column. Never edited after release."""
 
 ADDED_INDEXES: tuple[tuple[int, str, str], ...] = ((2, "log", "by_attribute"), (2, "log", "by_time"))

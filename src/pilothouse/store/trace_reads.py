@@ -315,11 +315,17 @@ def events(store: TraceStore, project: str, trace_id: str, span_id: str) -> list
     ).dicts()
 
 
+SCORE_COLUMNS = (
+    "trace_id, span_id, name, value, label, explanation, if(actor != '', actor, source) AS judge, actor_kind, run, "
+    "if(actor != '', score_id, '') AS written_id, toUnixTimestamp64Nano(time) AS time_ns"
+)
+
+
 def scores(store: TraceStore, project: str, trace_id: str) -> list[dict[str, Any]]:
     """The scores of a trace and its spans, oldest first, at most 1,000."""
     return store.query(
-        "SELECT span_id, name, value, label, explanation, source, toUnixTimestamp64Nano(time) AS time_ns "
-        "FROM {db}.score FINAL WHERE project_id = {project:String} AND trace_id = {id:String} ORDER BY time LIMIT 1000",
+        f"SELECT {SCORE_COLUMNS} FROM {{db}}.score FINAL WHERE project_id = {{project:String}} "
+        "AND trace_id = {id:String} AND removed = 0 ORDER BY time LIMIT 1000",
         {"project": project, "id": trace_id},
     ).dicts()
 

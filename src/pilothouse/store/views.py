@@ -284,6 +284,7 @@ SCORES = View(
     table="score",
     time_column="time",
     help="Scores and evaluation results on spans, traces and sessions.",
+    where="removed = 0",
     columns=(
         _c("trace_id", "32 hex digits"),
         _c("span_id", "16 hex digits; empty: the whole trace"),
@@ -292,9 +293,41 @@ SCORES = View(
         _c("value", "the number; NULL where there is only a label"),
         _c("label", "the label"),
         _c("explanation", "why"),
-        _c("source", "who judged"),
+        _c("source", "who judged", "if(actor != '', actor, source)"),
+        _c("actor_kind", "person, agent or evaluator; empty where it came with the telemetry"),
+        _c("run", "the run that wrote it; empty where it came with the telemetry"),
+        _c("score_id", "its id"),
         _c("time", "UTC"),
     ),
+)
+
+_ANNOTATION_COLUMNS = (
+    _c("trace_id", "32 hex digits; empty on a session"),
+    _c("span_id", "16 hex digits; empty: the whole trace"),
+    _c("session_id", "set where it is on a session"),
+    _c("actor", "who wrote it"),
+    _c("actor_kind", "person, agent or evaluator"),
+    _c("run", "the run that wrote it"),
+    _c("annotation_id", "its id"),
+    _c("time", "UTC"),
+)
+
+NOTES = View(
+    name="notes",
+    table="annotation",
+    time_column="time",
+    help="What people and agents noted on spans, traces and sessions.",
+    where="kind = 'note' AND removed = 0",
+    columns=(_c("text", "the note"), *_ANNOTATION_COLUMNS),
+)
+
+LABELS = View(
+    name="labels",
+    table="annotation",
+    time_column="time",
+    help="Labels that people and agents put on spans, traces and sessions.",
+    where="kind = 'label' AND removed = 0",
+    columns=(_c("name", "the label"), *_ANNOTATION_COLUMNS),
 )
 
 METRICS = View(
@@ -317,7 +350,7 @@ METRICS = View(
     ),
 )
 
-VIEWS = (TRACES, SPANS, MESSAGES, SESSIONS, EVENTS, LOGS, SCORES, METRICS, CONTENTS)
+VIEWS = (TRACES, SPANS, MESSAGES, SESSIONS, EVENTS, LOGS, SCORES, NOTES, LABELS, METRICS, CONTENTS)
 BY_NAME = {view.name: view for view in VIEWS}
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .model import ScoreView, Span, Trace
+from .model import NoteView, ScoreView, Span, Trace
 from .paths import breakdown
 from .text import Fence, cut, dollars, duration, line
 from .trees import headline, step_text, tree
@@ -17,6 +18,7 @@ class CardContent:
     request: str
     answer: str
     scores: tuple[ScoreView, ...]
+    notes: tuple[NoteView, ...] = ()
 
 
 def card(trace: Trace, content: CardContent, budget: int, *, markdown: bool = False, marker: str = "") -> str:
@@ -26,7 +28,8 @@ def card(trace: Trace, content: CardContent, budget: int, *, markdown: bool = Fa
     short = row.trace_id[:12]
     first = first_error(trace)
     fixed = [headline(row), *_facts(trace), fence.note, ""]
-    space = budget - sum(len(part) + 1 for part in fixed) - 500
+    written = _written(trace, content, fence)
+    space = budget - sum(len(part) + 1 for part in (*fixed, *written)) - 500
     # The tree gets half: it is the map. The texts share the rest, an error before an answer before the request.
     tree_space = max(200, space // 2)
     text_space = max(100, (space - tree_space) // (3 if first else 2) - 60)
@@ -40,6 +43,7 @@ def card(trace: Trace, content: CardContent, budget: int, *, markdown: bool = Fa
             fence.around(cut(f"{first.error_type} {first.error_message or first.tool_error}".strip(), text_space)),
             "",
         ]
+    parts += written
     parts += [_heading("final answer"), fence.around(cut(content.answer, text_space)), ""]
     parts.append(f"more: pilothouse show {short} --as transcript | pilothouse show {short} --step 001")
     text = "\n".join(parts)
@@ -78,6 +82,40 @@ def _facts(trace: Trace) -> list[str]:
     if row.duplicates:
         facts.append(f"double instrumented: {row.duplicates} spans are seen twice and counted once")
     return [fact for fact in facts if fact]
+
+
+_WRITTEN_MAX = 12
+"""Notes, scores and labels that a card shows."""
+
+
+def _written(trace: Trace, content: CardContent, fence: Fence) -> list[str]:
+    """What people, agents and evaluators wrote to it, fenced: it is data like all the rest."""
+    if not content.scores and not content.notes:
+        return []
+    steps = {span.span_id: span.step for span in trace.spans}
+    lines = [_judged(score, steps) for score in content.scores] + [_noted(note, steps) for note in content.notes]
+    shown, more = lines[:_WRITTEN_MAX], len(lines) - _WRITTEN_MAX
+    if more > 0:
+        shown.append(f"{more} more: pilothouse notes {trace.row.trace_id[:12]}")
+    return [_heading("notes, scores, labels"), fence.around("\n".join(shown)), ""]
+
+
+def _judged(score: ScoreView, steps: Mapping[str, int]) -> str:
+    said = " ".join(filter(None, ("" if score.value is None else f"{score.value:g}", score.label)))
+    why = f": {line(score.explanation, 160)}" if score.explanation else ""
+    return (
+        f"score {line(score.name, 60)}={line(said, 60)}{_where(score.span_id, steps)} by {line(score.source, 40)}{why}"
+    )
+
+
+def _noted(note: NoteView, steps: Mapping[str, int]) -> str:
+    what = f"label {note.name}" if note.kind == "label" else "note"
+    words = f": {line(note.text, 200)}" if note.text else ""
+    return f"{what}{_where(note.span_id, steps)} by {line(note.actor, 40)} ({note.actor_kind}){words}"
+
+
+def _where(span_id: str, steps: Mapping[str, int]) -> str:
+    return f" step {step_text(steps[span_id])}" if span_id in steps else ""
 
 
 def _heading(text: str) -> str:

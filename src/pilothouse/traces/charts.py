@@ -9,11 +9,18 @@ from typing import Any
 
 from pilothouse.records import BadRequest
 from pilothouse.store import TraceStore
-from pilothouse.store.chart_reads import DIMENSIONS, facet_counts, heatmap_cells, model_table, overview_sets
+from pilothouse.store.chart_reads import (
+    ANNOTATION_FACETS,
+    DIMENSIONS,
+    facet_counts,
+    heatmap_cells,
+    model_table,
+    overview_sets,
+)
 from pilothouse.store.conditions import FACET_COLUMNS
 from pilothouse.store.schema import TOKEN_BUCKETS
 
-from .filters import parse_filter
+from .filters import conditions_of
 from .model import (
     Breakdown,
     BreakdownRow,
@@ -60,7 +67,7 @@ def overview(
     store: TraceStore, project: str, *, since_ns: int | None = None, until_ns: int | None = None, text: str = ""
 ) -> Overview:
     """Latency and cost per trace over time, totals, and tables by agent, model, version, environment and user."""
-    conditions = parse_filter(text)
+    conditions = conditions_of(store, project, text)
     covered = time_range(since_ns, until_ns)
     bucket_s = bucket_seconds(covered)
     span = (project, covered.since_ns, covered.until_ns, conditions)
@@ -98,12 +105,13 @@ def facets(
     store: TraceStore, project: str, query: TraceQuery, fields: Sequence[str] = FACET_FIELDS
 ) -> tuple[Facet, ...]:
     """The commonest values of some fields among the traces of a query."""
-    unknown = [name for name in fields if name not in FACET_COLUMNS]
+    countable = {*FACET_COLUMNS, *ANNOTATION_FACETS}
+    unknown = [name for name in fields if name not in countable]
     if unknown:
-        raise BadRequest("this field has no values to count", got=unknown[0], allowed=sorted(FACET_COLUMNS))
+        raise BadRequest("this field has no values to count", got=unknown[0], allowed=sorted(countable))
     if not fields:
         return ()
-    conditions = parse_filter(query.text)
+    conditions = conditions_of(store, project, query.text)
     covered = time_range(query.since_ns, query.until_ns)
     wanted = list(dict.fromkeys(fields))
     counts = facet_counts(
@@ -121,7 +129,7 @@ def facets(
 
 def heatmap(store: TraceStore, project: str, query: TraceQuery) -> Heatmap:
     """The traces of a query by time and duration; a row is twice as slow as the one below it."""
-    conditions = parse_filter(query.text)
+    conditions = conditions_of(store, project, query.text)
     covered = time_range(query.since_ns, query.until_ns)
     bucket_s = bucket_seconds(covered, 60)
     cells = heatmap_cells(

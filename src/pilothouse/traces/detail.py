@@ -8,8 +8,9 @@ from typing import Any, cast
 
 import orjson
 
-from pilothouse.records import BadRequest, NotFound, decode_message, depths_of, iso, names, part_as_dict
+from pilothouse.records import Annotation, BadRequest, NotFound, decode_message, depths_of, iso, names, part_as_dict
 from pilothouse.store import TraceStore
+from pilothouse.store.annotation_rows import notes_of
 from pilothouse.store.content_reads import StoredContent, contents
 from pilothouse.store.trace_reads import (
     LIGHT_COLUMNS,
@@ -23,7 +24,7 @@ from .code_places import above, code_place, places
 from .failures import led_by
 from .jsons import dumps
 from .load import SPANS_MAX, Head, head, light_span, number
-from .model import CodePlace, EventView, MessageView, ScoreView, SpanDetail
+from .model import CodePlace, EventView, MessageView, NoteView, ScoreView, SpanDetail
 from .rows import money
 
 
@@ -146,8 +147,32 @@ def _detail(
             score for score in trace_scores(store, project, trace_id) if score.span_id in ("", row["span_id"])
         ),
         received_at=_iso_text(row["received_at"]),
+        notes_left=tuple(
+            note for note in trace_notes(store, project, trace_id) if note.span_id in ("", row["span_id"])
+        ),
         error_inputs=str(row["attributes"].get(names.INPUTS, "")),
         led_by=led_by(store, project, top, row, numbers),
+    )
+
+
+def trace_notes(store: TraceStore, project: str, trace_id: str) -> tuple[NoteView, ...]:
+    """The notes and labels of a trace and of its spans, oldest first."""
+    return tuple(note_view(one) for one in notes_of(store, project, trace_ids=[trace_id]))
+
+
+def note_view(one: Annotation) -> NoteView:
+    """A note or label as it is shown."""
+    return NoteView(
+        annotation_id=one.annotation_id,
+        kind=one.kind,
+        name=one.name,
+        text=one.text,
+        actor=one.actor,
+        actor_kind=one.actor_kind,
+        run=one.run,
+        time=iso(one.time_ns),
+        span_id=one.target.span_id,
+        session_id=one.target.session_id,
     )
 
 
@@ -163,9 +188,12 @@ def score_view(row: Mapping[str, Any]) -> ScoreView:
         value=row["value"],
         label=row["label"],
         explanation=row["explanation"],
-        source=row["source"],
+        source=row["judge"],
         time=iso(row["time_ns"]),
         span_id=row["span_id"],
+        score_id=row["written_id"],
+        actor_kind=row["actor_kind"],
+        run=row["run"],
     )
 
 

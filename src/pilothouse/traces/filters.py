@@ -12,9 +12,19 @@ import re
 from decimal import Decimal, InvalidOperation
 
 from pilothouse.records import BadRequest
-from pilothouse.store.conditions import NUMBER_FIELDS, TEXT_FIELDS, Condition, Operator
+from pilothouse.store import TraceStore
+from pilothouse.store.annotation_rows import score_names
+from pilothouse.store.conditions import (
+    ANNOTATED,
+    NUMBER_FIELDS,
+    SCORE_PREFIX,
+    TEXT_FIELDS,
+    Condition,
+    Operator,
+    as_number,
+)
 
-FIELDS = (*TEXT_FIELDS, *NUMBER_FIELDS, "attr.KEY", "resource.KEY")
+FIELDS = (*TEXT_FIELDS, *NUMBER_FIELDS, "attr.KEY", "resource.KEY", "score.NAME")
 """Every field one can filter on."""
 
 _TEXT_MAX = 2_000
@@ -25,7 +35,7 @@ _HELP = 'status:error agent:refunds cost>0.1 -tag:test "card declined"'
 
 _TERM = re.compile(r'-?(?:[^\s"]|"(?:[^"\\]|\\.)*")+|"', re.DOTALL)
 _FIELD = re.compile(
-    r"((?:attr|resource)\.[^:<>=!\"\s]+|[A-Za-z_][\w.-]*)(:>=|:<=|:!=|:>|:<|:=|:|>=|<=|!=|>|<|=)(.*)", re.DOTALL
+    r"((?:attr|resource|score)\.[^:<>=!\"\s]+|[A-Za-z_][\w.-]*)(:>=|:<=|:!=|:>|:<|:=|:|>=|<=|!=|>|<|=)(.*)", re.DOTALL
 )
 _VALUE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+', re.DOTALL)
 
@@ -45,6 +55,30 @@ def parse_filter(text: str) -> tuple[Condition, ...]:
     if len(conditions) > _TERMS_MAX:
         raise BadRequest(f"a filter has at most {_TERMS_MAX} terms", got=len(conditions))
     return tuple(conditions)
+
+
+def conditions_of(store: TraceStore, project: str, text: str) -> tuple[Condition, ...]:
+    """The conditions of a filter text, where its scores exist.
+
+    Raises:
+        BadRequest: as :func:`parse_filter`, or a score has a name that none has.
+    """
+    conditions = parse_filter(text)
+    asked = [one for one in conditions if one.field.startswith(SCORE_PREFIX)]
+    if asked:
+        known = score_names(store, project)
+        for one in asked:
+            name = one.field.removeprefix(SCORE_PREFIX)
+            if name not in known:
+                raise _no_score(name, known, one.term)
+    return conditions
+
+
+def _no_score(name: str, known: list[str], term: str) -> BadRequest:
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    fix = _example(term.replace(name, close[0], 1)) if close else "pilothouse score ID helpful 0.8"
+    listed = [*close, *(one for one in known if one not in close)][:20]
+    return BadRequest(f"no score has the name {name!r}", got=term, allowed=listed or "no score yet", fix=fix)
 
 
 def check_text(text: str, what: str, chars_max: int) -> None:
@@ -70,7 +104,10 @@ def _condition(term: str) -> Condition:
         negated, operator = not negated, "="
     _check_field(name, term)
     values = _values(rest, term)
-    if name in NUMBER_FIELDS:
+    if name.startswith(SCORE_PREFIX):
+        if operator != "=" and any(as_number(value) is None for value in values):
+            raise BadRequest(f"{name} is compared with a number", got=term, fix=_example(f"{name}{operator}0.5"))
+    elif name in NUMBER_FIELDS:
         values = tuple(_number(value, name, term) for value in values)
     elif operator != "=":
         raise BadRequest(
@@ -79,6 +116,10 @@ def _condition(term: str) -> Condition:
             allowed=list(NUMBER_FIELDS),
             fix=_example(f"{name}:{rest}"),
         )
+    if name == "has":
+        for value in values:
+            if value not in ANNOTATED:
+                raise BadRequest("there is no such kind", got=value, allowed=list(ANNOTATED), fix=_example("has:note"))
     if name == "status":
         for value in values:
             if "*" not in value and value not in _STATUSES:
@@ -88,7 +129,7 @@ def _condition(term: str) -> Condition:
 
 
 def _check_field(name: str, term: str) -> None:
-    if name in TEXT_FIELDS or name in NUMBER_FIELDS or name.startswith(("attr.", "resource.")):
+    if name in TEXT_FIELDS or name in NUMBER_FIELDS or name.startswith(("attr.", "resource.", SCORE_PREFIX)):
         return
     close = difflib.get_close_matches(name.lower(), FIELDS, n=3, cutoff=0.5)
     close = close or [field for field in FIELDS if field.startswith(name[:3].lower())]

@@ -15,7 +15,7 @@ from pilothouse.store import TraceStore
 from pilothouse.store import live_reads as reads
 from pilothouse.store.conditions import Condition
 
-from .filters import parse_filter
+from .filters import conditions_of
 from .live_cursors import Place, write_place
 from .live_states import Beat, Watched, beats_by_trace, live_row
 from .model import LIVE_STATES, Live, LiveRow
@@ -58,7 +58,7 @@ def live(
     now = now_ns or time.time_ns()
     # Before the rows: what is written in between is told again by the stream, not lost between the two.
     horizon_ms = reads.horizon(store, project, now - _HORIZON_NS)
-    rows, total = watched(store, project, now, conditions=parse_filter(text), rules=rules)
+    rows, total = watched(store, project, now, conditions=conditions_of(store, project, text), rules=rules)
     rows.sort(key=lambda row: (LIVE_STATES.index(row.state), not row.attention, row.since, row.trace_id))
     counts = Counter(row.state for row in rows)
     fitting = [row for row in rows if not states or row.state in states]

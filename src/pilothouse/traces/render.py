@@ -9,10 +9,10 @@ from pilothouse.store import TraceStore
 
 from .atif import atif_text
 from .cards import CardContent, card
-from .detail import trace_scores
+from .detail import trace_notes, trace_scores
 from .jsons import as_json, dumps, fit
 from .load import head
-from .model import DEFAULT_BUDGET, FORMS, Form, ScoreView, Span, Trace, TranscriptStep
+from .model import DEFAULT_BUDGET, FORMS, Form, NoteView, ScoreView, Span, Trace, TranscriptStep
 from .scripts import transcript_text
 from .text import line
 from .transcripts import said_steps
@@ -40,7 +40,8 @@ def render(
     """
     check_form(as_, budget)
     if as_ == "tree":
-        return tree(trace, budget)
+        trace_id = trace.row.trace_id
+        return _tree(trace, budget, trace_scores(store, project, trace_id), trace_notes(store, project, trace_id))
     if as_ == "transcript":
         spans = _chosen(trace.spans, budget)
         top = head(store, project, trace.row.trace_id)
@@ -80,15 +81,25 @@ def _chosen(spans: Sequence[Span], budget: int) -> Sequence[Span]:
     return [*spans[: room // 2], *spans[len(spans) - room // 2 :]]
 
 
-def render_loaded(trace: Trace, steps: Sequence[TranscriptStep], as_: Form, budget: int, *, marker: str) -> str:
-    """The same of a trace whose steps are all in memory (see ``transcripts.loaded_steps``); json and scores excepted."""
+def render_loaded(
+    trace: Trace,
+    steps: Sequence[TranscriptStep],
+    as_: Form,
+    budget: int,
+    *,
+    marker: str,
+    scores: Sequence[ScoreView] = (),
+    notes: Sequence[NoteView] = (),
+) -> str:
+    """The same of a trace whose steps are all in memory (see ``transcripts.loaded_steps``); json excepted."""
     if as_ == "tree":
-        return tree(trace, budget)
+        return _tree(trace, budget, scores, notes)
     if as_ == "transcript":
         return transcript_text(trace, steps, budget, marker=marker)
     if as_ in ("card", "md"):
         ends = {span.span_id for span in _ends_of(trace)}
-        content = _with_whole_texts(trace, [step for step in steps if step.span.span_id in ends], ())
+        shown = [step for step in steps if step.span.span_id in ends]
+        content = _with_whole_texts(trace, shown, tuple(scores), tuple(notes))
         return card(trace, content, budget, markdown=as_ == "md", marker=marker)
     return _preview(trace, budget)
 
@@ -98,7 +109,10 @@ def _card_content(store: TraceStore, project: str, trace: Trace) -> CardContent:
     if trace.row.input_text.endswith("…") or trace.row.output_text.endswith("…"):
         top = head(store, project, trace.row.trace_id)
         steps = said_steps(store, project, top, _ends_of(trace), chars=BUDGET_MAX)
-    return _with_whole_texts(trace, steps, trace_scores(store, project, trace.row.trace_id))
+    trace_id = trace.row.trace_id
+    return _with_whole_texts(
+        trace, steps, trace_scores(store, project, trace_id), trace_notes(store, project, trace_id)
+    )
 
 
 def _ends_of(trace: Trace) -> list[Span]:
@@ -108,10 +122,33 @@ def _ends_of(trace: Trace) -> list[Span]:
     return list({span.span_id: span for span in (*roots[:1], *models[:1], *models[-1:])}.values())
 
 
-def _with_whole_texts(trace: Trace, steps: Sequence[TranscriptStep], scores: tuple[ScoreView, ...]) -> CardContent:
+def _tree(trace: Trace, budget: int, scores: Sequence[ScoreView], notes: Sequence[NoteView]) -> str:
+    """The tree, with a line on what was written to the trace where anything was."""
+    written = _written_line(trace, scores, notes)
+    return tree(trace, budget, written=written) if written else tree(trace, budget)
+
+
+def _written_line(trace: Trace, scores: Sequence[ScoreView], notes: Sequence[NoteView]) -> str:
+    if not scores and not notes:
+        return ""
+    labels = sorted({line(note.name, 40) for note in notes if note.kind == "label"})
+    said = [
+        f"{line(score.name, 40)}={line(score.label, 20) if score.value is None else f'{score.value:g}'}"
+        for score in scores
+    ]
+    parts = [("labels", labels), ("scores", list(dict.fromkeys(said)))]
+    shown = [f"{what}={','.join(found[:8])}{',…' if len(found) > 8 else ''}" for what, found in parts if found]
+    words = sum(note.kind == "note" for note in notes)
+    shown += [f"notes={words}"] if words else []
+    return f"{' '.join(shown)}  (pilothouse notes {trace.row.trace_id[:12]})"
+
+
+def _with_whole_texts(
+    trace: Trace, steps: Sequence[TranscriptStep], scores: tuple[ScoreView, ...], notes: tuple[NoteView, ...]
+) -> CardContent:
     request = _longer(trace.row.input_text, [view.text for step in steps for view in step.said])
     answer = _longer(trace.row.output_text, [view.text for step in steps for view in step.output])
-    return CardContent(request=request, answer=answer, scores=scores)
+    return CardContent(request=request, answer=answer, scores=scores, notes=notes)
 
 
 def _longer(head: str, texts: list[str]) -> str:

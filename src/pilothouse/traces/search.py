@@ -10,7 +10,7 @@ from pilothouse.store.conditions import LATEST_NS, Condition, is_dear
 from pilothouse.store.trace_reads import Found, any_trace, extent, find_traces, trace_rows
 
 from .cursors import Cursor, digest, read_cursor, write_cursor
-from .filters import parse_filter
+from .filters import conditions_of
 from .model import SORTS, Page, TraceQuery, TraceRow
 from .rows import trace_row
 from .windows import Range, slices, time_range
@@ -23,7 +23,7 @@ def search(store: TraceStore, project: str, query: TraceQuery) -> Page[TraceRow]
 
     Where nothing fits, ``emptied_by`` names the filters without which something would.
     """
-    conditions = parse_filter(query.text)
+    conditions = conditions_of(store, project, query.text)
     check_page(query)
     marked = digest("traces", query.text, query.sort)
     cursor = read_cursor(query.cursor, marked) if query.cursor else None

@@ -12,7 +12,7 @@ from pilothouse.store.session_reads import find_sessions, session_rows, turns
 from pilothouse.store.trace_reads import trace_rows
 
 from .cursors import Cursor, digest, read_cursor, write_cursor
-from .filters import check_text, parse_filter
+from .filters import check_text, conditions_of
 from .model import DEFAULT_BUDGET, Page, Session, SessionRow, TraceQuery
 from .rows import money, trace_row
 from .search import check_page, emptied_by
@@ -25,7 +25,7 @@ _TURNS_MAX = 1_000
 
 def sessions(store: TraceStore, project: str, query: TraceQuery) -> Page[SessionRow]:
     """Sessions with a trace that fits a query, one page; sums go over all their turns in the time range."""
-    conditions = parse_filter(query.text)
+    conditions = conditions_of(store, project, query.text)
     check_page(query)
     marked = digest("sessions", query.text, query.sort)
     cursor = read_cursor(query.cursor, marked) if query.cursor else None

@@ -10,7 +10,7 @@ from pilothouse.store.chart_reads import COST_DIMENSIONS, cost_rows
 from pilothouse.store.schema import TOKEN_BUCKETS
 
 from .charts import share
-from .filters import parse_filter
+from .filters import conditions_of
 from .model import CostRow, Costs
 from .rows import bucket_tokens, money
 from .windows import time_range
@@ -45,7 +45,7 @@ def costs(
     if not 1 <= limit <= _ROWS_MAX:
         raise BadRequest(f"1 to {_ROWS_MAX} rows", got=limit)
     covered = time_range(since_ns, until_ns)
-    conditions = parse_filter(text)
+    conditions = conditions_of(store, project, text)
     rows = cost_rows(store, project, covered.since_ns, covered.until_ns, conditions, by, rows_max=limit)
     first = rows[0] if rows else None
     made: list[CostRow] = []

@@ -15,7 +15,7 @@ from pilothouse.store import map_reads as reads
 from pilothouse.store.conditions import Condition
 
 from .charts import share
-from .filters import parse_filter
+from .filters import conditions_of
 from .model import Component, ComponentKind, MapEdge, PromptUse, ServiceUse, SystemMap
 from .rows import milliseconds, money
 from .windows import Range, time_range
@@ -46,7 +46,7 @@ def system_map(
     if since_ns is None:
         since_ns = time_range(None, until_ns).until_ns - _DAY_NS
     covered = time_range(since_ns, until_ns)
-    made = _Making(store, project, covered, parse_filter(filters))
+    made = _Making(store, project, covered, conditions_of(store, project, filters))
     made.read()
     return made.as_map(filters)
 

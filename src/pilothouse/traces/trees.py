@@ -74,13 +74,13 @@ class _Painter:
         return _step_line(span, self.width, value_chars, orphan)
 
 
-def tree(trace: Trace, budget: int, *, title: bool = True) -> str:
-    """The tree in at most ``budget`` characters.
+def tree(trace: Trace, budget: int, *, title: bool = True, written: str = "") -> str:
+    """The tree in at most ``budget`` characters; ``written`` is a line below its head.
 
     What does not fit goes in this order: values, then runs of calls that differ in their arguments, then steps from
     the middle. Failed steps stay as long as anything does. The last line says what was cut and how to get it.
     """
-    top = [headline(trace.row)] if title else []
+    top = [*([headline(trace.row)] if title else []), *([written] if written else [])]
     painter = _Painter(trace)
     space = budget - sum(len(part) + 1 for part in top) - 160
     groups = whole = painter.groups(same=True)

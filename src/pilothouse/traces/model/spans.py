@@ -122,6 +122,31 @@ class ScoreView:
     source: str
     time: str
     span_id: str = ""
+    score_id: str = ""
+    """Of one that was written afterwards; empty for one that came with the telemetry."""
+    actor_kind: str = ""
+    """person, agent or evaluator; empty for one that came with the telemetry."""
+    run: str = ""
+    """The run that wrote it afterwards."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteView:
+    """A note or a label on a step, a trace or a session, and who left it."""
+
+    annotation_id: str
+    kind: str
+    """note or label."""
+    name: str
+    """The label; empty for a note."""
+    text: str
+    actor: str
+    actor_kind: str
+    """person, agent or evaluator."""
+    run: str
+    time: str
+    span_id: str = ""
+    session_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +225,8 @@ class SpanDetail:
     events: tuple[EventView, ...]
     scores: tuple[ScoreView, ...]
     received_at: str
+    notes_left: tuple[NoteView, ...] = ()
+    """Notes and labels on this step and on the whole trace, oldest first."""
     error_inputs: str = ""
     """Of a failed step: what it was given, as the recorder kept it; empty where the input above says it."""
     led_by: tuple[CallBefore, ...] = ()

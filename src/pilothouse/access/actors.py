@@ -1,0 +1,54 @@
+"""Who writes: a key, a signed-in browser, or a command on the server's own machine; and acting with less right.
+
+A command line says of itself who runs it, person or agent, and with which mode at most. That is a guard rail against
+what an agent does by mistake. It is no boundary: whoever can read the server's folder could leave the words out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast
+
+from pilothouse.records import ACTOR_KINDS, Actor, ActorKind, BadRequest
+
+from .keys import MODES, Grant
+
+ACTOR_HEADER = "x-pilothouse-actor"
+"""``KIND NAME``: who runs the command, e.g. ``agent claude-code``."""
+MODE_HEADER = "x-pilothouse-mode"
+"""The most the caller wants to be allowed; never more than the key has."""
+PAGE_ID = "page"
+
+
+def actor_of(grant: Grant, headers: Mapping[str, str]) -> Actor:
+    """Who writes with a grant. What a key was made for counts before what its user says.
+
+    Raises:
+        BadRequest: the header names no kind of actor.
+    """
+    said, _, name = headers.get(ACTOR_HEADER, "").strip().partition(" ")
+    if said and said not in ACTOR_KINDS:
+        raise BadRequest("there is no such kind of actor", got=said[:40], allowed=list(ACTOR_KINDS))
+    # A program that says nothing of itself is taken for an agent: what needs a person is not done for it.
+    kind = cast("ActorKind", grant.actor_kind or said or "agent")
+    if grant.key_id:
+        return Actor(id=grant.key_id, name=grant.who, kind=kind)
+    if grant.who == "page":
+        return Actor(id=PAGE_ID, name="page", kind="person")
+    shown = "".join(character for character in name.strip() if character.isprintable())[:100] or grant.who
+    return Actor(id=f"local:{shown}", name=shown, kind=kind)
+
+
+def narrowed(grant: Grant, headers: Mapping[str, str]) -> Grant:
+    """The grant, or less where the caller asks for less.
+
+    Raises:
+        BadRequest: the header names no mode.
+    """
+    wanted = headers.get(MODE_HEADER, "").strip()
+    if not wanted:
+        return grant
+    if wanted not in MODES:
+        raise BadRequest("no such mode", got=wanted[:40], allowed=list(MODES))
+    return replace(grant, mode=wanted, narrowed=True) if grant.allows(wanted) and grant.mode != wanted else grant
