@@ -24,7 +24,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--peers", action="store_true")
-    parser.add_argument("--only", default="", help="ingest, reading, guards, cli, signals, analysis or recorder")
+    parser.add_argument(
+        "--only", default="", help="ingest, reading, guards, cli, signals, analysis, export or recorder"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     scale = 0.05 if options.quick else 1.0
@@ -40,6 +42,9 @@ def main() -> None:
             return
         if options.only == "analysis":
             print_analysis(folder)
+            return
+        if options.only == "export":
+            print_export(folder)
             return
         parts = {
             "ingest": lambda: ingest_rows(folder, scale),
@@ -84,6 +89,14 @@ def print_analysis(folder: Path) -> None:
     for line in analysis.report(folder / "analysis"):
         print(line, flush=True)
     print(f"\nload {os.getloadavg()[0]:.1f} at the end")
+
+
+def print_export(folder: Path) -> None:
+    """What a trace costs to read, in each form, on real runs."""
+    from . import export_sizes
+
+    for line in export_sizes.report(folder / "export"):
+        print(line, flush=True)
 
 
 def ingest_rows(folder: Path, scale: float) -> list[Row]:

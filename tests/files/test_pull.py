@@ -140,7 +140,7 @@ def test_verify_finds_what_was_changed(cli: Cli, live: LiveServer, tmp_path: Pat
     trace = the_trace(tmp_path / "out")
     (trace / "spans.jsonl").write_text("{}\n")
     (trace / "extra.txt").write_text("x")
-    result = cli("pull", "--verify", "out")
+    result = cli("pull", "verify", "out")
     assert result.code == 6
     assert [Path(name).name for name in result.error["got"]] == ["spans.jsonl", "extra.txt"]
 

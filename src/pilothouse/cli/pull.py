@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     examples=(
         "pilothouse pull last-error",
         "pilothouse pull 'status:error agent:support' errors --since 24h",
-        "pilothouse pull --verify errors",
+        "pilothouse pull verify errors",
     ),
     keys="data: folder traces gone files bytes complete counts",
 )
@@ -42,6 +42,8 @@ def pull(
     run: Run, what: str, folder: str, since: str, until: str, content: str, again: str, fresh: bool, verify: str
 ) -> None:
     """Write a trace, a session or all traces of a filter to a folder: files, JSON lines, SQLite with full-text search."""
+    if what == "verify" and folder:
+        verify = folder
     if verify:
         _verify(run, Path(verify))
         return

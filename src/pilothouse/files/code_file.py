@@ -10,6 +10,12 @@ from pilothouse.traces.model import CodePlace, Span, Trace
 
 _EACH_MAX = 500
 """Components, prompts and flags that are listed; more than that is no list of names any more."""
+_RESOURCES_MAX = 20
+_OF_A_MACHINE = {
+    *("process.working_directory", "process.executable.path", "process.command", "process.command_line"),
+    *("process.command_args", "process.owner", "process.pid"),
+}
+"""What holds paths or names of one machine or its user, and says nothing of the code."""
 _REVISION = (
     *("vcs.ref.head.revision", "vcs.repository.ref.revision", "git.commit.sha", "git.commit", "git.sha", "git_sha"),
     *("service.git.sha", "git.revision", "langsmith.git.commit"),
@@ -34,6 +40,7 @@ class CodeFile:
         self._components: dict[tuple[str, str, str], dict[str, Any]] = {}
         self._raised: list[dict[str, Any]] = []
         self._facts: dict[str, dict[str, None]] = {}
+        self._resources: dict[str, dict[str, str]] = {}
 
     def add(self, span: Span, row: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> CodePlace | None:
         """Take in a span; gives where it was made, as far as the span itself says."""
@@ -47,9 +54,14 @@ class CodeFile:
         ):
             for source in (resource, attributes):
                 self._note(name, next((source[key] for key in keys if source.get(key)), ""))
+        if len(self._resources) < _RESOURCES_MAX:
+            named = {key: text[:500] for key, text in sorted(resource.items())[:100] if key not in _OF_A_MACHINE}
+            self._resources.setdefault(repr(named), named)
         self._note("services", row["service"])
         self._note("prompts", "@".join(filter(None, (row["prompt_name"], row["prompt_version"]))))
         self._note("features", row["feature"])
+        for tag in row["tags"]:
+            self._note("tags", tag)
         self._note("emitters", "@".join(filter(None, (row["scope_name"], row["scope_version"]))))
         self._note("models", span.model)
         for source in (attributes, *(event["attributes"] for event in events)):
@@ -75,12 +87,13 @@ class CodeFile:
             "agent": row.agent,
             "agent_version": row.agent_version,
             "agent_versions": sorted({span.agent_version for span in self._trace.spans if span.agent_version}),
-            **{name: sorted(self._facts.get(name, ())) for name in (*lists, "features", "emitters")},
+            **{name: sorted(self._facts.get(name, ())) for name in (*lists, "features", "tags", "emitters")},
             "dialects": sorted(row.dialects),
             "components": sorted(
                 self._components.values(), key=lambda one: (one["kind"], one["name"], one.get("file", ""))
             ),
             "raised": self._raised,
+            "resources": list(self._resources.values()),
         }
 
     def _component(self, span: Span, place: CodePlace | None) -> None:

@@ -43,6 +43,8 @@ CREATE TABLE IF NOT EXISTS links (trace_id TEXT, step TEXT, span_id TEXT, to_tra
 CREATE TABLE IF NOT EXISTS code (
   trace_id TEXT, kind TEXT, name TEXT, file TEXT, line INTEGER, function TEXT, first_step TEXT, spans INTEGER,
   failed INTEGER);
+CREATE TABLE IF NOT EXISTS signals (
+  trace_id TEXT, name TEXT, severity TEXT, message TEXT, first_step TEXT, value REAL, threshold REAL, unit TEXT);
 CREATE TABLE IF NOT EXISTS cuts (trace_id TEXT, what TEXT, count INTEGER, more TEXT);
 CREATE TABLE IF NOT EXISTS folders (folder TEXT PRIMARY KEY, trace_id TEXT, files INTEGER, bytes INTEGER, sha256 TEXT);
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (trace_id UNINDEXED, step UNINDEXED, what UNINDEXED, text);
@@ -61,6 +63,16 @@ SAMPLES = (
     ),
     ("one trace's steps", "SELECT step, kind, label, status, ms FROM spans WHERE trace_id LIKE 'ab12%' ORDER BY step"),
     ("traces with a signal", "SELECT folder, signals FROM traces WHERE ',' || signals || ',' LIKE '%,loop,%'"),
+    ("signals with what was found", "SELECT trace_id, first_step, name, severity, message FROM signals ORDER BY name"),
+    (
+        "time and money by kind of step",
+        "SELECT kind, label, count(*), sum(ms), sum(cost_usd) FROM spans WHERE counted OR kind = 'tool' GROUP BY 1, 2",
+    ),
+    (
+        "who calls whom",
+        "SELECT p.kind, p.label, s.kind, s.label, count(*) FROM spans s JOIN spans p "
+        "ON p.trace_id = s.trace_id AND p.span_id = s.parent GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC",
+    ),
     ("cost by model", "SELECT model, sum(cost_usd) FROM spans WHERE kind = 'model' AND counted GROUP BY 1"),
     ("slowest steps", "SELECT trace_id, step, label, ms FROM spans ORDER BY ms DESC LIMIT 10"),
     (
@@ -112,6 +124,7 @@ class ExportIndex:
             "payloads",
             "links",
             "code",
+            "signals",
             "cuts",
             "folders",
             "words",
@@ -178,6 +191,12 @@ class ExportIndex:
                 run("INSERT INTO logs VALUES (" + ",".join("?" * 14) + ")", _log(trace_id, line))
                 self._word(trace_id, str(line.get("step", "")), "log", line.get("body"))
 
+        for signal in _lines(place / "signals.jsonl"):
+            seen = cast("list[Mapping[str, Any]]", signal.get("evidence") or [])
+            where = seen[0].get("step") if seen else None
+            told = (signal.get("name"), signal.get("severity"), signal.get("message"), where)
+            measured = (signal.get("value"), signal.get("limit"), signal.get("unit"))
+            run("INSERT INTO signals VALUES (?,?,?,?,?,?,?,?)", (trace_id, *told, *measured))
         for link in cast("list[Mapping[str, Any]]", _whole(place / "links.json") or []):
             fields = ("step", "span_id", "to_trace", "to_span")
             run("INSERT INTO links VALUES (?,?,?,?,?)", (trace_id, *(link.get(name) for name in fields)))

@@ -72,7 +72,8 @@ def _readme(spec: ExportSpec, counts: dict[str, int], window: tuple[str, str], c
     reading = (
         """- `traces/DAY/TIME-ID-AGENT/`: `trace.md` first (10 kB at most), then `tree.txt` (a line a step), `transcript.md` (each
   message once), `spans.jsonl`, `messages.jsonl`, `prompts/NNN.md` (the input of model call NNN as a change to the one
-  before), `payloads/` (long values whole), `preview.json`, `code.json`; where there are any `scores.jsonl`, `notes.jsonl`, `links.json` and `logs.jsonl`
+  before), `payloads/` (long values whole), `preview.json`, `code.json`; where there are any `signals.jsonl`, `scores.jsonl`,
+  `notes.jsonl`, `links.json` and `logs.jsonl`
   (lines of servers that belong to the trace: `match` says why, `confidence` how surely; lines with `cut` what is left out).
 - The step number NNN is the same in every file, on the page and in `pilothouse show ID --step NNN`.
 - `code.json`: release, revision, prompts, flags, and for each agent, tool and model file and line where its sender says so.

@@ -68,6 +68,10 @@ def _files(source: TraceSource, version: int, content: Content) -> Iterator[Expo
     notes = "".join(dumps(_note(note, numbers, content)).decode() + "\n" for note in source.notes)
     if notes:
         yield _text(folder, "notes.jsonl", notes)
+    signals = _Lines(f"{folder}/signals.jsonl")
+    for line in _signals(source, content):
+        yield from signals.add(line)
+    yield from signals.rest()
     lines = _Lines(f"{folder}/logs.jsonl")
     for line in log_lines(source.logs, trace.row.trace_id, content):
         yield from lines.add(line)
@@ -78,6 +82,20 @@ def _files(source: TraceSource, version: int, content: Content) -> Iterator[Expo
 def _note(note: NoteView, numbers: Mapping[str, str], content: Content) -> dict[str, Any]:
     line: dict[str, Any] = {"step": numbers.get(note.span_id, ""), **as_json(note)}
     return line if content == "full" else line | {"text": ""}
+
+
+def _signals(source: TraceSource, content: Content) -> Iterator[dict[str, Any]]:
+    """What is wrong with the trace, by rules, with the steps that show it."""
+    steps = {span.span_id: f"{span.step:03d}" for span in source.trace.spans}
+    for signal in loads(source.signals) if source.signals else ():
+        shown = [
+            {"step": steps.get(seen["span_id"], ""), "span_id": seen["span_id"], "note": seen.get("note", "")}
+            for seen in signal.get("evidence", ())
+        ]
+        line: dict[str, Any] = {**signal, "evidence": sorted(shown, key=lambda seen: seen["step"])}
+        if content == "meta":
+            line |= {"message": "", "detail": {}, "evidence": [{**seen, "note": ""} for seen in line["evidence"]]}
+        yield line
 
 
 def _score(score: ScoreView, content: Content) -> dict[str, Any]:
@@ -199,6 +217,14 @@ def _span_line(span: Span, row: Mapping[str, Any], content: Content) -> dict[str
         "counted": span.counted,
         "duplicate_of": span.duplicate_of,
         "finish_reason": span.finish_reason,
+        "ttft_ms": span.ttft_ms,
+        "operation": row["operation"],
+        "provider": span.provider,
+        "request_model": row["request_model"] if row["request_model"] != span.model else "",
+        "response_id": row["response_id"],
+        "cost_source": row["cost_source"],
+        "usage_rule": row["usage_rule"],
+        "notes": list(span.notes),
         "error_type": span.error_type,
         "tools_offered": row["tools_offered"],
         "service": row["service"],
@@ -206,6 +232,7 @@ def _span_line(span: Span, row: Mapping[str, Any], content: Content) -> dict[str
     }
     if content == "full":
         line["error"] = row["error_message"] or row["tool_error"]
+        line["parameters"] = row["parameters"]
     return line
 
 

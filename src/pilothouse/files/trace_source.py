@@ -15,6 +15,7 @@ from pilothouse.store.export_reads import (
     Changed,
     events_of_traces,
     scores_of_traces,
+    signals_of_traces,
     spans_of_traces,
     whole_spans,
 )
@@ -58,6 +59,11 @@ class TraceSource(Protocol):
         ...
 
     @property
+    def signals(self) -> str:
+        """The JSON list of its signals, as stored; empty where it has none."""
+        ...
+
+    @property
     def logs(self) -> Sequence[LogGroup]:
         """The log lines that belong to it, by reason, the surest first."""
         ...
@@ -84,6 +90,7 @@ class LoadedTrace:
     contents: Contents
     steps: Sequence[TranscriptStep]
     logs: Sequence[LogGroup]
+    signals: str
 
     def text(self, form: Form, budget: int, marker: str) -> str:
         """The trace in a text form."""
@@ -107,6 +114,7 @@ class StoredTrace:
         self.events = _by_span(events_of_traces(store, project, [trace_id]))
         near = logs(store, project, trace_id, reason="time", limit=LINES_NEAR)
         sure = logs(store, project, trace_id, limit=LINES_EACH)
+        self.signals = signals_of_traces(store, project, [trace_id]).get(trace_id, "")
         self.logs = (*sure.groups, *near.groups)
 
     def text(self, form: Form, budget: int, marker: str) -> str:
@@ -162,6 +170,7 @@ def _loaded(
     notes: dict[str, list[NoteView]] = {}
     for one in notes_of(store, project, trace_ids=ids, limit=NOTES_MAX) if ids else ():
         notes.setdefault(one.target.trace_id, []).append(note_view(one))
+    signals = signals_of_traces(store, project, ids) if ids else {}
     lines = logs_of_many(
         store,
         project,
@@ -187,6 +196,7 @@ def _loaded(
                 stored,
                 steps,
                 lines[item.trace_id].groups if item.trace_id in lines else (),
+                signals.get(item.trace_id, ""),
             ),
         )
 

@@ -141,6 +141,17 @@ def scores_of_traces(store: TraceStore, project: str, trace_ids: Sequence[str]) 
     ).dicts()
 
 
+def signals_of_traces(store: TraceStore, project: str, trace_ids: Sequence[str]) -> dict[str, str]:
+    """The JSON list of signals of each of these traces that has one, by trace id."""
+    table = store.query(
+        "SELECT trace_id, argMax(signal_details, version) AS details FROM {db}.trace "
+        "WHERE project_id = {project:String} AND trace_id IN {ids:Array(String)} GROUP BY trace_id "
+        "HAVING details != ''",
+        {"project": project, "ids": list(trace_ids)},
+    )
+    return {row[0]: row[1] for row in table.rows}
+
+
 def whole_spans(
     store: TraceStore, project: str, trace_id: str, stretch: Stretch, span_ids: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
