@@ -20,7 +20,7 @@ from pilothouse.files.stream import stream
 from pilothouse.records import Evidence, Signal
 from pilothouse.signals.stored import to_json
 from pilothouse.store import TraceStore
-from pilothouse.store.schema import LOG
+from pilothouse.store.schema import ANNOTATION, LOG
 from pilothouse.traces.model import Span, SpanDetail
 from pilothouse.web.pages import PAGES
 from tests.traces.support import NOW_NS, PROJECT, TraceBuilder, said, stored_time, trace_id
@@ -197,6 +197,7 @@ DETAIL_PLACES: dict[str, str] = {
     "prompt_version": "spans.jsonl#prompt",
     "links": "links.json",
     "scores": "scores.jsonl#value",
+    "notes_left": "notes.jsonl#text",
     "error_inputs": "spans.jsonl#attributes",
     "led_by": "spans.jsonl#attributes",
 }
@@ -260,6 +261,10 @@ def _fill(store: TraceStore) -> None:
     row.update(project_id=PROJECT, time=at, observed_time=at, severity_number=17, severity="ERROR", body="disk full")
     row.update(trace_id=trace.id, hash="1", attributes={}, resource={}, service="db", host="h-1", version=1)
     row.update(received_at=at[:23], received_day=at[:10])
+    note: dict[str, object] = dict.fromkeys(ANNOTATION.column_names, "")
+    note.update(project_id=PROJECT, annotation_id="ann_1", kind="note", trace_id=trace.id, text="look here", time=at)
+    note.update(removed=0, version=1, received_at=at[:23], received_day=at[:10], actor="ann", actor_kind="person")
+    store.insert("annotation", ANNOTATION.column_names, [[note[name] for name in ANNOTATION.column_names]])
     store.insert("log", LOG.column_names, [[row[name] for name in LOG.column_names]])
 
 
