@@ -33,14 +33,17 @@ from pilothouse.intake.http import routes as otlp_routes
 from pilothouse.intake.journal import Journal, recover
 from pilothouse.intake.receive import Intake
 from pilothouse.intake.settings import MIB, Settings
+from pilothouse.jobs import Desk
 from pilothouse.records import BadRequest, Forbidden, iso
 from pilothouse.server.config import Config, read_config
 from pilothouse.server.housekeeping import Housekeeping
+from pilothouse.server.on_demand import OnDemand
 from pilothouse.server.providers import ApiProvider, PageProvider
 from pilothouse.server.runtime import FolderLock, Runtime, new_token, remove_runtime, write_runtime
 from pilothouse.server.state import ServerState
 from pilothouse.server.supervised import SupervisedProcess
 from pilothouse.server.worker_process import WorkerProcess
+from pilothouse.server.workflows import Resources, workflows
 from pilothouse.store import open_store
 from pilothouse.store.control_store import ControlStore, open_control
 
@@ -128,6 +131,14 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
         forwards = _forward_config(config, control)
         forwarder = SupervisedProcess("forwarder", command, {"mask": settings["mask"], "forward": forwards})
     worker = WorkerProcess(data, options.store, settings)
+    job_worker = OnDemand(
+        lambda: SupervisedProcess(
+            "job worker",
+            ["-m", "pilothouse.server.job_worker", "--data", str(data), "--store", options.store],
+            {"control": options.control},
+        )
+    )
+    resources = Resources(data=data, store_url=options.store)
     state = ServerState(
         data=data,
         store=store,
@@ -135,6 +146,8 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
         keyring=access.Keyring(control),
         worker=worker,
         forwarder=forwarder,
+        jobs=Desk(options.control, data, workflows(resources), start_worker=job_worker.start),
+        job_worker=job_worker,
         config=config,
         project_id=project_id,
         token=new_token(),
@@ -247,13 +260,23 @@ async def _serve(options: UpOptions, state: ServerState, listening: socket.socke
             ),
             as_json=options.json,
         )
+    # After the server answers: its start does not wait for what nobody may need.
+    waking = asyncio.create_task(asyncio.to_thread(_wake, state))
     try:
         await serving
     finally:
+        await waking
         await housekeeping.stop()
         if grpc is not None:
             await grpc.stop()
         await intake.stop()
+
+
+def _wake(state: ServerState) -> None:
+    try:
+        state.jobs.wake()
+    except Exception:
+        LOG.exception("unfinished runs could not be looked for; the next run starts the worker")
 
 
 def make_intake(state: ServerState, receiver: str = "main") -> Intake:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from starlette.testclient import TestClient
 
 from pilothouse import access, api
 from pilothouse.access import Grant, Keyring
+from pilothouse.jobs import Desk
 from pilothouse.records import NotAllowed
 from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore
@@ -33,6 +35,7 @@ class PretendedServer:
         self.store = store
         self.control = control
         self.keyring = Keyring(control)
+        self.jobs = Desk("", Path(tempfile.mkdtemp()), [])
         self.parts: dict[str, str] = {"store": "ok"}
         self.asked: list[tuple[str, bool]] = []
         self.refused: tuple[Refused, ...] = ()

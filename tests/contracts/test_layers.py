@@ -37,12 +37,12 @@ ALLOWED: dict[str, str] = {
     # Reads exports, on the user's side as on the server's: what a body says of itself is read by the rules of signals.
     "analysis": "records files signals",
     # Surfaces: thin over the verbs.
-    "api": "records store annotations traces access files",
-    "web": "records store annotations traces access",
+    "api": "records store annotations traces access files jobs",
+    "web": "records store annotations traces access jobs",
     "cli": "records",
     # What makes a server of the parts.
-    "server": "records store intake annotations traces access api web costs conventions guards signals",
-    "app": "records store intake annotations traces access api web server",
+    "server": "records store intake annotations traces access jobs api web costs conventions guards signals",
+    "app": "records store intake annotations traces access jobs api web server",
     # Public helpers for tests and demos: real clients, no store.
     "testing": "records",
 }

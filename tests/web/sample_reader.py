@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from pilothouse.jobs import RunPage
 from pilothouse.records import BadRequest, NotFound, iso, prompt_sha256
 from pilothouse.traces.graph import graph
 from pilothouse.traces.model import (
@@ -70,11 +71,12 @@ from pilothouse.traces.model import (
     Window,
 )
 from pilothouse.web.format import moment_ns
-from pilothouse.web.model import SqlColumn, SqlResult, SqlTable
+from pilothouse.web.model import JobSteps, SqlColumn, SqlResult, SqlTable
 
 from .sample import NOW_NS, SECOND, Content, Scene, scenes
 from .sample_agents import sample_audit, sample_levels, sample_map
 from .sample_compare import sample_context, sample_diff
+from .sample_jobs import sample_runs, sample_steps
 from .sample_logs import sample_facets, sample_lost, sample_search, sample_trace_logs
 
 FIELDS: dict[str, Callable[[TraceRow], Sequence[str]]] = {
@@ -147,6 +149,20 @@ class SampleReader:
         until = query.until_ns or NOW_NS + SECOND
         since = query.since_ns or until - 7 * 86400 * SECOND
         return [r for r in self.rows() if since <= moment_ns(r.start_time) < until and matches(r, query.text)]
+
+    def jobs(self, state: str, *, limit: int, cursor: str) -> RunPage:
+        found = [run for run in sample_runs() if self.scenes and state in ("", run.state)]
+        start = int(cursor or 0)
+        rest = start + limit < len(found)
+        return RunPage(
+            items=tuple(found[start : start + limit]), total=len(found), next=str(start + limit) if rest else ""
+        )
+
+    def job(self, run_id: str, *, limit: int) -> JobSteps:
+        for run in sample_runs():
+            if run.run_id == run_id:
+                return JobSteps(run=run, steps=sample_steps(run)[:limit])
+        raise NotFound("there is no such run", got=run_id)
 
     def search(self, query: TraceQuery) -> Page[TraceRow]:
         found = self.found(query)

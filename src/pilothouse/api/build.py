@@ -18,6 +18,7 @@ from . import (
     errors,
     export,
     health,
+    jobs,
     keys,
     live,
     logs,
@@ -69,6 +70,7 @@ def build(provider: Provider, *, version: str = "") -> FastAPI:
         stores,
         retention,
         annotation_routes,
+        jobs,
         keys,
         sign_in,
     ):

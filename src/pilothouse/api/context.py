@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request
 
 from pilothouse.access import Grant, Mode, actor_of, narrowed
+from pilothouse.jobs import Desk
 from pilothouse.records import Actor, Forbidden, new_id
 from pilothouse.store import TraceStore
 from pilothouse.store.control_store import ControlStore
@@ -48,6 +49,11 @@ class Provider(Protocol):
     @property
     def rules(self) -> Rulebook:
         """The thresholds of signals, as configured."""
+        ...
+
+    @property
+    def jobs(self) -> Desk:
+        """Durable runs."""
         ...
 
     @property

@@ -49,6 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "map": ("map:system_map", "What the system is made of, and who calls whom."),
     "overview": ("overview:overview", "Latency, cost and errors of a window."),
     "stats": ("overview:stats", "What is recorded, in numbers."),
+    "jobs": ("jobs:jobs", "Durable runs: list, show, cancel."),
     "doctor": ("doctor:doctor", "What is rejected, dropped, skewed, counted twice."),
     "reprocess": ("doctor:reprocess", "Normalise and price stored history again."),
     "store": ("store:store", "What is stored and what it takes."),
@@ -73,7 +74,7 @@ _MORE: dict[str, str] = {
     "judge": "audit level verify doctor",
     "record": "run import deliver demo",
     "write": "note score label notes undo",
-    "server": "up down status open sign-in keys projects store retention reprocess schema",
+    "server": "up down status jobs open sign-in keys projects store retention reprocess schema",
 }
 
 _HELP = f"""Pilothouse: the operations room for LLM agents.

@@ -1,10 +1,11 @@
 """Durable work: runs that survive restarts, on DBOS behind a narrow port of ours.
 
-``Jobs`` starts and shows runs, ``Runtime`` is a worker that runs them; workflows are written against ``Work``. Opening
+``Jobs`` starts and shows runs, ``Runtime`` is a worker that runs them, ``Desk`` opens either only when needed; workflows are written against ``Work``. Opening
 either imports the engine; importing this package does not.
 """
 
-from .client import Jobs
+from .client import SYSTEM, Jobs
+from .desk import Desk
 from .journal_json import RunFailed
 from .model import STATES, Queue, Run, RunPage, RunState, Schedule, Step, Workflow
 from .port import Retry, StepContext, Work
@@ -12,6 +13,8 @@ from .runtime import Runtime
 
 __all__ = [
     "STATES",
+    "SYSTEM",
+    "Desk",
     "Jobs",
     "Queue",
     "Retry",

@@ -17,6 +17,9 @@ from .model import STATES, Json, Queue, Run, RunPage, RunState, Step, Workflow
 APPLICATION = "pilothouse"
 """One name for all releases: a run is open to every worker that knows its workflow, whichever release began it."""
 
+SYSTEM = "(server)"
+"""Stands for the project of runs that are the server's own, such as scheduled ones."""
+
 CHILDREN = Queue(name="children", worker_concurrency=None)
 """For runs that another run waits for: without a bound, since who waits holds a place of its own queue meanwhile."""
 QUEUES: tuple[Queue, ...] = (Queue(name="main"), CHILDREN)
@@ -93,7 +96,7 @@ class Jobs:
             "queue_name": queue or declared.queue,
             "workflow_id": run_id,
             "app_version": APPLICATION,
-            "authenticated_user": project_id,
+            "authenticated_user": project_id or SYSTEM,
         }
         if delay_s > 0:
             options["delay_seconds"] = delay_s
@@ -261,7 +264,7 @@ class Jobs:
                 # The runs that a run started begin with its id too.
                 found = [one for one in found if "." not in one.workflow_id[len(run_id) :]] or found
         if not found:
-            raise NotFound("there is no such run", got=run_id[:100])
+            raise NotFound("there is no such run", got=run_id[:100], fix="pilothouse jobs ls")
         if len(found) > 1:
             raise BadRequest("several runs begin so", got=run_id, allowed=[one.workflow_id for one in found])
         return found[0]
@@ -300,7 +303,7 @@ def _run(row: Any, *, steps: int, attempts: int, error: Any, worker: JobWorker |
         workflow=name or str(row.name),
         version=int(version) if version.isdecimal() else 0,
         state="held" if held else state,
-        project_id=row.authenticated_user or "",
+        project_id="" if row.authenticated_user == SYSTEM else row.authenticated_user or "",
         queue=row.queue_name or "",
         created=_moment(row.created_at),
         started=_moment(row.dequeued_at),
@@ -323,7 +326,7 @@ def _held(row: Any, worker: JobWorker | None) -> str:
 
 def _why(row: Any, loaded: Any = None) -> str:
     if row.status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED":
-        return "begun too often: each worker that had it died, so it is not begun again; fork it once that is mended"
+        return "begun too often: each worker that had it died, so it is not begun again"
     if row.status == "CANCELLED":
         return "cancelled"
     error = row.error if row.error is not None else loaded

@@ -16,8 +16,6 @@ VALUE_BYTES_MAX = 8_000_000
 class RunFailed(PilothouseError):
     """A run or a step ended with an error; this is what was kept of it."""
 
-    kind = "failed"
-
     def __init__(self, message: str, *, type: str = "", **facts: Any) -> None:
         known = {name: facts.get(name) for name in ("got", "allowed", "fix")}
         super().__init__(message, **known)

@@ -20,7 +20,7 @@ from pilothouse.store.job_store import SCHEMA, JobStore, JobWorker
 
 from . import schedules as cron
 from .adoption import BEAT_S, LEASE_S, Watch
-from .client import APPLICATION, QUEUES, Jobs
+from .client import APPLICATION, QUEUES, SYSTEM, Jobs
 from .journal_json import JsonSerializer
 from .model import Json, Queue, Schedule, Workflow
 from .process_identity import is_gone, machine, process_start
@@ -226,7 +226,8 @@ def _function(workflow: Workflow, runtime: Runtime) -> Callable[[Json], Json]:
     def run(given: Json) -> Json:
         run_id = DBOS.workflow_id
         assert run_id is not None
-        work = DbosWork(runtime.jobs, run_id, DBOS.authenticated_user or "", runtime.closing)
+        project = "" if DBOS.authenticated_user == SYSTEM else DBOS.authenticated_user or ""
+        work = DbosWork(runtime.jobs, run_id, project, runtime.closing)
         return shielded(lambda: workflow.run(work, given), runtime.closing)
 
     run.__qualname__ = run.__name__ = workflow.key

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from pilothouse import traces
+from pilothouse.jobs import Desk, RunPage, RunState
+from pilothouse.records import NotFound
 from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore, user_sql
 from pilothouse.store.views import VIEWS
@@ -42,7 +45,7 @@ from pilothouse.traces.model import (
     Waterfall,
     Why,
 )
-from pilothouse.web import SqlColumn, SqlResult, SqlTable
+from pilothouse.web import JobSteps, SqlColumn, SqlResult, SqlTable
 
 
 class PageReader:
@@ -54,7 +57,12 @@ class PageReader:
         project: str,
         server_facts: Callable[[int], ServerFacts],
         rules: Rulebook | None = None,
+        *,
+        jobs: Desk | None = None,
+        run_projects: tuple[str, ...] = (),
     ) -> None:
+        self._jobs = jobs
+        self._run_projects = run_projects
         self._store = store
         self._rules = rules
         self._project = project
@@ -190,6 +198,20 @@ class PageReader:
         return traces.doctor(
             self._store, self._project, since_ns=since_ns, until_ns=until_ns, server=self._server_facts(since_ns)
         )
+
+    def jobs(self, state: str, *, limit: int, cursor: str) -> RunPage:
+        """Durable runs, newest first."""
+        states: tuple[RunState, ...] = (cast("RunState", state),) if state else ()
+        if self._jobs is None:
+            return RunPage(items=(), total=0, next="")
+        return self._jobs.ls(self._run_projects, states=states, limit=limit, cursor=cursor)
+
+    def job(self, run_id: str, *, limit: int) -> JobSteps:
+        """One durable run and its first steps."""
+        if self._jobs is None:
+            raise NotFound("there is no such run", got=run_id)
+        run = self._jobs.show(run_id, self._run_projects)
+        return JobSteps(run=run, steps=self._jobs.steps(run.run_id, limit=limit))
 
     def sql(self, statement: str) -> SqlResult:
         """Run one read-only statement."""

@@ -12,6 +12,7 @@ from pilothouse import access, web
 from pilothouse.access import Grant
 from pilothouse.api import Metric
 from pilothouse.intake.receive import Intake
+from pilothouse.jobs import SYSTEM, Desk
 from pilothouse.records import PilothouseError, iso
 from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore
@@ -77,6 +78,11 @@ class ApiProvider:
     def rules(self) -> Rulebook:
         """The thresholds of signals."""
         return self._state.config.rulebook
+
+    @property
+    def jobs(self) -> Desk:
+        """Durable runs."""
+        return self._state.jobs
 
     @property
     def cookie_name(self) -> str:
@@ -209,7 +215,14 @@ class PageProvider:
             project=self._name(grant.project_id),
             who=grant.who,
             mode=grant.mode,
-            reader=PageReader(state.store, grant.project_id, self._facts(grant.project_id), state.config.rulebook),
+            reader=PageReader(
+                state.store,
+                grant.project_id,
+                self._facts(grant.project_id),
+                state.config.rulebook,
+                jobs=state.jobs,
+                run_projects=(grant.project_id, SYSTEM) if grant.allows("admin") else (grant.project_id,),
+            ),
             otlp_url=self._url,
             grpc_url=self._grpc,
             refusals=web.Refusals(

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from pilothouse.access import Keyring
+from pilothouse.jobs import Desk
 from pilothouse.store import TraceStore
 from pilothouse.store.control_store import ControlStore
 
 from .config import Config
+from .on_demand import OnDemand
 from .supervised import SupervisedProcess
 from .worker_process import WorkerProcess
 
@@ -28,6 +30,10 @@ class ServerState:
     worker: WorkerProcess
     forwarder: SupervisedProcess | None
     """Passes on to other backends; None where none is configured."""
+    jobs: Desk
+    """Durable runs."""
+    job_worker: OnDemand
+    """What runs them, once there are any."""
     config: Config
     project_id: str
     """The first project: what the one-time link and the local token open."""
@@ -36,7 +42,9 @@ class ServerState:
     counters: dict[str, int] = field(default_factory=dict[str, int])
 
     def close(self) -> None:
-        """Close in the order that loses nothing: the worker first, since it writes to the store."""
+        """Close in the order that loses nothing: what writes to the store first."""
+        self.job_worker.close()
+        self.jobs.close()
         self.worker.close()
         if self.forwarder is not None:
             self.forwarder.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pilothouse.jobs import Run, Step
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqlColumn:
@@ -35,6 +37,15 @@ class SqlResult:
     rows_read: int = 0
     notes: tuple[str, ...] = ()
     """What was limited or rewritten."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSteps:
+    """A durable run and its recorded steps."""
+
+    run: Run
+    steps: tuple[Step, ...]
+    """Oldest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from starlette.requests import Request
 
+from pilothouse.jobs import RunPage
 from pilothouse.traces.model import (
     AgentGraph,
     Audit,
@@ -45,7 +46,7 @@ from pilothouse.traces.model import (
     Why,
 )
 
-from .model import Refusals, SqlResult, SqlTable
+from .model import JobSteps, Refusals, SqlResult, SqlTable
 
 
 class Reader(Protocol):
@@ -169,6 +170,14 @@ class Reader(Protocol):
 
     def doctor(self, since_ns: int, until_ns: int) -> Doctor:
         """What keeps the recorded picture from being the whole truth."""
+        ...
+
+    def jobs(self, state: str, *, limit: int, cursor: str) -> RunPage:
+        """Durable runs the visitor may see, newest first; of one state where one is named."""
+        ...
+
+    def job(self, run_id: str, *, limit: int) -> JobSteps:
+        """One durable run and its first steps. Raises NotFound."""
         ...
 
     def sql(self, statement: str) -> SqlResult:

@@ -24,6 +24,7 @@ NAV = (
             ("map", "/map", "Map"),
             ("sql", "/sql", "SQL"),
             ("doctor", "/doctor", "Doctor"),
+            ("jobs", "/jobs", "Jobs"),
         ),
     ),
     ("", (("keys", "/keys", "Keys"),)),

@@ -7,6 +7,8 @@ from .compare import COMPARE
 from .context import CONTEXT
 from .doctor import DOCTOR
 from .fleet import FLEET
+from .job import JOB
+from .jobs import JOBS
 from .keys import KEYS
 from .live import LIVE
 from .logs import LOGS
@@ -37,6 +39,8 @@ PAGES: tuple[PageSpec, ...] = (
     MAP,
     SQL,
     DOCTOR,
+    JOBS,
+    JOB,
     KEYS,
 )
 """Every page that shows what was recorded."""
