@@ -49,7 +49,18 @@ def shop(seed: int = 5, traces: int = 60, *, timeouts: bool = True) -> list[Told
                 calls=calls,
                 answer=SOLD if failed else "Ordered.",
                 row={"user_id": user, "agent_version": version},
-                code={"places": [{"step": "003", "file": "shop/tools.py", "line": 41, "function": calls[0].tool}]},
+                code={
+                    "components": [
+                        {
+                            "kind": "tool",
+                            "name": calls[0].tool,
+                            "file": "shop/tools.py",
+                            "line": 41,
+                            "function": calls[0].tool,
+                        }
+                    ],
+                    "revisions": ["abc123"],
+                },
             )
         )
     return made
@@ -75,7 +86,13 @@ def test_a_report_from_end_to_end(tmp_path: Path) -> None:
     one = findings["tool:stock"]
     assert (one["items"], one["of"], one["mode"], one["mark"], one["severity"]) == (len(stock_items), 60, one["mode"], "new", "high")  # fmt: skip
     assert one["interval"][0] < one["share"] < one["interval"][1]
-    assert one["code"][0] == {"service": "shop", "file": "shop/tools.py", "line": 41, "function": "stock"}
+    assert one["code"][0] == {
+        "service": "shop",
+        "revision": "abc123",
+        "file": "shop/tools.py",
+        "line": 41,
+        "function": "stock",
+    }
     assert one["counter_example"]["used_the_component"] and one["counter_example"]["item"] not in stock_items
     for piece in one["evidence"]:
         line = (tmp_path / "export" / piece["file"]).read_text().splitlines()[piece["line"] - 1]

@@ -54,7 +54,7 @@ def finished(run: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     ("traces", "workers", "seconds"),
-    [(40, 12, "0.1"), pytest.param(200, 25, "0.3", marks=pytest.mark.slow)],
+    [(24, 8, "0.05"), pytest.param(200, 25, "0.3", marks=pytest.mark.slow)],
 )
 def test_three_kills_in_the_middle_and_every_item_is_done_once(
     tmp_path: Path, traces: int, workers: int, seconds: str
@@ -138,7 +138,7 @@ def alive(group: int) -> bool:
 
 def test_two_drivers_share_a_run(tmp_path: Path) -> None:
     """Two processes on one run: together they finish it, and nobody reads what the other has."""
-    make_export(tmp_path / "export", [Told(number=number) for number in range(24)])
+    make_export(tmp_path / "export", [Told(number=number) for number in range(12)])
     script, book = tmp_path / "worker.sh", tmp_path / "ledger"
     script.write_text(WORKER)
     pilothouse("new", "triage", "export", "--worker", f"sh {script} {book} 0.1", cwd=tmp_path)

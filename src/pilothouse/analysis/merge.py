@@ -188,22 +188,32 @@ def _code(cohort: Cohort, export: Path, inputs: Inputs) -> list[dict[str, Any]]:
     for event in cohort.events[:50]:
         for folder in inputs.folders(event.item):
             about = read_json(export / folder / "code.json")
-            for one in places(cast("dict[str, Any]", about) if isinstance(about, dict) else {}, event.step):
+            for one in places(
+                cast("dict[str, Any]", about) if isinstance(about, dict) else {}, event.component, event.step
+            ):
                 found[json.dumps(one, sort_keys=True)] += 1
     return [json.loads(text) for text, _ in found.most_common(3)]
 
 
-def places(about: Mapping[str, Any], step: str) -> list[dict[str, Any]]:
-    """What ``code.json`` says of a step: the entries that name the step, else the service as a whole."""
-    facts = {name: about[name] for name in ("service", "revision", "release", "agent_version") if about.get(name)}
-    exact: list[dict[str, Any]] = []
-    for value in about.values():
-        for one in cast("list[Any]", value) if isinstance(value, list) else []:
-            entry = cast("dict[str, Any]", one) if isinstance(one, dict) else {}
-            steps = entry.get("steps", [entry.get("step")])
-            if entry.get("file") and step in (cast("list[Any]", steps) if isinstance(steps, list) else [steps]):
-                exact.append({**facts, "file": entry["file"], "line": entry.get("line"), "function": entry.get("function", "")})  # fmt: skip
-    return exact or ([facts] if facts else [])
+def places(about: Mapping[str, Any], component: str, step: str) -> list[dict[str, Any]]:
+    """What ``code.json`` says of a step: where it was raised, else where its component is; the service where neither is
+    known."""
+    facts = {name: about[name] for name in ("service", "agent_version") if about.get(name)}
+    for name, many in (("revision", "revisions"), ("release", "releases")):
+        values = about.get(many)
+        if isinstance(values, list) and values:
+            facts[name] = str(cast("list[Any]", values)[0])
+    raised = [one for one in _entries(about, "raised") if one.get("step") == step]
+    parts = [one for one in _entries(about, "components") if f"{one.get('kind')}:{one.get('name')}" == component]
+    found = [one for one in (*raised, *parts) if one.get("file")]
+    told = [{**facts, **{name: one.get(name) for name in ("file", "line", "function")}} for one in found[:1]]
+    return told or ([facts] if facts else [])
+
+
+def _entries(about: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    value = about.get(name)
+    some = cast("list[Any]", value) if isinstance(value, list) else []
+    return [cast("dict[str, Any]", one) for one in some if isinstance(one, dict)]
 
 
 def _counter_example(cohort: Cohort, answers: Sequence[Stored], inputs: Inputs) -> dict[str, Any] | None:

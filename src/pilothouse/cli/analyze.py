@@ -63,10 +63,7 @@ def new(
     by: str,
     dry_run: bool,
 ) -> None:
-    """Freeze what a run reads, and count what can be counted. The same question has the same run.
-
-    Playbooks: triage, tool-errors, quality-review, or a folder of yours with SKILL.md.
-    """
+    """Freeze what a run reads: triage, tool-errors, quality-review or a folder with SKILL.md, asked of an export."""
     from pilothouse.analysis.export import Export
     from pilothouse.analysis.plan import begin, plan
     from pilothouse.analysis.playbook import load_playbook
@@ -105,7 +102,11 @@ def new(
 
 @command(
     "run",
-    examples=("pilothouse analyze run errors", "pilothouse analyze run errors --concurrency 5 --max-usd 2"),
+    examples=(
+        "pilothouse analyze run errors",
+        "pilothouse analyze run errors --concurrency 5 --max-usd 2",
+        "pilothouse analyze run errors/analysis/triage-1a2b3c4d --retry",
+    ),
     keys="data: run status counts tokens usd blocked report",
     exits=(0, 2, 3, 9),
     group=analyze,
@@ -117,10 +118,7 @@ def new(
 @click.option("--retry", is_flag=True, help="try blocked items once more")
 @click.pass_obj
 def work(run: Run, where: str, concurrency: int, max_tokens: int, max_usd: float, retry: bool) -> int:
-    """Read every open item, then write the report. Killed or stopped, it goes on where it was.
-
-    RUN is the folder of a run, or of an export: its newest run.
-    """
+    """Read every open item, then write the report. Killed, it goes on. RUN: a run's folder, or an export's (the newest)."""
     from pilothouse.analysis.drive import Drive
     from pilothouse.analysis.run_record import find_run
 
@@ -155,7 +153,11 @@ def work(run: Run, where: str, concurrency: int, max_tokens: int, max_usd: float
 
 @command(
     "status",
-    examples=("pilothouse analyze status errors", "pilothouse analyze status errors/analysis/triage-1a2b3c4d"),
+    examples=(
+        "pilothouse analyze status errors",
+        "pilothouse analyze status errors/analysis/triage-1a2b3c4d",
+        "pilothouse analyze status errors --fields status,counts",
+    ),
     keys="data: run status counts tokens usd open[]",
     exits=_LOCAL,
     group=analyze,
@@ -175,7 +177,11 @@ def status(run: Run, where: str) -> None:
 
 @command(
     "next",
-    examples=("pilothouse analyze next errors", "pilothouse analyze next errors --give-back ab12cd34"),
+    examples=(
+        "pilothouse analyze next errors",
+        "pilothouse analyze next errors --minutes 60 --human",
+        "pilothouse analyze next errors --give-back ab12cd34",
+    ),
     keys="data: item answer_file until prompt left collected[]: item accepted wrong",
     exits=_LOCAL,
     group=analyze,
@@ -185,10 +191,7 @@ def status(run: Run, where: str) -> None:
 @click.option("--give-back", default="", metavar="ITEM", help="return an item you cannot do")
 @click.pass_obj
 def next_item(run: Run, where: str, minutes: float, give_back: str) -> None:
-    """Take one item to read yourself: it is claimed for you, with what to do and where to write the answer.
-
-    Ask again after writing: the answer is checked and taken in. What does not fit is said under `collected`.
-    """
+    """Take an item to read yourself, and where to write the answer; written ones are checked and taken in on the way."""
     from pilothouse.analysis import handed
 
     folder, record, state = _look(where)
@@ -229,7 +232,11 @@ def next_item(run: Run, where: str, minutes: float, give_back: str) -> None:
 
 @command(
     "finish",
-    examples=("pilothouse analyze finish errors", "pilothouse analyze finish errors --partial"),
+    examples=(
+        "pilothouse analyze finish errors",
+        "pilothouse analyze finish errors --partial",
+        "pilothouse analyze finish errors/analysis/triage-1a2b3c4d",
+    ),
     keys="data: run status counts report findings",
     exits=(0, 2, 3, 7, 9),
     group=analyze,
@@ -270,6 +277,7 @@ def finish(run: Run, where: str, partial: bool) -> int:
     "report",
     examples=(
         "pilothouse analyze report errors",
+        "pilothouse analyze report errors --findings",
         "pilothouse analyze report errors --findings --fields id,title,items",
     ),
     keys="the report as Markdown; --findings: data[]: id mode mark severity title items of interval claim evidence",
