@@ -1,0 +1,149 @@
+"""A process that runs one question over one value, with bounds: ``python -m pilothouse.runtime.query_child``.
+
+Programs come from a model, so they may never end or want all memory. Here they get a processor and a memory limit of
+their own, no environment, and are killed by whoever asked. One JSON line comes in on stdin::
+
+    {"op": "jq", "path": …, "program": …, "chars": 10000, "spill": …, "spill_bytes": …, "memory_bytes": …, "cpu_s": …}
+    {"op": "grep", "path": …, "pattern": …, "ignore_case": false, "limit": 100, …}
+
+and one goes out. Results beyond ``chars`` go on into the file ``spill``, so that they can be a value themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+
+def main() -> None:
+    """Answer the question on stdin."""
+    asked = cast("dict[str, Any]", json.loads(sys.stdin.readline()))
+    memory, cpu = int(asked["memory_bytes"]), int(asked["cpu_s"])
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # jq shows the environment to programs as $ENV.
+    os.environ.clear()
+    try:
+        answer = _jq(asked) if asked["op"] == "jq" else _grep(asked)
+    except MemoryError:
+        answer = {"error": "memory"}
+    except RecursionError:
+        answer = {"error": "the value is nested too deep for this"}
+    sys.stdout.write(json.dumps(answer) + "\n")
+
+
+def _jq(asked: dict[str, Any]) -> dict[str, Any]:
+    import jq  # pyright: ignore[reportMissingTypeStubs]
+
+    # Inside parentheses `import` and `include` are syntax errors, so a program reads no files; `tojson` keeps the
+    # digits of numbers, which Python's and JavaScript's floats would not; the line end closes a comment.
+    try:
+        program = cast("Any", jq).compile(f"({asked['program']}\n) | tojson")
+    except ValueError as error:
+        return {"error": str(error), "at": "compile"}
+    results = cast("Iterator[str]", iter(program.input_text(_value_text(asked))))
+    return _collected(results, asked)
+
+
+def _value_text(asked: dict[str, Any]) -> str:
+    return Path(asked["path"]).read_text("utf-8-sig", "replace")
+
+
+def _collected(results: Iterator[str], asked: dict[str, Any]) -> dict[str, Any]:
+    chars, spill_bytes = int(asked["chars"]), int(asked["spill_bytes"])
+    shown: list[str] = []
+    held = count = written = 0
+    complete, error = True, ""
+    with open(asked["spill"], "w", encoding="utf-8", errors="replace") as spill:
+        while True:
+            try:
+                line = next(results)
+            except StopIteration:
+                break
+            except ValueError as problem:
+                error = str(problem)
+                break
+            count += 1
+            if held <= chars:
+                shown.append(line[: chars + 1])
+                held += len(line) + 1
+            written += len(line) + 1
+            if written > spill_bytes:
+                complete = False
+                break
+            spill.write(line + "\n")
+    return {"shown": shown, "count": count, "chars": written, "complete": complete, "stopped_by": error}
+
+
+def _grep(asked: dict[str, Any]) -> dict[str, Any]:
+    try:
+        import re2 as engine  # pyright: ignore[reportMissingTypeStubs]
+
+        flags = "(?i)" if asked["ignore_case"] else ""
+        pattern = cast("Any", engine).compile(flags + asked["pattern"])
+    except ImportError:
+        import re
+
+        pattern = re.compile(asked["pattern"], re.IGNORECASE if asked["ignore_case"] else 0)
+    except Exception as error:
+        said = error.args[0] if error.args else error
+        return {"error": said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said), "at": "compile"}
+    value: Any = json.loads(_value_text(asked))
+    hits: list[list[Any]] = []
+    count = 0
+    for path, text in _scalars(value):
+        found = pattern.search(text)
+        if found is None:
+            continue
+        count += 1
+        if len(hits) < int(asked["limit"]):
+            start = max(0, found.start() - 60)
+            hits.append([path, text[start : found.end() + 100][:300], found.start(), len(text)])
+    return {"hits": hits, "count": count}
+
+
+def _scalars(value: Any) -> Iterator[tuple[list[str | int], str]]:
+    """Every key, and every value without members, as text with its path; in document order."""
+    path: list[str | int] = []
+    if not isinstance(value, (dict, list)):
+        yield [], _text(value)
+        return
+    # A stack of iterators: a list of a million needs no more than its own place.
+    waiting = [_members(value)]
+    while waiting:
+        step = next(waiting[-1], None)
+        if step is None:
+            waiting.pop()
+            if path:
+                path.pop()
+            continue
+        key, member = step
+        name = key if isinstance(key, str) else ""
+        if isinstance(member, (dict, list)):
+            path.append(key)
+            if name:
+                yield [*path], name
+            waiting.append(_members(member))
+        else:
+            text = _text(member)
+            yield [*path, key], f"{name}: {text}" if name else text
+
+
+def _members(value: Any) -> Iterator[tuple[str | int, Any]]:
+    if isinstance(value, dict):
+        return iter(cast("dict[str | int, Any]", value).items())
+    return iter(enumerate(cast("list[Any]", value)))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+if __name__ == "__main__":
+    main()
