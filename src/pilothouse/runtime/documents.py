@@ -95,9 +95,10 @@ def jsonable(value: Any) -> Any:
     fields_of = getattr(value, "__dataclass_fields__", None)
     if fields_of is not None and not isinstance(value, type):
         return {name: jsonable(getattr(value, name)) for name in fields_of}
-    if isinstance(value, (str, int, float, bool)):
-        # A subclass, an enumeration's member, say.
-        return next(base(value) for base in (str, int, float) if isinstance(value, base))
+    # A subclass, an enumeration's member, say, and not the base itself.
+    for base in (str, int, float):
+        if isinstance(value, base):
+            return base(value)
     return str(value)
 
 
@@ -157,13 +158,13 @@ def _delimiter(text: str) -> str:
 
 
 def _rows(text: str, delimiter: str) -> list[dict[str, str]]:
-    rows = iter(_read_csv(text, delimiter))
+    rows = _read_csv(text, delimiter)
     names: list[str] = []
-    for place, name in enumerate(next(rows, []), 1):
+    for place, name in enumerate(rows[0] if rows else (), 1):
         plain = name.strip() or f"column_{place}"
         names.append(plain if plain not in names else f"{plain}_{place}")
     found: list[dict[str, str]] = []
-    for row in rows:
+    for row in rows[1:]:
         if row:
             extra = {f"column_{place}": cell for place, cell in enumerate(row[len(names) :], len(names) + 1)}
             found.append({**dict(zip(names, row, strict=False)), **extra})
@@ -178,8 +179,10 @@ def _read_csv(text: str, delimiter: str) -> list[list[str]]:
         return [[line] for line in text.splitlines()]
 
 
-def _table_rows(value: object) -> list[Any] | None:
+def _table_rows(value: Any) -> list[Any] | None:
     """The rows of a data frame or an Arrow table; None where it is none."""
+    if isinstance(value, (dict, list, tuple)):
+        return None
     ways: tuple[tuple[str, dict[str, str]], ...] = (
         ("to_pylist", {}),
         ("to_dicts", {}),
@@ -187,9 +190,8 @@ def _table_rows(value: object) -> list[Any] | None:
     )
     for name, arguments in ways:
         convert = cast("Callable[..., Any] | None", getattr(value, name, None))
-        if convert is not None and hasattr(value, "columns") and not isinstance(value, Mapping):
-            rows = convert(**arguments)
-            return list(cast("Sequence[Any]", rows))
+        if convert is not None and hasattr(value, "columns"):
+            return list(cast("Sequence[Any]", convert(**arguments)))
     return None
 
 

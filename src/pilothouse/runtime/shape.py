@@ -64,7 +64,7 @@ def _breadth_first(waiting: list[tuple[str, _Place, int]]) -> list[tuple[str, _P
             if place.other_keys is not None:
                 below.append((f"{stem}.<other keys>", place.other_keys, objects))
             if place.elements is not None:
-                below.append((f"{stem}[]", place.elements, 0))
+                below.append((f"{stem or '.'}[]", place.elements, 0))
         waiting = below
     return found
 
