@@ -1,0 +1,1 @@
+"""The cores as parts of agent frameworks: one file a framework, each thin."""

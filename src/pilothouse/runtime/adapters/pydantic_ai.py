@@ -1,0 +1,270 @@
+"""Capabilities for pydantic-ai: ``Agent(model, capabilities=[Planning(), FinishGate(), LargeData()])``.
+
+Each is thin: what is decided is decided in the cores, which know no framework.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.messages import ModelMessage, ModelRequest, SystemPromptPart, ToolCallPart, UserPromptPart
+from pydantic_ai.models import ModelRequestContext
+from pydantic_ai.output import OutputContext
+from pydantic_ai.tools import RunContext, ToolDefinition
+from pydantic_ai.toolsets import AbstractToolset, FunctionToolset
+
+from pilothouse.records import PilothouseError
+from pilothouse.runtime.data_tools import DataTools
+from pilothouse.runtime.finish_gate import PUSHES_MAX, GateState, may_finish
+from pilothouse.runtime.handles import HandleStore
+from pilothouse.runtime.plan import Task, plan_text
+from pilothouse.runtime.plan_tools import PlanKeeper, PlanTools
+
+Placement = Literal["tail", "after_system"]
+"""``tail``: behind what the model said last, so that the provider's prompt cache of everything before it stays good.
+``after_system``: right after the system prompt, before the history; the cache ends there whenever the plan changes."""
+
+_PLAN_TOOLS = ("todo_write", "todo_update", "todo_read")
+_DATA_TOOLS = ("jq", "grep_json", "slice", "schema")
+
+
+class PersonNeeded(PilothouseError):
+    """The run pauses: what is left of its plan waits for a person. Answer the tasks, then run on with its messages."""
+
+    kind = "person_needed"
+    exit_code = 8
+    http_status = 409
+
+    def __init__(self, questions: Sequence[str], *, plan_key: str, open_tasks: Sequence[Task]) -> None:
+        super().__init__("; ".join(questions), got=plan_key, fix="answer(plan_key, task id, text), then run on")
+        self.questions = tuple(questions)
+        self.plan_key = plan_key
+        self.open_tasks = tuple(open_tasks)
+
+
+def runtime_folder() -> Path:
+    """Where the runtime keeps what outlives a run: ``PILOTHOUSE_RUNTIME``, else ``runtime`` in the data folder."""
+    named = os.environ.get("PILOTHOUSE_RUNTIME")
+    data = os.environ.get("PILOTHOUSE_DATA") or "~/.pilothouse"
+    return Path(named).expanduser() if named else Path(data).expanduser() / "runtime"
+
+
+@cache
+def _plans_at(folder: Path) -> PlanKeeper:
+    from pilothouse.store.plan_store import plans_in
+
+    return plans_in(folder)
+
+
+def plan_key(ctx: RunContext[Any]) -> str:
+    """What a run's plan is kept under: its conversation, so that it is there again in the next turn."""
+    return ctx.conversation_id or ctx.run_id or "run"
+
+
+def answer(key: str, task: str, text: str, *, plans: PlanKeeper | None = None) -> None:
+    """A person's answer to a blocked task of a paused run.
+
+    Raises:
+        PlanError: the task waits for nobody.
+    """
+    PlanTools(keeper=plans or _plans_at(runtime_folder()), key=key).answer(task, text)
+
+
+def _request_of(ctx: RunContext[Any]) -> str:
+    if isinstance(ctx.prompt, str):
+        return ctx.prompt
+    return " ".join(part for part in ctx.prompt or () if isinstance(part, str))
+
+
+@dataclass
+class Planning(AbstractCapability[Any]):
+    """``todo_write``, ``todo_update`` and ``todo_read``; the request and the plan stand in every model call."""
+
+    plans: PlanKeeper | None = None
+    """Where plans are kept; None: ``plans.db`` in the runtime's folder."""
+    placement: Placement = "tail"
+    id: str | None = "pilothouse_planning"
+    _tools: PlanTools | None = field(default=None, init=False, repr=False)
+
+    async def for_run(self, ctx: RunContext[Any]) -> Planning:
+        """One plan a run."""
+        mine = replace(self)
+        keeper = self.plans or _plans_at(runtime_folder())
+        mine._tools = PlanTools(keeper=keeper, key=plan_key(ctx), request=_request_of(ctx))
+        return mine
+
+    def get_toolset(self) -> AbstractToolset[Any]:
+        """The three tools."""
+
+        def todo_write(tasks: list[str | dict[str, Any]]) -> str:
+            """Write the plan before you begin, or write it anew. Every open task stays in it.
+
+            Args:
+                tasks: Each a text, or an object with text and, where wanted, id, state, note, parallel.
+            """
+            return self._run_tools().todo_write(cast("list[str | Mapping[str, Any]]", tasks))
+
+        def todo_update(id: str, state: str, note: str = "") -> str:
+            """Change one task of the plan.
+
+            Args:
+                id: The task's id.
+                state: pending, in_progress, completed, blocked or dropped.
+                note: Of completed: the evidence. Of blocked: the question to a person. Of dropped: why.
+            """
+            return self._run_tools().todo_update(id, state, note)
+
+        def todo_read() -> str:
+            """Read the user's request and the plan."""
+            return self._run_tools().todo_read()
+
+        return FunctionToolset[Any]([todo_write, todo_update, todo_read], sequential=True, id="pilothouse_plan")
+
+    def _run_tools(self) -> PlanTools:
+        assert self._tools is not None, "only within a run"
+        return self._tools
+
+    async def before_model_request(
+        self, ctx: RunContext[Any], request_context: ModelRequestContext
+    ) -> ModelRequestContext:
+        """Put the plan where the model sees it, for this request only: the history stays as it was."""
+        text = plan_text(self._run_tools().plan())
+        request_context.messages = placed(request_context.messages, text, self.placement)
+        return request_context
+
+
+def placed(messages: Sequence[ModelMessage], text: str, placement: Placement) -> list[ModelMessage]:
+    """The messages with the plan among them; the ones given are not changed."""
+    found = list(messages)
+    if placement == "after_system" and found and isinstance(found[0], ModelRequest):
+        first = found[0]
+        systems = [part for part in first.parts if isinstance(part, SystemPromptPart)]
+        others = [part for part in first.parts if not isinstance(part, SystemPromptPart)]
+        found[0] = replace(first, parts=[*systems, SystemPromptPart(content=text), *others])
+        return found
+    if found and isinstance(found[-1], ModelRequest):
+        last = found[-1]
+        found[-1] = replace(last, parts=[*last.parts, UserPromptPart(content=text)])
+    return found
+
+
+@dataclass
+class FinishGate(AbstractCapability[Any]):
+    """No final answer with open tasks: the agent is sent back to work, then a person is asked. Wants :class:`Planning`."""
+
+    plans: PlanKeeper | None = None
+    pushes_max: int = PUSHES_MAX
+    plan_required: bool = False
+    """True: an answer without any plan is refused once."""
+    id: str | None = "pilothouse_finish_gate"
+    _state: GateState = field(default_factory=GateState, init=False, repr=False)
+
+    async def for_run(self, ctx: RunContext[Any]) -> FinishGate:
+        """A gate that has refused nothing yet."""
+        return replace(self)
+
+    async def after_output_process(self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any) -> Any:
+        """Ask the gate.
+
+        Raises:
+            PersonNeeded: what is open waits for a person.
+        """
+        if ctx.partial_output:
+            return output
+        keeper = self.plans or _plans_at(runtime_folder())
+        tools = PlanTools(keeper=keeper, key=plan_key(ctx), request=_request_of(ctx))
+        verdict = may_finish(tools.plan(), self._state, pushes_max=self.pushes_max, plan_required=self.plan_required)
+        self._state = verdict.state
+        if verdict.action == "push":
+            # A message in the queue keeps the run from ending; it costs none of the agent's retries.
+            ctx.enqueue(verdict.message)
+        elif verdict.action == "ask":
+            raise PersonNeeded(verdict.questions, plan_key=tools.key, open_tasks=verdict.open_tasks)
+        return output
+
+
+@dataclass
+class LargeData(AbstractCapability[Any]):
+    """Tool results that are too large stay with the runtime; the model gets a preview, an id, and tools to look inside."""
+
+    store: HandleStore | None = None
+    """Where values are kept; None: ``values`` in the runtime's folder."""
+    chars: int = 10_000
+    """The most characters that any tool result puts into the context."""
+    id: str | None = "pilothouse_large_data"
+
+    def _data(self) -> DataTools:
+        store = self.store or HandleStore(runtime_folder() / "values")
+        return DataTools(store=store, chars=self.chars)
+
+    def get_toolset(self) -> AbstractToolset[Any]:
+        """``jq``, ``grep_json``, ``slice`` and ``schema``."""
+        data = self._data()
+
+        def jq(id: str, program: str) -> str:
+            """Run a jq program over a kept value. A result that is too long is kept and gets an id of its own.
+
+            Args:
+                id: The value's id, data_…
+                program: e.g. .orders[] | select(.total > 100) | {id, total}
+            """
+            return data.jq(id, program).text
+
+        def grep_json(id: str, pattern: str, ignore_case: bool = False) -> str:
+            """Find a regular expression (RE2) in the keys and values of a kept value; hits come with their paths.
+
+            Args:
+                id: The value's id.
+                pattern: e.g. declined|refused
+                ignore_case: Whether upper and lower case are one.
+            """
+            return data.grep_json(id, pattern, ignore_case=ignore_case).text
+
+        def slice(id: str, path: str = ".", start: int = 0, count: int = 20) -> str:
+            """Read members of an array or object, or lines of a text, whole where they fit.
+
+            Args:
+                id: The value's id.
+                path: Where in it, e.g. .orders[3].items
+                start: The first member, from 0.
+                count: How many.
+            """
+            return data.slice(id, path, start, count).text
+
+        def schema(id: str, path: str = ".") -> str:
+            """Every path in a kept value with its types, how often it is there, and an example.
+
+            Args:
+                id: The value's id.
+                path: Where in it to begin.
+            """
+            return data.schema(id, path).text
+
+        return FunctionToolset[Any]([jq, grep_json, slice, schema], id="pilothouse_data")
+
+    async def after_tool_execute(
+        self,
+        ctx: RunContext[Any],
+        *,
+        call: ToolCallPart,
+        tool_def: ToolDefinition,
+        args: Mapping[str, Any],
+        result: Any,
+    ) -> Any:
+        """Keep a result that is too large."""
+        if call.tool_name in (*_DATA_TOOLS, *_PLAN_TOOLS) or _small(result, self.chars):
+            return result
+        answer = self._data().keep(result, label=call.tool_name)
+        return result if answer.handle is None and not answer.is_error else answer.text
+
+
+def _small(value: Any, chars: int) -> bool:
+    if value is None or isinstance(value, (bool, int, float)):
+        return True
+    return isinstance(value, str) and len(value) <= chars
