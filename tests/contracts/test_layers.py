@@ -32,6 +32,8 @@ ALLOWED: dict[str, str] = {
     "access": "records store",
     # What survives restarts. Domains write workflows against its verbs; the server gives a worker what they need.
     "jobs": "records store",
+    # What keeps an agent to its task: cores in the user's process. Plans are kept in the store's smallest part.
+    "runtime": "records store",
     # Exports are made of what the verbs of traces give; their other half, on the user's side, needs neither.
     "files": "records store annotations traces",
     # Reads exports, on the user's side as on the server's: what a body says of itself is read by the rules of signals.
