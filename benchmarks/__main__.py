@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from . import command_line, guard_rules, ingest, peers, reading
+from . import command_line, guard_rules, imports, ingest, peers, reading
 from .table import Row
 
 
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--peers", action="store_true")
     parser.add_argument(
-        "--only", default="", help="ingest, reading, guards, cli, signals, analysis, export or recorder"
+        "--only", default="", help="ingest, reading, guards, cli, imports, signals, analysis, export or recorder"
     )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -51,6 +51,7 @@ def main() -> None:
             "reading": lambda: reading_rows(folder, scale),
             "guards": guard_rows,
             "cli": lambda: cli_rows(folder),
+            "imports": lambda: import_rows(folder, scale),
         }
         for name, part in parts.items():
             if options.only in ("", name):
@@ -148,6 +149,19 @@ def cli_rows(folder: Path) -> list[Row]:
         Row("CLI --help", "<= 0.25 CPU s", f"{result.help_cpu_s:.3f} CPU s"),
         Row("CLI ls", "<= 0.25 CPU s", f"{result.ls_cpu_s:.3f} CPU s"),
         Row("pip install 'pilothouse[all]'", "< 1 GB", f"{result.installed_mb:.0f} MB"),
+    ]
+
+
+def import_rows(folder: Path, scale: float) -> list[Row]:
+    """Importing a transcript of Claude Code."""
+    result = imports.measure(folder, max(int(40 * scale), 4))
+    return [
+        Row("import claude, reading alone", "", f"{result.read_mb_per_cpu_s:.1f} MB/CPU s"),
+        Row(
+            "import claude, until acknowledged",
+            "",
+            f"{result.sent_mb_per_s:.2f} MB/s, {result.amplified:.0f} bytes sent a byte read, {result.peak_mb:.0f} MB at most",
+        ),
     ]
 
 
