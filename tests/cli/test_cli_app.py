@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.imports.atif_rules import check as check_trajectory
 from tests.live import LiveServer
 
 from .conftest import Cli
@@ -59,6 +60,16 @@ def test_show_gives_every_json_form_within_the_budget(cli: Cli, trace_id: str, f
         assert result.json["ok"] is True
         assert len(result.out) <= int(budget)
         assert cli("show", trace_id, "--as", form, "--human").code == 0
+
+
+def test_show_gives_every_trace_as_a_valid_trajectory_within_the_budget(cli: Cli, live: LiveServer) -> None:
+    ids = [row["trace_id"] for row in cli("ls", "--limit", "100", "--budget", "100000").data]
+    assert len(ids) >= 3
+    for trace_id in ids:
+        for budget in (700, 10_000, 20_000_000):
+            text = cli("show", trace_id, "--as", "atif", "--budget", str(budget)).out
+            assert len(text) <= budget + 1
+            check_trajectory(json.loads(text))
 
 
 def test_show_one_step_and_one_field_of_it(cli: Cli, trace_id: str) -> None:
