@@ -19,12 +19,14 @@ import click
 from pilothouse.api.build import build
 from pilothouse.cli.help import EXIT_CODES, PlainCommand
 from pilothouse.cli.root import COMMANDS, root
+from pilothouse.cli.settings import AGENT_VARIABLES
 from pilothouse.intake.forward import Upstream
 from pilothouse.server.config import Config, MaskConfig
 from pilothouse.signals import Thresholds
 from pilothouse.store import VIEWS
 from pilothouse.store.user_sql import ROWS_MAX, SqlLimits
 from pilothouse.traces import FIELDS, SORTS
+from tools import schemas
 
 FOLDER = Path(__file__).parent.parent / "docs/reference"
 _MADE = "<!-- Written by `python -m tools.reference` from the code. Do not edit. -->\n"
@@ -129,7 +131,9 @@ def cli() -> str:
         "| `PILOTHOUSE_URL`, `PILOTHOUSE_API_KEY` | the server to ask, and the key. Without them: the server of this machine |",
         "| `PILOTHOUSE_DATA` | the data folder; default `~/.pilothouse` |",
         "| `PILOTHOUSE_BUDGET` | the default of `--budget` |",
-        "| `PILOTHOUSE_AGENT` | set by an agent that works on a terminal, best to its name: it gets JSON there too, and only reads on the server's own machine |",
+        "| `PILOTHOUSE_AGENT` | set by an agent that works on a terminal, best to its name: it gets JSON there too, and only reads on the server's own machine. The same do "
+        + ", ".join(f"`{name}`" for name in AGENT_VARIABLES if name != "PILOTHOUSE_AGENT")
+        + " |",
         "| `PILOTHOUSE_MODE` | the most a command may do: read, annotate, write or admin; agents without a key: read |",
         "| `PILOTHOUSE_RUN` | the run that writes belong to, as `--run` says it; `pilothouse undo --run` takes it back |",
         "| `PILOTHOUSE_DEBUG` | show where a defect is |",
@@ -145,7 +149,7 @@ def cli() -> str:
         "",
     ]
     for name, command in every_command():
-        if isinstance(command, PlainCommand) or name == "cost":
+        if isinstance(command, PlainCommand) or name in ("cost", "sessions", "logs", "skills", "docs"):
             lines += [f"### pilothouse {name}", "", "```text", _help(command, f"pilothouse {name}"), "```", ""]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -339,8 +343,8 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def main(arguments: list[str]) -> int:
-    """Write the pages, or check them; 1 where one is out of date."""
-    stale = 0
+    """Write the pages and the schemas, or check them; 1 where one is out of date or would take a promised key away."""
+    stale = _schemas(arguments)
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, make in PAGES.items():
         path, text = FOLDER / name, make()
@@ -352,6 +356,23 @@ def main(arguments: list[str]) -> int:
             path.write_text(text)
             sys.stdout.write(f"docs/reference/{name}: {len(text):,} characters\n")
     return stale
+
+
+def _schemas(arguments: list[str]) -> int:
+    path, text = schemas.FILE, schemas.made()
+    old = path.read_text() if path.exists() else ""
+    if "--check" in arguments:
+        if old != text:
+            sys.stderr.write(f"{path.name} is out of date: python -m tools.reference\n")
+        return int(old != text)
+    lost = schemas.gone(old, text) if old else []
+    if lost and "--keys-may-go" not in arguments:
+        sys.stderr.write("answers would lose what others may read:\n" + "".join(f"  {one}\n" for one in lost))
+        sys.stderr.write("hint: keep the keys, or say --keys-may-go and tell so in CHANGELOG.md\n")
+        return 1
+    path.write_text(text)
+    sys.stdout.write(f"{path.name}: {len(text):,} characters\n")
+    return 0
 
 
 if __name__ == "__main__":

@@ -36,10 +36,12 @@ ALLOWED: dict[str, str] = {
     "runtime": "records store",
     # Exports are made of what the verbs of traces give; their other half, on the user's side, needs neither.
     "files": "records store annotations traces",
+    # Skills for coding agents: text of the package, and putting it where agents read it.
+    "skills": "records",
     # Reads exports, on the user's side as on the server's: what a body says of itself is read by the rules of signals.
     "analysis": "records files signals",
     # Surfaces: thin over the verbs.
-    "api": "records store annotations traces access files jobs",
+    "api": "records store annotations traces access files jobs skills",
     "web": "records store annotations traces access jobs",
     "cli": "records",
     # What makes a server of the parts.
@@ -53,6 +55,7 @@ LAZY: dict[tuple[str, str], str] = {
     ("cli", "app"): "`pilothouse up` is the server: imported when it is called",
     ("cli", "server"): "`down` and `status` read the runtime file the server writes",
     ("cli", "analysis"): "`analyze` works on an export where the command runs",
+    ("cli", "skills"): "`skills` lists and installs what ships with the package",
     ("cli", "files"): "`pull` writes the folder where the command runs; that half is standard library only",
     ("sdk", "conventions"): "`verify` reads a record as the server would; no agent's process does",
     ("sdk", "testing"): "`verify` puts a receiver and a pass-through around an agent; no agent's process does",

@@ -30,13 +30,12 @@ def show_context(
     """What took the room in each model call's window, what fell out since the call before, and the user's question."""
     trace_id = trace_id_of(caller, id)
     found = traces.context(caller.store, caller.project_id, trace_id, step or None)
-    short = trace_id[:12]
     if step:
         return answer(
-            found, next=[f"pilothouse context {short}", f"pilothouse show {short} --step {found.calls[0].step}"]
+            found, next=[f"pilothouse context {trace_id}", f"pilothouse show {trace_id} --step {found.calls[0].step}"]
         )
     later = [call for call in found.calls if call.step > after_step]
-    following = [f"pilothouse context {short} --step {call.step}" for call in later if call.question_lost][:1]
+    following = [f"pilothouse context {trace_id} --step {call.step}" for call in later if call.question_lost][:1]
     if len(later) > limit:
-        following.append(f"pilothouse context {short} --after {later[limit - 1].step}")
+        following.append(f"pilothouse context {trace_id} --after {later[limit - 1].step}")
     return answer(replace(found, calls=tuple(later[:limit])), next=following)

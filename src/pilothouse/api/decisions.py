@@ -40,10 +40,9 @@ def show_decision(
     if field:
         # Byte for byte what was hashed: a fence around it would be another text.
         return Response(getattr(found, field), media_type="text/plain; charset=utf-8")
-    short = trace_id[:12]
     following = [
-        f"pilothouse decision {short} {found.step} --field prompt",
-        f"pilothouse show {short} --step {found.step}",
+        f"pilothouse decision {trace_id} {found.step} --field prompt",
+        f"pilothouse show {trace_id} --step {found.step}",
     ]
     return answer(found, next=following)
 
@@ -58,9 +57,9 @@ def list_decisions(
     """What each model call of a trace decided, one line each, in order."""
     trace_id = trace_id_of(caller, id)
     found = traces.decisions(caller.store, caller.project_id, trace_id, after_step=after_step, limit=limit)
-    following = [f"pilothouse decision {trace_id[:12]} {found.rows[0].step}"] if found.rows else []
+    following = [f"pilothouse decision {trace_id} {found.rows[0].step}"] if found.rows else []
     if found.next_step is not None:
-        following.append(f"pilothouse decision {trace_id[:12]} --after {found.next_step}")
+        following.append(f"pilothouse decision {trace_id} --after {found.next_step}")
     return answer(found, next=following)
 
 

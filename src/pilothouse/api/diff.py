@@ -38,7 +38,7 @@ def show_diff(
     first, second = trace_id_of(caller, a), trace_id_of(caller, b)
     found = traces.diff(caller.store, caller.project_id, first, second, step)
     shown = page(found, after=after, limit=limit, whole=whole)
-    command = f"pilothouse diff {first[:12]} {second[:12]}"
+    command = f"pilothouse diff {first} {second}"
     following: list[str] = []
     if shown.next_row is not None:
         following.append(f"{command} --after {shown.next_row}")

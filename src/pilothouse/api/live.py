@@ -43,9 +43,9 @@ def show_live(
 ) -> Response:
     """Traces that run, wait, are held up, are stuck or have died; those that need somebody first."""
     found = traces.live(caller.store, caller.project_id, text=filter, states=state, limit=limit, rules=caller.rules)
-    first = found.rows[0].trace_id[:12] if found.rows else ""
+    first = found.rows[0].trace_id if found.rows else ""
     following = [f"pilothouse show {first} --as transcript"] if first else []
-    return answer(found, next=[*following, f"pilothouse tail --follow --cursor {found.cursor}"])
+    return answer(found, next=[*following, f"pilothouse tail --follow --for 30s --cursor {found.cursor}"])
 
 
 @router.get("/live/changes", response_model=Envelope[Changes])

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 
 from pilothouse import traces
+from pilothouse.records import NotFound
 from pilothouse.traces.model import REASONS, LogFacet, LogQuery, LogRow, LostError, TraceLogs
 
 from .context import Caller
@@ -50,11 +51,19 @@ Asked = Annotated[LogQuery, Depends(log_query)]
 def list_logs(caller: Caller, query: Asked) -> Response:
     """Log records that fit, newest first; of the last 24 hours unless said otherwise."""
     page = traces.search_logs(caller.store, caller.project_id, query)
-    joined = next((row.trace_id for row in page.items if row.trace_id), "")
-    following = [f"pilothouse logs {joined[:12]}"] if joined else []
+    joined = next((id for id in dict.fromkeys(row.trace_id for row in page.items[:50]) if _recorded(caller, id)), "")
+    following = [f"pilothouse logs {joined}"] if joined else []
     if page.more:
         following.append(f"pilothouse logs search --cursor {page.next}")
     return answer(page.items, page=page, next=following)
+
+
+def _recorded(caller: Caller, trace_id: str) -> bool:
+    """Whether a line's trace id is one of a trace: other programs trace too."""
+    try:
+        return bool(trace_id) and traces.resolve(caller.store, caller.project_id, trace_id).trace_id == trace_id
+    except NotFound:
+        return False
 
 
 @router.get("/logs/facets", response_model=Envelope[list[LogFacet]])
@@ -81,7 +90,7 @@ def list_lost_errors(
         cursor=cursor,
     )
     known = next((item.row.trace_id for item in page.items if item.kind == "no_failed_span"), "")
-    return answer(page.items, page=page, next=[f"pilothouse logs {known[:12]}"] if known else [])
+    return answer(page.items, page=page, next=[f"pilothouse logs {known}"] if known else [])
 
 
 @router.get("/traces/{id}/logs", response_model=Envelope[TraceLogs])
@@ -97,7 +106,7 @@ def show_trace_logs(
     trace_id = trace_id_of(caller, id)
     found = traces.logs(caller.store, caller.project_id, trace_id, infra=infra, level=level, reason=reason, limit=limit)
     step = next((row.step for group in found.groups for row in group.rows if row.severity_number >= 17 and row.step), 0)
-    following = [f"pilothouse show {trace_id[:12]} --step {step}"] if step else []
+    following = [f"pilothouse show {trace_id} --step {step}"] if step else []
     if found.infra_left_out:
-        following.append(f"pilothouse logs {trace_id[:12]} --infra --level warn")
+        following.append(f"pilothouse logs {trace_id} --infra --level warn")
     return answer(found, next=following)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -36,6 +37,8 @@ def show_map(
         filters=filter,
     )
     if focus:
-        return answer(focused(whole, focus), next=[f"pilothouse map --agent '{find(whole, focus).label}' --as mermaid"])
+        return answer(
+            focused(whole, focus), next=[f"pilothouse map --agent {shlex.quote(find(whole, focus).label)} --as mermaid"]
+        )
     first = next((one.label for one in whole.components if one.kind == "agent"), "")
-    return answer(whole, next=[f"pilothouse map --agent '{first}'"] if first else [])
+    return answer(whole, next=[f"pilothouse map --agent {shlex.quote(first)}"] if first else [])

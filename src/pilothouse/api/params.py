@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 from fastapi import Depends, Path, Query
@@ -83,5 +84,5 @@ def trace_id_of(caller: Context, id: str) -> str:
     """
     found = resolve(caller.store, caller.project_id, id)
     if found.kind == "session":
-        raise BadRequest("this is a session, not a trace", got=id, fix=f"pilothouse sessions {found.id}")
+        raise BadRequest("this is a session, not a trace", got=id, fix=f"pilothouse sessions {shlex.quote(found.id)}")
     return found.trace_id

@@ -35,5 +35,5 @@ def search_text(
         cursor=cursor,
     )
     first = page.items[0] if page.items else None
-    following = [f"pilothouse show {first.trace_id[:12]} --step {first.span_id}"] if first else []
+    following = [f"pilothouse show {first.trace_id} --step {first.span_id}"] if first else []
     return answer(page.items, page=page, next=following)

@@ -47,7 +47,7 @@ StepKey = Annotated[str, Path(max_length=40, description="A step number such as 
 def list_traces(caller: Caller, query: ListQuery) -> Response:
     """Traces that fit a filter, newest first unless sorted otherwise."""
     page = traces.search(caller.store, caller.project_id, query)
-    first = page.items[0].trace_id[:12] if page.items else ""
+    first = page.items[0].trace_id if page.items else ""
     following = [f"pilothouse show {first} --as card"] if first else []
     if page.more:
         following.append(f"pilothouse ls --cursor {page.next}")
@@ -82,13 +82,13 @@ def show_trace(
 
 
 def _trace_json(trace: Trace, budget: int | None) -> Response:
-    short = trace.row.trace_id[:12]
+    trace_id = trace.row.trace_id
     if budget is None:
-        return answer(trace, next=[f"pilothouse show {short} --as transcript"])
+        return answer(trace, next=[f"pilothouse show {trace_id} --as transcript"])
     data, cuts = traces.fit(
-        traces.as_json(trace), budget - 150, lambda path: f"pilothouse show {short} --as json --budget 20000000"
+        traces.as_json(trace), budget - 150, lambda path: f"pilothouse show {trace_id} --as json --budget 20000000"
     )
-    return answer(data, cut=cuts[:10], next=[f"pilothouse show {short} --as transcript"])
+    return answer(data, cut=cuts[:10], next=[f"pilothouse show {trace_id} --as transcript"])
 
 
 @router.get("/traces/{id}/waterfall", response_model=Envelope[Waterfall])
@@ -134,14 +134,13 @@ def show_critical_path(
 def explain_trace(caller: Caller, id: IdText) -> Response:
     """What is wrong with a trace: each signal with its steps, its threshold and how to change it; what else was looked for."""
     found = traces.why(caller.store, caller.project_id, id, rules=caller.rules)
-    short = found.trace_id[:12]
     following = [
-        f"pilothouse show {short} --step {item.step}"
+        f"pilothouse show {found.trace_id} --step {item.step}"
         for signal in found.signals[:3]
         for item in signal.evidence[:1]
         if item.step
     ]
-    return answer(found, next=list(dict.fromkeys(following)) or [f"pilothouse show {short} --as card"])
+    return answer(found, next=list(dict.fromkeys(following)) or [f"pilothouse show {found.trace_id} --as card"])
 
 
 @router.get("/traces/{id}/transcript", response_model=Envelope[Transcript])

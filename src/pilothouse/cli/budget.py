@@ -8,7 +8,7 @@ from typing import Any, cast
 
 VALUE_CHARS = 100
 _CUTS_SHOWN = 10
-_STEPS = ((VALUE_CHARS, 10**9), (60, 10**9), (60, 20), (40, 10), (24, 6), (12, 4), (4, 2))
+_STEPS = ((VALUE_CHARS, 10**9), (60, 10**9), (60, 20), (60, 8), (40, 4), (24, 2), (24, 1), (12, 0))
 """Longest value in characters and longest inner list, in the order they are tried."""
 
 

@@ -54,6 +54,16 @@ class Client:
         """The envelope of a DELETE."""
         return self._json(*self._call("DELETE", path, params))
 
+    def raw(self, path: str) -> tuple[str, bytes]:
+        """Media type and body of a GET of any address of the server."""
+        connection, response = self._open("GET", path, None, prefix="")
+        try:
+            return (response.getheader("Content-Type") or "").partition(";")[0].strip(), response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(f"the answer broke off: {error or type(error).__name__}", got=self._url) from error
+        finally:
+            connection.close()
+
     def text(self, path: str, params: Params | None = None) -> str:
         """The text of a GET that answers with text."""
         return self._call("GET", path, params)[1].decode("utf-8", "replace")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from .client import segment
+from .emptied import ask
 from .help import PlainGroup, command
 from .options import window
 from .root import Run
@@ -50,7 +51,8 @@ def cost(ctx: click.Context, by: str, filter_text: str, since: str, until: str) 
     if ctx.invoked_subcommand is not None:
         return
     run: Run = ctx.obj
-    answer = run.client.get("/cost", {"by": by, "filter": filter_text, "since": since, "until": until})
+    query = {"by": by, "filter": filter_text, "since": since, "until": until}
+    answer = ask(run.client, "/cost", query, found=lambda data: data["rows"])
     run.output.envelope(answer, human=_costs)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import click
@@ -37,8 +38,12 @@ class PlainCommand(click.Command):
         examples: Sequence[str] = (),
         keys: str = "",
         exits: Sequence[int] = _CLIENT_EXITS,
+        takes_all: bool = False,
         **more: Any,
     ) -> None:
+        """``takes_all``: words that begin with dashes are arguments too."""
+        if takes_all:
+            more["context_settings"] = {"ignore_unknown_options": True}
         super().__init__(*args, **more)
         self.examples = tuple(examples)
         self.keys = keys
@@ -77,6 +82,13 @@ class PlainGroup(click.Group):
         width = max((len(name) for name, _ in commands), default=0)
         lines = [self.help or "", "", f"usage: {ctx.command_path} COMMAND", ""]
         lines += [f"  {name:<{width}}  {(command.help or '').splitlines()[0]}" for name, command in commands if command]
+        told = [command.examples for _, command in commands if isinstance(command, PlainCommand)]
+        # The first of each command, then the second of each: also a group of one command shows three.
+        examples = list(dict.fromkeys(one for row in zip_longest(*told) for one in row if one))[:3]
+        exits = sorted({code for _, command in commands if isinstance(command, PlainCommand) for code in command.exits})
+        lines += ["", "examples:", *(f"  {example}" for example in examples), ""]
+        lines += [f"answer: {self.keys or f'{ctx.command_path} COMMAND --help says'}", f"also: {GLOBAL_FLAGS}"]
+        lines += ["exit: " + ", ".join(f"{code} {EXIT_CODES[code]}" for code in exits)]
         lines += ["", f"more: {ctx.command_path} COMMAND --help"]
         formatter.write("\n".join(lines) + "\n")
 
@@ -102,11 +114,14 @@ def command(
     keys: str,
     exits: Sequence[int] = _CLIENT_EXITS,
     group: click.Group | None = None,
+    takes_all: bool = False,
 ) -> Callable[[Callable[..., Any]], PlainCommand]:
     """Declare a command, of a group where one is given. The function's docstring is its first line of help."""
 
     def declare(function: Callable[..., Any]) -> PlainCommand:
-        made = click.command(name, cls=PlainCommand, examples=examples, keys=keys, exits=exits)(function)
+        made = click.command(name, cls=PlainCommand, examples=examples, keys=keys, exits=exits, takes_all=takes_all)(
+            function
+        )
         if group is not None:
             group.add_command(made)
         return made

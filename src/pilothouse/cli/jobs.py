@@ -7,13 +7,12 @@ from typing import Any
 
 import click
 
+from .answers import BRIEF
 from .client import segment
 from .help import PlainGroup, command
 from .options import page
 from .root import Run
 from .terminal import moment, one_line, table
-
-_BRIEF = ("run_id", "workflow", "state", "created", "started", "ended", "attempts", "steps", "error")
 
 
 @click.group("jobs", cls=PlainGroup, help="Durable runs: what the server does in the background.")
@@ -38,7 +37,7 @@ def jobs() -> None:
 def ls(run: Run, state: str, workflow: str, limit: int, cursor: str) -> None:
     """List runs, newest first."""
     query = {"state": state, "workflow": workflow, "limit": limit, "cursor": cursor}
-    run.output.envelope(run.client.get("/jobs", query), human=_rows, brief=_BRIEF)
+    run.output.envelope(run.client.get("/jobs", query), human=_rows, brief=BRIEF["jobs ls"])
 
 
 @command(

@@ -11,17 +11,15 @@ import click
 
 from pilothouse.records import BadRequest
 
+from .answers import BRIEF
 from .budget import dumps
+from .emptied import ask
 from .live_stream import Heard, events_from, stopped_by_signals
 from .output import pick
 from .root import Run
 from .terminal import clean, count, dollars, duration, table, visible
 from .traces import FilterCommand, short_ids
 
-_BRIEF = (
-    *("trace_id", "agent", "environment", "state", "reason", "since", "doing.kind", "doing.name", "doing.since"),
-    *("sign_of_life", "elapsed_ms", "usual_p95_ms", "spans", "total_tokens", "cost_usd", "last_error", "signals"),
-)
 _TOLD = {
     "span": (
         *("time", "trace_id", "step", "agent", "kind", "name", "status", "duration_ms", "total_tokens", "cost_usd"),
@@ -55,11 +53,17 @@ _END_ROOM = 200
 def live(run: Run, terms: tuple[str, ...], states: str, limit: int) -> None:
     """What runs now, those that need somebody first: who runs, waits, is held up, stuck, or has died."""
     chosen = [state.strip() for state in states.split(",") if state.strip()]
-    answer = run.client.get("/live", {"filter": " ".join(terms), "state": chosen, "limit": limit})
+    query = {"filter": " ".join(terms), "state": chosen, "limit": limit}
+    answer = ask(run.client, "/live", query, found=lambda data: data["rows"])
     data: dict[str, Any] = answer["data"]
     page = {name: data[name] for name in ("now", "total", "counts", "attention", "cursor")}
+    page |= answer.get("page") or {}
     run.output.answer(
-        data["rows"], human=lambda rows: _picture(rows, page), page=page, next=answer.get("next") or (), brief=_BRIEF
+        data["rows"],
+        human=lambda rows: _picture(rows, page),
+        page=page,
+        next=answer.get("next") or (),
+        brief=BRIEF["live"],
     )
 
 

@@ -14,7 +14,9 @@ import click
 
 from pilothouse.records import BadRequest
 
+from .answers import BRIEF
 from .client import segment
+from .emptied import ask
 from .help import PlainGroup, command
 from .options import page, window
 from .root import Run
@@ -22,7 +24,6 @@ from .terminal import moment, table
 
 _LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
 _FORMATS = ("auto", "json", "logfmt", "klog", "nginx", "syslog", "plain")
-_BRIEF = ("time", "severity", "service", "host", "body", "trace_id", "logger")
 
 _HELP = """Log lines: of a trace, of a search, of errors that no span tells of; and following log files.
 
@@ -42,7 +43,7 @@ examples:
   pilothouse logs search 'connection refused' --service shop
   pilothouse logs follow /var/log/shop/*.log --service shop
 
-more: pilothouse logs COMMAND --help
+answer: data: groups[] of rows[] (show), rows (search, lost); pilothouse logs COMMAND --help says more
 also: --json --human --budget N --fields a,b --out FILE
 exit: 0 ok, 2 the call is wrong, 3 not found, 4 key missing, wrong or without the right, 5 the server does not answer
 """
@@ -123,7 +124,8 @@ def search(
     """Log lines that hold all these words together, newest first."""
     query = {"text": " ".join(words), "service": service, "host": host, "level": level, "trace": trace}
     query |= {"since": since, "until": until, "cursor": cursor}
-    run.output.envelope(run.client.get("/logs", {**query, "limit": limit}), human=_rows, brief=_BRIEF)
+    answer = ask(run.client, "/logs", {**query, "limit": limit}, found=bool)
+    run.output.envelope(answer, human=_rows, brief=BRIEF["logs search"])
 
 
 @command(
@@ -138,7 +140,7 @@ def search(
 def lost(run: Run, since: str, until: str, limit: int, cursor: str) -> None:
     """Errors in logs whose trace has no failed span, or no span at all; newest first."""
     query = {"since": since, "until": until, "limit": limit, "cursor": cursor}
-    run.output.envelope(run.client.get("/logs/lost", query), human=_lost)
+    run.output.envelope(ask(run.client, "/logs/lost", query, found=bool), human=_lost)
 
 
 @command(

@@ -11,6 +11,7 @@ import click
 
 from pilothouse.records import BadRequest
 
+from .emptied import ask
 from .help import command
 from .options import window
 from .root import Run
@@ -44,7 +45,7 @@ def system_map(run: Run, agent: str, filter_text: str, form: str, since: str, un
     if form not in ("", *_FORMS):
         raise BadRequest("there is no such form", got=form, allowed=list(_FORMS), fix="pilothouse map --as tree")
     query = {"filter": filter_text, "since": since or "24h", "until": until, "focus": agent}
-    answer = run.client.get("/map", query)
+    answer = ask(run.client, "/map", query, found=lambda data: data["components"])
     if form and not run.settings.json_asked:
         lines = {"tree": tree, "table": _table, "mermaid": mermaid, "dot": dot}[form](answer["data"])
         run.output.text("\n".join(lines), rows=form in ("tree", "table"))

@@ -14,7 +14,8 @@ from typing import Any, TextIO, cast
 from pilothouse.records import BadRequest, PilothouseError
 
 from .budget import dumps, fit
-from .settings import CliSettings
+from .mend import without_option
+from .settings import BUDGET_MAX, CliSettings
 from .terminal import clean, visible
 
 Lines = Callable[[Any], Iterable[str]]
@@ -51,7 +52,7 @@ class Output:
             return
         lines = fields_as_lines(self._chosen(data, ())) if settings.fields else human(data)
         text = "\n".join(clean(line) for line in lines)
-        self.text(text + _afterwards(page, next, self.repeat()), rows=True)
+        self.text(text + _afterwards(page, self._following(page, next)), rows=True)
 
     def envelope(self, envelope: Mapping[str, Any], *, human: Lines, brief: Sequence[str] = ()) -> None:
         """Give on an envelope of the API."""
@@ -59,7 +60,7 @@ class Output:
             envelope["data"],
             human=human,
             page=envelope.get("page"),
-            cut=envelope.get("cut") or (),
+            cut=[{**one, "path": _in_data(str(one["path"]))} for one in envelope.get("cut") or ()],
             next=envelope.get("next") or (),
             brief=brief,
         )
@@ -72,9 +73,12 @@ class Output:
             return
         text = clean(text) if settings.terminal else text
         text = text.rstrip("\n")
-        if len(text) > settings.budget:
-            hint = f"… cut at {settings.budget:,} of {len(text):,} characters; all of it: {self.repeat(budget=len(text) + 200)}"
-            text = text[: max(0, settings.budget - len(hint) - 1)]
+        # The line break at the end counts too: the budget is a promise about everything that is printed.
+        room = settings.budget - 1
+        if len(text) > room:
+            hint = f"… cut at {settings.budget:,} of {len(text):,} characters; all of it: "
+            hint += self._within(room - len(hint), budget=len(text) + 200)
+            text = text[: max(0, room - len(hint) - 1)]
             if rows and "\n" in text:
                 text = text[: text.rindex("\n")]
             text += "\n" + hint
@@ -104,14 +108,35 @@ class Output:
                 error.fix = shlex.join(["pilothouse", *self.settings.words, "--fields", ",".join(better)])
             raise
 
-    def repeat(self, *, budget: int | None = None) -> str:
-        """The command that was run, once more."""
-        words = ["pilothouse", *self.settings.words]
-        if self.settings.fields:
-            words += ["--fields", ",".join(self.settings.fields)]
+    def repeat(self, *, budget: int | None = None, cursor: str = "") -> str:
+        """The command that was run, once more; with another budget, or from a cursor on."""
+        settings = self.settings
+        words = list(settings.words)
+        own = [*(["--json"] if settings.json_asked else []), *(["--human"] if settings.human_asked else [])]
+        if settings.fields:
+            own += ["--fields", ",".join(settings.fields)]
         if budget is not None:
-            words += ["--budget", str(budget)]
-        return shlex.join(words)
+            own += ["--budget", str(min(budget, BUDGET_MAX))]
+        if cursor:
+            # Where it went on before is no more of interest.
+            words = without_option(words, "--cursor")
+            own += ["--cursor", cursor]
+        # Flags of ours before a command's own words: behind -- they would be another program's.
+        place = words.index("--") if "--" in words else len(words)
+        return shlex.join(["pilothouse", *words[:place], *own, *words[place:]])
+
+    def _within(self, room: int, *, budget: int) -> str:
+        """The command that gives everything, or words for it where the command itself is too long."""
+        command = self.repeat(budget=budget)
+        return command if len(command) <= room else f"again, with --budget {budget}"[: max(0, room)]
+
+    def _following(self, page: Mapping[str, Any] | None, next: Sequence[str]) -> list[str]:
+        """What to run next, at most three: the next page by this very command, whose filter and fields it keeps."""
+        going_on = str(page.get("next") or "") if page and page.get("more") else ""
+        if not going_on:
+            return list(next)[:3]
+        others = [command for command in next if f"--cursor {going_on}" not in command]
+        return [*others[:2], self.repeat(cursor=going_on)]
 
     def _envelope(
         self, data: Any, page: Mapping[str, Any] | None, cut: Sequence[Mapping[str, Any]], next: Sequence[str]
@@ -120,23 +145,24 @@ class Output:
         around: dict[str, Any] = {}
         if page:
             around["page"] = page
-        if next:
-            around["next"] = list(next)[:3]
+        following = self._following(page, next)
+        if following:
+            around["next"] = following
         cuts = [dict(one) for one in cut]
         if settings.out is not None:
             self._to_file(dumps({"ok": True, "data": data, **around, **({"cut": cuts} if cuts else {})}) + "\n")
             return
-        size = len(dumps(data)) + len(dumps(around)) + len(dumps(cuts)) + _ENVELOPE_ROOM
+        # Measured as it is written: an invisible character takes six.
+        size = len(visible(dumps(data))) + len(dumps(around)) + len(dumps(cuts)) + _ENVELOPE_ROOM
         room = settings.budget - len(dumps(around)) - len(dumps(cuts)) - 60
         fitted = fit(data, room, self.repeat(budget=size))
         cuts = [*fitted.cut, *cuts]
         if cuts:
             around["cut"] = cuts
         text = visible(dumps({"ok": True, "data": fitted.data, **around}))
-        if len(text) > settings.budget:
-            text = dumps(
-                {"ok": True, "data": None, "cut": [{"path": "data", "bytes": size, "get": self.repeat(budget=size)}]}
-            )
+        if len(text) >= settings.budget:
+            get = self._within(settings.budget - 80, budget=size)
+            text = dumps({"ok": True, "data": None, "cut": [{"path": "data", "bytes": size, "get": get}]})
         _write(text + "\n")
 
     def _to_file(self, text: str) -> None:
@@ -152,6 +178,11 @@ class Output:
             _write(visible(dumps({"ok": True, "data": facts})) + "\n")
         else:
             _write(f"{facts['path']}: {facts['bytes']:,} bytes, {facts['lines']:,} lines\n")
+
+
+def _in_data(path: str) -> str:
+    """Where something was cut, as this end says it: the API counts from within ``data``."""
+    return path if path.split(".")[0] == "data" else f"data.{path}".rstrip(".")
 
 
 def _unwritable(path: Path, error: OSError) -> BadRequest:
@@ -204,6 +235,12 @@ def _reach(row: Any, field: str) -> Any:
 
 def _no_field(field: str, row: Any) -> BadRequest:
     known = sorted(cast("dict[str, Any]", row)) if isinstance(row, dict) else []
+    head, dot, _ = field.partition(".")
+    if dot and head in known:
+        inner = cast("dict[str, Any]", row)[head]
+        known = (
+            [f"{head}.{name}" for name in sorted(cast("dict[str, Any]", inner))] if isinstance(inner, dict) else [head]
+        )
     close = difflib.get_close_matches(field, known, n=3, cutoff=0.5)
     return BadRequest(
         f"there is no field '{field}' in this answer",
@@ -227,7 +264,7 @@ def _cell(value: Any) -> str:
     return " ".join(value.split()) if isinstance(value, str) else dumps(value)
 
 
-def _afterwards(page: Mapping[str, Any] | None, next: Sequence[str], repeat: str) -> str:
+def _afterwards(page: Mapping[str, Any] | None, following: Sequence[str]) -> str:
     """What a person may want to know or do next, below the answer."""
     lines: list[str] = []
     if page:
@@ -236,8 +273,9 @@ def _afterwards(page: Mapping[str, Any] | None, next: Sequence[str], repeat: str
         if page.get("more") and page.get("next"):
             about = "about " if page.get("total_is") == "estimate" else ""
             more = f" of {about}{page['total']:,}" if page.get("total") else ""
-            lines.append(f"more{more}: {repeat} --cursor {page['next']}")
-    lines += [f"next: {command}" for command in list(next)[:3]]
+            lines.append(f"more{more}: {following[-1]}")
+            following = following[:-1]
+    lines += [f"next: {command}" for command in following]
     return "\n" + "\n".join(lines) if lines else ""
 
 

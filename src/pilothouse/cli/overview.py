@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from .emptied import ask
 from .help import command
 from .options import window
 from .root import Run
@@ -27,7 +28,8 @@ from .terminal import count, dollars, duration, moment, table
 @click.pass_obj
 def overview(run: Run, filter_text: str, since: str, until: str) -> None:
     """Latency per trace, cost per trace and errors, in total and by agent, model, version, environment, user."""
-    answer = run.client.get("/overview", {"filter": filter_text, "since": since, "until": until})
+    query = {"filter": filter_text, "since": since, "until": until}
+    answer = ask(run.client, "/overview", query, found=lambda data: data["traces"])
     run.output.envelope(answer, human=_overview)
 
 

@@ -86,6 +86,8 @@ def _spec(run: Run, what: str, since: str, until: str, content: str) -> ExportSp
     if kind in ("trace", "session") and rest and not since and not until:
         what = rest
     elif since or until or not _names_one(what):
+        # One that cannot be read leaves no folder behind.
+        run.client.get("/traces", {"filter": what, "since": since, "until": until, "limit": 1})
         # A filter without a start is as wide as a list without one.
         return ExportSpec(kind="query", text=what, since=since or "7d", until=until, content=meta)
     if kind == "session":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from pilothouse.records import BadRequest, Broken, PilothouseError
 
 from .client import Client
 from .help import GLOBAL_FLAGS, PlainGroup
+from .mend import mend
 from .output import Output, complain
 from .settings import CliSettings, read_settings
 
@@ -66,6 +68,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "deliver": ("deliver:deliver", "Send what waits on disk since the server was away."),
     "demo": ("server:demo", "Record a small fleet of demo agents."),
     "schema": ("schema:schema", "JSON Schema of a command's answer."),
+    "docs": ("docs:docs", "Guides, concepts and reference."),
+    "skills": ("skills:skills", "Skills for coding agents: list, read, install."),
+    "api": ("api:api", "GET any address of the HTTP API."),
 }
 
 _MORE: dict[str, str] = {
@@ -74,7 +79,8 @@ _MORE: dict[str, str] = {
     "judge": "audit level verify doctor",
     "record": "run import deliver demo",
     "write": "note score label notes undo",
-    "server": "up down status jobs open sign-in keys projects store retention reprocess schema",
+    "server": "up down status jobs open sign-in keys projects store retention reprocess",
+    "learn": "docs skills schema api",
 }
 
 _HELP = f"""Pilothouse: the operations room for LLM agents.
@@ -148,13 +154,19 @@ def run(arguments: Sequence[str]) -> int:
         result: object = root.main(list(rest), "pilothouse", standalone_mode=False, obj=given)
         return result if isinstance(result, int) else 0
     except PilothouseError as error:
+        if settings is not None:
+            mend(error, settings.words, _path(settings.words))
         complain(error, settings)
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         sys.stdout.write(error.format_message() + "\n")
         return 0
     except click.ClickException as error:
-        complain(_usage(error), settings)
+        wrong = _usage(error)
+        if settings is not None and wrong.allowed:
+            wrong.fix = ""
+            mend(wrong, settings.words, _path(settings.words))
+        complain(wrong, settings)
         return BadRequest.exit_code
     except click.exceptions.Exit as stop:
         return stop.exit_code
@@ -172,8 +184,28 @@ def run(arguments: Sequence[str]) -> int:
         return 1
 
 
+def _path(words: Sequence[str]) -> str:
+    """The command that words name, without its arguments: ``pilothouse keys new``."""
+    path, command = ["pilothouse"], root
+    context = click.Context(root)
+    for word in words:
+        found = command.get_command(context, word)
+        if found is None:
+            break
+        path.append(word)
+        if not isinstance(found, click.Group):
+            break
+        command = found
+    return " ".join(path)
+
+
 def _usage(error: click.ClickException) -> BadRequest:
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context is not None else "pilothouse"
     message = error.format_message().rstrip(".")
-    return BadRequest(message[:1].lower() + message[1:], fix=f"{path} --help")
+    allowed = got = None
+    if isinstance(error, click.BadParameter) and error.param is not None and isinstance(error.param.type, click.Choice):
+        allowed = list(error.param.type.choices)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        quoted = re.search(r"'([^']*)' is not one of", error.message)
+        got = quoted[1] if quoted else None
+    return BadRequest(message[:1].lower() + message[1:], got=got, allowed=allowed, fix=f"{path} --help")

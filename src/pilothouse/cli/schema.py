@@ -1,91 +1,58 @@
-"""``schema``: the contract of a command's answer."""
+"""``schema``: the contract of a command's answer, from the file that is written with the reference."""
 
 from __future__ import annotations
 
+import json
+from importlib import resources
 from typing import Any, cast
 
 import click
 
-from pilothouse.records import BadRequest
-
-from .help import command
+from .help import command, unknown
 from .root import Run
 
-ROUTES = {
-    "ls": ("get", "/traces"),
-    "show": ("get", "/traces/{id}"),
-    "search": ("get", "/search"),
-    "logs show": ("get", "/traces/{id}/logs"),
-    "logs search": ("get", "/logs"),
-    "logs lost": ("get", "/logs/lost"),
-    "note": ("post", "/annotations"),
-    "score": ("post", "/annotations"),
-    "label": ("post", "/annotations"),
-    "notes": ("get", "/annotations"),
-    "undo": ("post", "/annotations/undo"),
-    "sql": ("post", "/sql"),
-    "cost": ("get", "/cost"),
-    "cost why": ("get", "/cost/{id}"),
-    "sessions": ("get", "/sessions"),
-    "sessions show": ("get", "/sessions/{id}"),
-    "fleet": ("get", "/fleet"),
-    "overview": ("get", "/overview"),
-    "stats": ("get", "/stats"),
-    "doctor": ("get", "/doctor"),
-    "reprocess": ("post", "/reprocess"),
-    "store stats": ("get", "/store/stats"),
-    "retention show": ("get", "/retention"),
-    "retention set": ("post", "/retention"),
-    "retention apply": ("post", "/retention/apply"),
-    "keys ls": ("get", "/keys"),
-    "keys new": ("post", "/keys"),
-    "keys revoke": ("delete", "/keys/{key_id}"),
-    "projects ls": ("get", "/projects"),
-    "projects new": ("post", "/projects"),
-}
-"""The API route behind each command: its answer is the command's answer, cut to the budget."""
+FILE = "schemas.json"
 
 
 @command(
     "schema",
     examples=(
         "pilothouse schema ls",
-        "pilothouse schema cost why --json",
+        "pilothouse schema cost why",
         "pilothouse schema sql --out sql.schema.json",
     ),
-    keys="data: a JSON Schema",
+    keys="data: a JSON Schema of the whole answer; without COMMAND: data[] are the names",
+    exits=(0, 2),
+    takes_all=True,
 )
-@click.argument("words", nargs=-1, required=True, metavar="COMMAND")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND]")
 @click.pass_obj
 def schema(run: Run, words: tuple[str, ...]) -> None:
-    """Print the JSON Schema of a command's answer."""
+    """Print the JSON Schema of a command's answer. Keys are only ever added. It needs no server."""
+    known = json.loads(resources.files("pilothouse.cli").joinpath(FILE).read_text(encoding="utf-8"))
     name = " ".join(words)
-    if name not in ROUTES:
-        raise BadRequest(
-            "no schema is known for this command", got=name, allowed=sorted(ROUTES), fix="pilothouse schema ls"
-        )
-    method, path = ROUTES[name]
-    document = run.client.document()
-    operation: dict[str, Any] = document["paths"].get(f"/api/v1{path}", {}).get(method, {})
-    content: dict[str, Any] = operation.get("responses", {}).get("200", {}).get("content", {})
-    found = _inlined(content.get("application/json", {}).get("schema", {}), document["components"]["schemas"], ())
-    run.output.answer(found, human=_lines)
+    if not name:
+        run.output.answer(sorted(known["commands"]), human=lambda names: names, next=["pilothouse schema ls"])
+        return
+    if name not in known["commands"]:
+        raise unknown("command with a schema", name, sorted(known["commands"]), "pilothouse schema")
+    run.output.answer(_inlined(known["commands"][name], known["$defs"], ()), human=_lines)
 
 
 def _inlined(schema: Any, known: dict[str, Any], inside: tuple[str, ...]) -> Any:
-    """The schema with its references put in place; one that is inside itself stays a reference."""
+    """The schema with its references put in place; one that is inside itself is left open."""
     if isinstance(schema, list):
         return [_inlined(item, known, inside) for item in cast("list[Any]", schema)]
     if not isinstance(schema, dict):
         return schema
     fields = cast("dict[str, Any]", schema)
     name = str(fields.get("$ref", "")).rsplit("/", 1)[-1]
-    if name and name in known and name not in inside:
+    if name in inside:
+        return {"type": "object", "description": f"{name} again"}
+    if name:
         return _inlined(known[name], known, (*inside, name))
     return {key: _inlined(value, known, inside) for key, value in fields.items()}
 
 
 def _lines(schema: Any) -> list[str]:
-    import json
-
     return json.dumps(schema, ensure_ascii=False, indent=1).split("\n")

@@ -7,17 +7,13 @@ from typing import Any
 
 import click
 
+from .answers import BRIEF
 from .client import segment
+from .emptied import ask
 from .help import PlainGroup, command
 from .options import page, window
 from .root import Run
 from .terminal import count, dollars, duration, moment, one_line, table
-
-_BRIEF = (
-    *("session_id", "agent", "user_id", "traces", "status", "start_time", "end_time", "errors", "total_tokens"),
-    *("cost_usd", "first_input", "last_output"),
-)
-
 
 _HELP = """List conversations, newest first; with an ID, show that one.
 
@@ -67,7 +63,7 @@ def sessions(ctx: click.Context, filter_text: str, since: str, until: str, sort:
         return
     run: Run = ctx.obj
     query = {"filter": filter_text, "since": since, "until": until, "sort": sort, "limit": limit, "cursor": cursor}
-    run.output.envelope(run.client.get("/sessions", query), human=_rows, brief=_BRIEF)
+    run.output.envelope(ask(run.client, "/sessions", query, found=bool), human=_rows, brief=BRIEF["sessions"])
 
 
 @command(

@@ -19,12 +19,23 @@ AGENT_VARIABLES = {
     "PILOTHOUSE_AGENT": "",
     "AI_AGENT": "",
     "CLAUDECODE": "claude-code",
+    "CLAUDE_CODE": "claude-code",
     "CURSOR_AGENT": "cursor",
     "CODEX_SANDBOX": "codex",
+    "CODEX_THREAD_ID": "codex",
+    "CODEX_CI": "codex",
     "GEMINI_CLI": "gemini-cli",
+    "COPILOT_CLI": "copilot",
+    "OPENCODE": "opencode",
+    "OPENCODE_CLIENT": "opencode",
+    "AUGMENT_AGENT": "augment",
+    "ANTIGRAVITY_AGENT": "antigravity",
+    "GOOSE_TERMINAL": "goose",
+    "AMP_CURRENT_THREAD_ID": "amp",
 }
 """Set by coding agents that run commands on a terminal of their own, and the agent's name where the variable does not
 say it. They get what a pipe would get, and on the server's own machine they only read unless they are told otherwise.
+Variables that an editor also sets in the terminal it gives to people are left out.
 """
 
 
@@ -36,6 +47,8 @@ class CliSettings:
     """Answer as one line of JSON; else as text for people."""
     json_asked: bool = False
     """True where ``--json`` was written, rather than inferred."""
+    human_asked: bool = False
+    """True where ``--human`` was written."""
     errors_json: bool = False
     """Errors as one line of JSON; else as text with hints."""
     terminal: bool = False
@@ -96,6 +109,7 @@ def read_settings(
         json="--json" in found or ((agent or not terminal) and "--human" not in found),
         errors_json="--json" in found or ((agent or not error_terminal) and "--human" not in found),
         json_asked="--json" in found,
+        human_asked="--human" in found,
         terminal=terminal,
         budget=_budget(found.get("--budget") or environment.get("PILOTHOUSE_BUDGET", "")),
         fields=tuple(field.strip() for field in found.get("--fields", "").split(",") if field.strip()),

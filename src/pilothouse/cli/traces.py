@@ -10,16 +10,14 @@ import click
 
 from pilothouse.records import BadRequest
 
+from .answers import BRIEF
 from .client import segment
+from .emptied import ask
 from .help import PlainCommand, command
 from .options import page, window
 from .root import Run
 from .terminal import code_line, count, dollars, duration, moment, table
 
-_BRIEF = (
-    *("trace_id", "start_time", "status", "agent", "root_name", "duration_ms", "spans", "errors", "tokens.total"),
-    *("cost_usd", "signals", "input_text"),
-)
 _TEXT_FORMS = ("tree", "card", "transcript", "md")
 _JSON_FORMS = ("preview", "json", "atif")
 _PARTS = {
@@ -65,8 +63,9 @@ def ls(
         chosen = [] if facets == "all" else [name.strip() for name in facets.split(",")]
         run.output.envelope(run.client.get("/facets", {**query, "field": chosen}), human=_facets)
         return
-    answer = run.client.get("/traces", {**query, "sort": sort, "limit": limit, "cursor": cursor})
-    run.output.envelope(answer, human=_rows, brief=_BRIEF)
+    query |= {"sort": sort, "limit": limit, "cursor": cursor}
+    answer = ask(run.client, "/traces", query, found=bool)
+    run.output.envelope(answer, human=_rows, brief=BRIEF["ls"])
 
 
 def _rows(rows: list[dict[str, Any]]) -> list[str]:
@@ -324,16 +323,12 @@ _PART_LINES = {"graph": _graph, "breakdown": _breakdown, "path": _path, "waterfa
 @click.pass_obj
 def search(run: Run, words: tuple[str, ...], since: str, until: str, limit: int, cursor: str) -> None:
     """Find whole words that stand together, in messages and tool values; newest first."""
-    answer = run.client.get(
-        "/search",
-        {
-            "text": " ".join(words),
-            "since": since,
-            "until": until,
-            "limit": limit,
-            "cursor": cursor,
-        },
-    )
+    query = {"text": " ".join(words), "since": since, "until": until, "limit": limit, "cursor": cursor}
+    answer = run.client.get("/search", query)
+    if not answer["data"] and not cursor:
+        # It cannot be asked without words; whether there is anything to search can.
+        traces = run.client.get("/traces", {"since": since, "until": until, "limit": 1})["data"]
+        answer["page"] = {**answer["page"], "emptied_by": [query["text"]] if traces else []}
     run.output.envelope(answer, human=_hits)
 
 

@@ -23,6 +23,11 @@ class Place:
     """The message's role; ``value``, ``tools`` or ``documents``; ``tool input or output`` of a span."""
     in_span: bool
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells its text from others: two traces may have spans of one id."""
+        return (self.trace_id if self.in_span else self.scope, self.id)
+
 
 def find_words(
     store: TraceStore,
@@ -74,14 +79,14 @@ def find_words(
     ]
 
 
-def texts_of(store: TraceStore, project: str, places: list[Place]) -> dict[str, str]:
-    """The text of each place, by its id."""
+def texts_of(store: TraceStore, project: str, places: list[Place]) -> dict[tuple[str, str], str]:
+    """The text of each place, by its ``key``."""
     contents = [place for place in places if not place.in_span]
     spans = [place for place in places if place.in_span]
-    found: dict[str, str] = {}
+    found: dict[tuple[str, str], str] = {}
     if contents:
         table = store.query(
-            "SELECT hash, content FROM {db}.message WHERE project_id = {project:String} "
+            "SELECT scope, hash, content FROM {db}.message WHERE project_id = {project:String} "
             "AND scope IN {scopes:Array(String)} AND hash IN {hashes:Array(String)} LIMIT 1 BY scope, hash",
             {
                 "project": project,
@@ -89,14 +94,14 @@ def texts_of(store: TraceStore, project: str, places: list[Place]) -> dict[str, 
                 "hashes": list({place.id for place in contents}),
             },
         )
-        found.update((row[0], row[1]) for row in table.rows)
+        found.update(((row[0], row[1]), row[2]) for row in table.rows)
     if spans:
         table = store.query(
-            "SELECT span_id, concat(input_text, '\\n', output_text) FROM {db}.span WHERE project_id = {project:String} "
+            "SELECT trace_id, span_id, concat(input_text, '\\n', output_text) FROM {db}.span WHERE project_id = {project:String} "
             "AND start_time >= fromUnixTimestamp64Nano({first:Int64}, 'UTC') "
             "AND start_time <= fromUnixTimestamp64Nano({last:Int64}, 'UTC') "
             "AND trace_id IN {traces:Array(String)} AND span_id IN {spans:Array(String)} "
-            "ORDER BY version DESC LIMIT 1 BY span_id",
+            "ORDER BY version DESC LIMIT 1 BY trace_id, span_id",
             {
                 "project": project,
                 "traces": list({place.trace_id for place in spans}),
@@ -105,7 +110,7 @@ def texts_of(store: TraceStore, project: str, places: list[Place]) -> dict[str, 
                 "last": max(place.time_ns for place in spans),
             },
         )
-        found.update((row[0], row[1]) for row in table.rows)
+        found.update(((row[0], row[1]), row[2]) for row in table.rows)
     return found
 
 

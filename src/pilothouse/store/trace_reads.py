@@ -347,7 +347,7 @@ def candidates(store: TraceStore, project: str, prefix: str, *, limit: int = 11)
     if hexadecimal and len(prefix) <= 32:
         table = store.query(
             "SELECT DISTINCT trace_id FROM {db}.trace WHERE project_id = {project:String} "
-            "AND trace_id >= {prefix:String} AND startsWith(trace_id, {prefix:String}) LIMIT {limit:UInt32}",
+            "AND trace_id >= {prefix:String} AND startsWith(trace_id, {prefix:String}) ORDER BY trace_id LIMIT {limit:UInt32}",
             params,
         )
         found += [Candidate(kind="trace", id=row[0], trace_id=row[0]) for row in table.rows]
@@ -355,20 +355,23 @@ def candidates(store: TraceStore, project: str, prefix: str, *, limit: int = 11)
         fits = "span_id = {prefix:String}" if len(prefix) == 16 else "startsWith(span_id, {prefix:String})"
         table = store.query(
             f"SELECT DISTINCT span_id, trace_id FROM {{db}}.span WHERE project_id = {{project:String}} AND {fits} "
-            "LIMIT {limit:UInt32}",
+            "ORDER BY span_id, trace_id LIMIT {limit:UInt32}",
             params,
         )
         found += [Candidate(kind="span", id=row[0], trace_id=row[1]) for row in table.rows]
-    if not found:
-        table = store.query(
-            "SELECT session_id, session_id = {prefix:String} AS same FROM {db}.trace "
-            "WHERE project_id = {project:String} AND session_id != '' AND startsWith(session_id, {prefix:String}) "
-            "GROUP BY session_id ORDER BY same DESC, session_id LIMIT {limit:UInt32}",
-            params,
-        )
-        rows = table.rows[:1] if table.rows and table.rows[0][1] else table.rows
-        found += [Candidate(kind="session", id=row[0], trace_id="") for row in rows]
-    return found
+    return found or session_candidates(store, project, prefix, limit=limit)
+
+
+def session_candidates(store: TraceStore, project: str, prefix: str, *, limit: int = 11) -> list[Candidate]:
+    """Sessions whose id is or begins with ``prefix``: a whole id alone, else all that begin so, in order."""
+    table = store.query(
+        "SELECT session_id, session_id = {prefix:String} AS same FROM {db}.trace "
+        "WHERE project_id = {project:String} AND session_id != '' AND startsWith(session_id, {prefix:String}) "
+        "GROUP BY session_id ORDER BY same DESC, session_id LIMIT {limit:UInt32}",
+        {"project": project, "prefix": prefix, "limit": limit},
+    )
+    rows = table.rows[:1] if table.rows and table.rows[0][1] else table.rows
+    return [Candidate(kind="session", id=row[0], trace_id="") for row in rows]
 
 
 def last_trace(store: TraceStore, project: str, *, failed: bool) -> str:

@@ -77,4 +77,4 @@ def _look(runs: AgentRuns, outcome: Outcome) -> str:
         return ""
     first = outcome.examples[0]
     step = f" --step {first.step:03d}" if first.step else ""
-    return f"pilothouse show {first.trace_id[:12]}{step}"
+    return f"pilothouse show {first.trace_id}{step}"

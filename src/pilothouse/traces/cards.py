@@ -25,7 +25,7 @@ def card(trace: Trace, content: CardContent, budget: int, *, markdown: bool = Fa
     """A trace in at most ``budget`` characters, as plain text or as markdown."""
     fence = Fence(marker)
     row = trace.row
-    short = row.trace_id[:12]
+    show = f"pilothouse show {row.trace_id}"
     first = first_error(trace)
     fixed = [headline(row), *_facts(trace), fence.note, ""]
     written = _written(trace, content, fence)
@@ -45,13 +45,13 @@ def card(trace: Trace, content: CardContent, budget: int, *, markdown: bool = Fa
         ]
     parts += written
     parts += [_heading("final answer"), fence.around(cut(content.answer, text_space)), ""]
-    parts.append(f"more: pilothouse show {short} --as transcript | pilothouse show {short} --step 001")
+    parts.append(f"more: {show} --as transcript | {show} --step 001")
     text = "\n".join(parts)
     if len(text) <= budget:
         return text
     # So small a budget shows no content at all rather than a fence that is not closed.
     form = "md" if markdown else "card"
-    note = f"cut: all but this head; all: pilothouse show {short} --as {form} --budget {max(2_000, len(text) + 500)}"
+    note = f"cut: all but this head; all: {show} --as {form} --budget {max(2_000, len(text) + 500)}"
     return f"{cut(headline(row), budget - len(note) - 40)}\n{note}"
 
 

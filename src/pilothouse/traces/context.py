@@ -48,7 +48,7 @@ def context(store: TraceStore, project: str, trace_id: str, step: int | str | No
                 f"step {numbers[wanted]} is no model call but of kind {columns[4][place]}",
                 got=step,
                 allowed=[numbers[id] for id, kind in zip(columns[0], columns[4], strict=True) if kind == "model"][:20],
-                fix=f"pilothouse context {trace_id[:12]}",
+                fix=f"pilothouse context {trace_id}",
             )
         stretch = Stretch(start_ns=stretch.start_ns, end_ns=columns[2][place])
     read = model_calls(

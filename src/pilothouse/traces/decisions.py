@@ -60,7 +60,7 @@ def decision(store: TraceStore, project: str, trace_id: str, key: str | int) -> 
         raise BadRequest(
             "only model calls decide",
             got=f"step {step.step:03d}, {step.kind} {step.label}",
-            fix=f"pilothouse decision {trace_id[:12]}",
+            fix=f"pilothouse decision {trace_id}",
         )
     said = detail.attributes
     prompt = ""

@@ -331,7 +331,7 @@ def _wanted(rows: Sequence[DiffRow], step: str, a: str) -> int:
         found = row.a if side == "a" else row.b
         if found is not None and found.step == int(digits):
             return row.row
-    raise NotFound(f"no step of {side} with this number is compared", got=step, fix=f"pilothouse show {a[:12]}")
+    raise NotFound(f"no step of {side} with this number is compared", got=step, fix=f"pilothouse show {a}")
 
 
 def _totals(a: TraceRow, b: TraceRow) -> tuple[Total, ...]:

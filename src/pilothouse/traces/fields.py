@@ -31,7 +31,7 @@ def field_text(
         NotFound: the step has no such attribute.
     """
     text = clean(_whole(store, project, detail, field))
-    command = f"pilothouse show {detail.trace_id[:12]} --step {step_text(detail.span.step)} --field {field}"
+    command = f"pilothouse show {detail.trace_id} --step {step_text(detail.span.step)} --field {field}"
     heading = f"# step {step_text(detail.span.step)} {field}: {len(text):,} characters; {fence.note}\n"
     space = budget - len(heading) - fence.cost - len(command) - 60
     shown = text[offset : offset + max(space, 100)]
@@ -57,7 +57,7 @@ def _whole(store: TraceStore, project: str, detail: SpanDetail, field: str) -> s
         "a step has no such part",
         got=field,
         allowed=[*FIELDS, "attributes.KEY"],
-        fix=f"pilothouse show {detail.trace_id[:12]} --step {step_text(detail.span.step)} --field output",
+        fix=f"pilothouse show {detail.trace_id} --step {step_text(detail.span.step)} --field output",
     )
 
 

@@ -159,9 +159,8 @@ def _longer(head: str, texts: list[str]) -> str:
 
 
 def _json(trace: Trace, budget: int) -> str:
-    short = trace.row.trace_id[:12]
     shown, hidden = _ends(trace.spans, budget // 250)
-    whole = f"pilothouse show {short} --as json --budget {min(BUDGET_MAX, 2_000 + 900 * len(trace.spans))}"
+    whole = f"pilothouse show {trace.row.trace_id} --as json --budget {min(BUDGET_MAX, 2_000 + 900 * len(trace.spans))}"
     spans = as_json(shown)
     if hidden:
         spans.insert((len(shown) + 1) // 2, {"cut": hidden})
@@ -169,7 +168,7 @@ def _json(trace: Trace, budget: int) -> str:
 
     def command(path: tuple[str | int, ...]) -> str:
         if len(path) >= 2 and path[0] == "spans" and isinstance(path[1], int) and "step" in spans[path[1]]:
-            return f"pilothouse show {short} --step {step_text(spans[path[1]]['step'])} --as json"
+            return f"pilothouse show {trace.row.trace_id} --step {step_text(spans[path[1]]['step'])} --as json"
         return whole
 
     smaller, cuts = fit(data, budget - 400, command)
@@ -188,7 +187,6 @@ def _ends(spans: Sequence[Span], room: int) -> tuple[Sequence[Span], int]:
 
 def _preview(trace: Trace, budget: int) -> str:
     """The whole structure with values of at most 100 characters."""
-    short = trace.row.trace_id[:12]
     row = trace.row
     shown, hidden = _ends(trace.spans, budget // 40)
     steps: list[dict[str, object]] = [_previewed(span) for span in shown]
@@ -208,7 +206,9 @@ def _preview(trace: Trace, budget: int) -> str:
         "first_error": line(row.first_error, 100),
         "steps": steps,
     }
-    whole = f"pilothouse show {short} --as preview --budget {min(BUDGET_MAX, 2_000 + 300 * len(trace.spans))}"
+    whole = (
+        f"pilothouse show {trace.row.trace_id} --as preview --budget {min(BUDGET_MAX, 2_000 + 300 * len(trace.spans))}"
+    )
     smaller, cuts = fit(as_json(data), budget - 200, lambda _: whole)
     if not cuts and not hidden:
         return dumps(data).decode()

@@ -42,8 +42,7 @@ class _Block:
 def transcript_text(trace: Trace, steps: Sequence[TranscriptStep], budget: int, *, marker: str = "") -> str:
     """What was said and done, in at most ``budget`` characters. ``steps`` may be a part of a long trace's steps."""
     fence = Fence(marker)
-    short = trace.row.trace_id[:12]
-    command = f"pilothouse show {short}"
+    command = f"pilothouse show {trace.row.trace_id}"
     blocks = [block for step in steps if (block := _block(step)) is not None]
     top = f"{headline(trace.row)}\n{fence.note}\n\n"
     space = budget - len(top) - 200
@@ -60,7 +59,7 @@ def transcript_text(trace: Trace, steps: Sequence[TranscriptStep], budget: int, 
 
 
 def _all(trace: Trace) -> str:
-    return f"pilothouse show {trace.row.trace_id[:12]} --as transcript --budget 20000000"
+    return f"pilothouse show {trace.row.trace_id} --as transcript --budget 20000000"
 
 
 def _head_and_tail(blocks: list[_Block], fence: Fence, command: str, space: int) -> tuple[str, int]:

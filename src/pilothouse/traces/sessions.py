@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from pilothouse.records import BadRequest, NotFound, iso
 from pilothouse.store import TraceStore
 from pilothouse.store.conditions import LATEST_NS
 from pilothouse.store.session_reads import find_sessions, session_rows, turns
-from pilothouse.store.trace_reads import trace_rows
+from pilothouse.store.trace_reads import session_candidates, trace_rows
 
 from .cursors import Cursor, digest, read_cursor, write_cursor
 from .filters import check_text, conditions_of
@@ -75,18 +76,18 @@ def session(store: TraceStore, project: str, session_id: str, *, cursor: str = "
     """One session and a page of its turns, oldest first, however old they are.
 
     Raises:
-        NotFound: no trace has this session id.
+        NotFound: no trace has a session id that begins so.
+        BadRequest: several begin so; ``allowed`` lists them.
     """
     check_text(session_id, "a session id", 500)
     if not 1 <= limit <= _TURNS_MAX:
         raise BadRequest(f"a page has 1 to {_TURNS_MAX} turns", got=limit)
+    session_id = _whole_id(store, project, session_id)
     marked = digest("turns", session_id)
     before = read_cursor(cursor, marked) if cursor else None
     found = turns(
         store, project, session_id, limit=limit + 1, after=(before.key, before.id) if before is not None else None
     )
-    if not found and before is None:
-        raise NotFound("no session has this id", got=session_id, fix="pilothouse sessions")
     shown = found[:limit]
     rows = trace_rows(store, project, shown, chars=1000)
     following = ""
@@ -99,6 +100,21 @@ def session(store: TraceStore, project: str, session_id: str, *, cursor: str = "
         turns=tuple(trace_row(rows[item.trace_id]) for item in shown if item.trace_id in rows),
         next=following,
     )
+
+
+def _whole_id(store: TraceStore, project: str, beginning: str) -> str:
+    found = session_candidates(store, project, beginning) if beginning else []
+    if not found:
+        raise NotFound("no session has an id that begins so", got=beginning, fix="pilothouse sessions")
+    if len(found) > 1:
+        listed = [item.id for item in found[:10]]
+        raise BadRequest(
+            "several session ids begin so",
+            got=beginning,
+            allowed=listed + (["…"] if len(found) > 10 else []),
+            fix=f"pilothouse sessions {shlex.quote(listed[0])}",
+        )
+    return found[0].id
 
 
 def session_text(found: Session, budget: int = DEFAULT_BUDGET, *, transcript: bool = False, marker: str = "") -> str:
@@ -126,7 +142,7 @@ def session_text(found: Session, budget: int = DEFAULT_BUDGET, *, transcript: bo
         if used + len(piece) > budget - 200:
             shown = place - 1
             form = "transcript" if transcript else "tree"
-            get = f"pilothouse sessions {line(row.session_id, 200)} --as {form} --budget {budget * 10}"
+            get = f"pilothouse sessions {shlex.quote(row.session_id)} --as {form} --budget {budget * 10}"
             lines.append(f"cut: {row.traces - shown:,} of {row.traces:,} turns; more: {get}")
             return "\n".join(lines) + "\n"
         lines.append(piece)

@@ -78,7 +78,7 @@ def text_search(
                 trace_id=place.trace_id,
                 span_id=place.span_id,
                 role=place.role,
-                snippet=snippet(texts.get(place.id, ""), wanted),
+                snippet=snippet(texts.get(place.key, ""), wanted),
                 time=iso(place.time_ns),
             )
             for place in shown

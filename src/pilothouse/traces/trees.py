@@ -159,7 +159,7 @@ def _folded(trace: Trace, spans: list[Span], group: _Group, width: int, same: bo
     text = f"{steps} {indent}{kind}{names} x{group.times} {what} {duration(total)}"
     if called is not None and same:
         text += f" {quoted(called.input_head, 60)}"
-    return f"{text}  (pilothouse show {trace.row.trace_id[:12]} --step {step_text(first, width)})"
+    return f"{text}  (pilothouse show {trace.row.trace_id} --step {step_text(first, width)})"
 
 
 def _step_line(span: Span, width: int, value_chars: int, orphan: bool) -> str:
@@ -217,7 +217,7 @@ def _thin(groups: list[_Group], painter: _Painter, space: int) -> tuple[list[str
 
 def _note(trace: Trace, hidden: int, whole: int) -> str:
     if hidden:
-        command = f"pilothouse show {trace.row.trace_id[:12]} --as tree --budget {whole + 2_000}"
+        command = f"pilothouse show {trace.row.trace_id} --as tree --budget {whole + 2_000}"
         return f"cut: {hidden:,} of {len(trace.spans):,} steps; all: {command}"
     if trace.cut:
         return f"cut: {trace.cut:,} spans beyond the first {len(trace.spans):,}; pilothouse sql reads them all"

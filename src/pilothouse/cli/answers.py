@@ -1,0 +1,180 @@
+"""What each command answers: the route whose answer it gives on, or the shape of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+ROUTES: dict[str, tuple[str, str]] = {
+    "ls": ("get", "/traces"),
+    "ls --facets": ("get", "/facets"),
+    "show --as json": ("get", "/traces/{id}"),
+    "show --step": ("get", "/traces/{id}/spans/{key}"),
+    "show --as graph": ("get", "/traces/{id}/graph"),
+    "show --as breakdown": ("get", "/traces/{id}/breakdown"),
+    "show --as path": ("get", "/traces/{id}/critical-path"),
+    "show --as waterfall": ("get", "/traces/{id}/waterfall"),
+    "show --as states": ("get", "/traces/{id}/states"),
+    "why": ("get", "/traces/{id}/why"),
+    "decision": ("get", "/traces/{id}/decisions"),
+    "decision STEP": ("get", "/traces/{id}/spans/{key}/decision"),
+    "search": ("get", "/search"),
+    "logs show": ("get", "/traces/{id}/logs"),
+    "logs search": ("get", "/logs"),
+    "logs lost": ("get", "/logs/lost"),
+    "context": ("get", "/traces/{id}/context"),
+    "diff": ("get", "/traces/diff"),
+    "note": ("post", "/annotations"),
+    "score": ("post", "/annotations"),
+    "label": ("post", "/annotations"),
+    "notes": ("get", "/annotations"),
+    "notes --runs": ("get", "/annotations/runs"),
+    "undo": ("post", "/annotations/undo"),
+    "sql": ("post", "/sql"),
+    "sql --schema": ("get", "/sql/schema"),
+    "cost": ("get", "/cost"),
+    "cost why": ("get", "/cost/{id}"),
+    "sessions": ("get", "/sessions"),
+    "sessions show": ("get", "/sessions/{id}"),
+    "live": ("get", "/live"),
+    "fleet": ("get", "/fleet"),
+    "level": ("get", "/levels"),
+    "audit": ("get", "/agents/{agent}/audit"),
+    "map": ("get", "/map"),
+    "overview": ("get", "/overview"),
+    "stats": ("get", "/stats"),
+    "doctor": ("get", "/doctor"),
+    "reprocess": ("post", "/reprocess"),
+    "store stats": ("get", "/store/stats"),
+    "retention show": ("get", "/retention"),
+    "retention set": ("post", "/retention"),
+    "retention apply": ("post", "/retention/apply"),
+    "jobs ls": ("get", "/jobs"),
+    "jobs show": ("get", "/jobs/{id}"),
+    "jobs cancel": ("post", "/jobs/{id}/cancel"),
+    "keys ls": ("get", "/keys"),
+    "keys new": ("post", "/keys"),
+    "keys revoke": ("delete", "/keys/{key_id}"),
+    "projects ls": ("get", "/projects"),
+    "projects new": ("post", "/projects"),
+}
+"""The API route behind each command: its answer is the command's answer, cut to the budget."""
+
+_TYPES: dict[str, Any] = {
+    "text": {"type": "string"},
+    "number": {"type": "number"},
+    "count": {"type": "integer"},
+    "yes": {"type": "boolean"},
+    "texts": {"type": "array", "items": {"type": "string"}},
+    "object": {"type": "object"},
+    "objects": {"type": "array", "items": {"type": "object"}},
+    "text?": {"type": ["string", "null"]},
+    "number?": {"type": ["number", "null"]},
+    "any": {},
+}
+
+
+def shape(required: str, optional: str = "", **more: Any) -> dict[str, Any]:
+    """The schema of an object: ``url:text pid:count``; ``more`` holds the schemas of what is nested."""
+    fields = {name: _TYPES[kind] for name, _, kind in (word.partition(":") for word in required.split())}
+    maybe = {name: _TYPES[kind] for name, _, kind in (word.partition(":") for word in optional.split())}
+    return {"type": "object", "properties": {**fields, **more, **maybe}, "required": [*fields, *more]}
+
+
+def rows(required: str, optional: str = "", **more: Any) -> dict[str, Any]:
+    """The schema of a list of such objects."""
+    return {"type": "array", "items": shape(required, optional, **more)}
+
+
+OWN: dict[str, Mapping[str, Any]] = {
+    "show": shape(
+        "trace:text agent:text status:text start:text duration_ms:number? tokens:count cost_usd:text? signals:texts "
+        "input:text output:text first_error:text",
+        "hidden_steps:count cuts:count get:text",
+        steps=rows("", "step:text kind:text name:text status:text ms:number? tokens:count error:text in:text out:text cut:count"),
+    ),
+    "pull": shape("folder:text traces:count gone:count files:count bytes:count complete:yes counts:object"),
+    "pull --verify": shape("folder:text files:count sound:yes"),
+    "logs follow": shape("records:count refused:count files:count"),
+    "import": shape(
+        "format:text dry_run:yes files:count other_files:count traces:count spans:count scores:count records:count "
+        "requests:count sent_bytes:count first:text last:text failed:count",
+        failures=rows("file:text where:text reason:text"),
+    ),
+    "analyze new": shape(
+        "run:text folder:text items:count second_readings:count worker:text second_worker:text limits:texts profile:object"
+    ),
+    "analyze run": shape("run:text folder:text status:text counts:object tokens:count usd:number readings_of_unknown_cost:count", "open:objects", blocked=_TYPES["any"]),
+    "analyze status": shape("run:text folder:text status:text counts:object tokens:count usd:number readings_of_unknown_cost:count open:objects"),
+    "analyze finish": shape("run:text folder:text status:text counts:object tokens:count usd:number readings_of_unknown_cost:count", "report:any findings:any"),
+    "analyze report --findings": rows(
+        "", "id:text mode:text mark:text severity:text title:text items:any of:any interval:any root_cause:any evidence:any"
+    ),
+    "analyze next": shape(
+        "item:text? reader:any answer_file:text? until:text? left:count prompt_file:text? prompt:text?",
+        collected=rows("item:text accepted:yes wrong:texts answer_file:any"),
+    ),
+    "sign-in": shape("url:text"),
+    "open": shape("url:text opened:yes"),
+    "status": shape("running:yes ready:yes parts:object url:text grpc:text? pid:count data:text store:text started:text"),
+    "down": shape("stopped:yes url:text pid:count data:text"),
+    "deliver": shape(
+        "endpoint:text delivered:count waiting:count refused:count",
+        elsewhere=rows("folder:text endpoint:text records:count bytes:count"),
+    ),
+    "verify": shape("verdict:text exit_code:count overhead:any", checks=rows("name:text verdict:text says:text evidence:texts remedy:text")),
+    "demo": shape("summary:text runs:texts"),
+    "docs": rows("topic:text kind:text title:text bytes:count"),
+    "docs --search": rows("topic:text section:text line:count text:text"),
+    "docs TOPIC": shape("topic:text title:text text:text sections:texts"),
+    "skills": rows("name:text version:text description:text files:texts", installed=rows("folder:text state:text")),
+    "skills get": shape("name:text file:text text:text files:texts"),
+    "skills install": rows("skill:text folder:text action:text why:text"),
+    "api": {"description": "What the address answers; without PATH: rows of method, path and summary."},
+    "schema": shape("", "type:text properties:object description:text"),
+}  # fmt: skip
+"""The shape of ``data`` where no route has it."""
+
+LINES: dict[str, Mapping[str, Any]] = {
+    "tail": {
+        "oneOf": [
+            shape("trace_id:text kind:text name:text", "time:text step:count agent:text status:text duration_ms:number? "
+                  "total_tokens:count cost_usd:text error:text", event={"const": "span"}),
+            shape("trace_id:text state:text", "agent:text environment:text reason:text since:text status:text spans:count "
+                  "cost_usd:text signals:any", event={"const": "trace"}),
+            shape("trace_id:text signal:text", "agent:text environment:text", event={"const": "signal"}),
+            shape("cursor:text skipped:count get:text", "since:text", event={"const": "lag"}),
+            shape("reason:text lines:count cursor:text next:text", event={"const": "end"}),
+        ]
+    },
+    "up": shape("url:text grpc:text? sign_in:text project:text new_key:text data:text replayed_bytes:count", event={"const": "ready"}),
+}  # fmt: skip
+"""The shape of a line, where an answer is no envelope."""
+
+WITHOUT: dict[str, str] = {
+    "run": "its answer is the command's own",
+    "analyze report": "Markdown; its findings have a schema",
+    "mcp": "it speaks another protocol",
+}
+"""Commands without a schema, with the reason."""
+
+_TRACE = (
+    *("trace_id", "start_time", "status", "agent", "root_name", "duration_ms", "spans", "errors", "tokens.total"),
+    *("cost_usd", "signals", "input_text"),
+)
+_LIVE = (
+    *("trace_id", "agent", "environment", "state", "reason", "since", "doing.kind", "doing.name", "doing.since"),
+    *("sign_of_life", "elapsed_ms", "usual_p95_ms", "spans", "total_tokens", "cost_usd", "last_error", "signals"),
+)
+_SESSION = (
+    *("session_id", "agent", "user_id", "traces", "status", "start_time", "end_time", "errors", "total_tokens"),
+    *("cost_usd", "first_input", "last_output"),
+)
+BRIEF: dict[str, tuple[str, ...]] = {
+    "ls": _TRACE,
+    "live": _LIVE,
+    "sessions": _SESSION,
+    "jobs ls": ("run_id", "workflow", "state", "created", "started", "ended", "attempts", "steps", "error"),
+    "logs search": ("time", "severity", "service", "host", "body", "trace_id", "logger"),
+}
+"""The fields of a row that a list shows unless ``--fields`` says otherwise; a dot reaches inside."""
