@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,20 @@ def test_texts_that_differ_in_numbers_and_names_are_one() -> None:
     found = clusters([*texts, "once only, and nothing like it"])
     assert found == [0] * 5 + [1] * 4 + [-1]
     assert clusters([]) == [] and clusters(["alone"]) == [-1]
+
+
+def test_another_question_does_not_make_a_failure_gone(tmp_path: Path) -> None:
+    _, first = analysed(tmp_path / "export", shop(traces=36, timeouts=False))
+    folder, second = analysed(tmp_path / "export", [], where="user_id = 'user-0'")
+    assert first["cohorts"] and not second["cohorts"] and second["gone"] == []
+    assert "| fm-001 | new |" in (folder.parent / "taxonomy.md").read_text()
+
+
+def test_a_missing_extra_names_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
+    with pytest.raises(BadRequest) as caught:
+        clusters([f"timeout {word} of the shop" for word in "abcdefgh"])
+    assert caught.value.fix == "pip install 'pilothouse[analysis]'"
 
 
 def test_what_can_be_drawn_and_what_cannot(tmp_path: Path) -> None:

@@ -85,7 +85,10 @@ class Renewer:
         while not self._over.wait(self._seconds / 3):
             with self._lock:
                 for key, lease in list(self._held.items()):
-                    longer = renew(self._folder, lease, clock=self._clock, seconds=self._seconds)
+                    try:
+                        longer = renew(self._folder, lease, clock=self._clock, seconds=self._seconds)
+                    except OSError:
+                        continue  # a full disk, say: there are two more tries before it expires
                     if longer is None:
                         del self._held[key]
                     else:

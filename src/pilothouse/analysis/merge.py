@@ -69,7 +69,14 @@ def _merge(folder: Path, run: AnalysisRun, export: Export, inputs: Inputs, clock
     claims = [check_claim(cohort, export, scope) for cohort in grouped.cohorts]
     confirmed = [(cohort, claim) for cohort, claim in zip(grouped.cohorts, claims, strict=True) if claim.confirmed]
     dropped = [(cohort, claim) for cohort, claim in zip(grouped.cohorts, claims, strict=True) if not claim.confirmed]
-    placed, gone = place(folder.parent, run.id, run.created, [cohort for cohort, _ in confirmed], len(answers))
+    placed, gone = place(
+        folder.parent,
+        run.id,
+        run.created,
+        [cohort for cohort, _ in confirmed],
+        len(answers),
+        scope=f"{run.playbook.name} {run.where}".strip(),
+    )
     findings = [
         _finding(number, cohort, claim, mode, answers, run, inputs, described, export.path)
         for number, ((cohort, claim), mode) in enumerate(zip(confirmed, placed, strict=True), 1)

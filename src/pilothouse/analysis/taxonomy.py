@@ -34,11 +34,12 @@ class Placed:
 
 
 def place(
-    folder: Path, run_id: str, created: str, cohorts: Sequence[Cohort], of: int
+    folder: Path, run_id: str, created: str, cohorts: Sequence[Cohort], of: int, *, scope: str
 ) -> tuple[list[Placed], list[dict[str, Any]]]:
     """Give every cohort its failure mode, and write the list; what of the list this run did not see is the second value.
 
-    Doing it again for the same run changes nothing but that run's own counts.
+    Doing it again for the same run changes nothing but that run's own counts. ``scope`` says what was asked of which
+    traces: a mode is gone where a later run of the same scope does not see it.
     """
     path = folder / NAME
     with locked(folder):
@@ -55,16 +56,15 @@ def place(
             mark: Mark = "new" if mode not in earlier else "back" if mode["state"] == "gone" else "known"
             mode["templates"] = list(dict.fromkeys([*mode["templates"], *cohort.templates]))[:10]
             mode["runs"] = sorted(
-                [*mode["runs"], {"run": run_id, "at": created, "items": len(cohort.items), "of": of}],
+                [*mode["runs"], {"run": run_id, "at": created, "scope": scope, "items": len(cohort.items), "of": of}],
                 key=lambda seen: (seen["at"], seen["run"]),
             )[-_RUNS_KEPT:]
             placed.append(Placed(id=mode["id"], mark=mark))
-        newest = max((seen["at"] for mode in modes for seen in mode["runs"]), default="")
         here = {one.id: one.mark for one in placed}
         for mode in modes:
             if mode["id"] in here:
                 mode["state"] = here[mode["id"]]
-            elif created >= newest:
+            elif mode["runs"] and mode["runs"][-1].get("scope") == scope and created >= mode["runs"][-1]["at"]:
                 mode["state"] = "gone"
         modes = [mode for mode in modes if mode["runs"]]
         write_durably(path, json.dumps({"schema": SCHEMA, "modes": modes}, indent=1, ensure_ascii=False) + "\n")

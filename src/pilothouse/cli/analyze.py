@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pilothouse.records import BadRequest, GateFailed, NotFound, SystemClock
+from pilothouse.records import BadRequest, DiskFull, GateFailed, NotFound, SystemClock
 
 from .help import PlainGroup, command
 from .overview import facts
@@ -133,9 +133,17 @@ def work(run: Run, where: str, concurrency: int, max_tokens: int, max_usd: float
         retry=retry,
         heard=_progress(),
     )
-    with _stopped_by_signals(drive):
-        driven = drive.go()
-    _clear_progress()
+    try:
+        with _stopped_by_signals(drive):
+            driven = drive.go()
+    except OSError as error:
+        raise DiskFull(
+            f"the run cannot be written: {error.strerror or error}",
+            got=str(folder),
+            fix=f"more space, then: pilothouse analyze run {folder}",
+        ) from error
+    finally:
+        _clear_progress()
     data: dict[str, Any] = {"run": drive.run.id, "folder": str(folder), **_facts(driven.state), "blocked": driven.blocked}  # fmt: skip
     if driven.state.open:
         data["open"] = _open(driven.state)
