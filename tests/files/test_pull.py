@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -12,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.cli.conftest import Cli, cli, live, live_server  # noqa: F401  # fixtures
 from tests.intake.otlp_requests import PROTOBUF, spans, traces
@@ -208,3 +211,15 @@ def test_lines_are_on_disk_and_in_the_index(cli: Cli, live: LiveServer, tmp_path
     assert [row["body"] for group in told["groups"] for row in group["rows"]] == [
         line["body"] for line in lines if line.get("match") != "time" and "cut" not in line
     ]
+
+
+def test_progress_is_for_eyes_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pilothouse.cli import pull
+
+    for terminal in (True, False):
+        screen = io.StringIO()
+        monkeypatch.setattr(screen, "isatty", lambda there=terminal: there)
+        monkeypatch.setattr(sys, "stderr", screen)
+        pull._progress(10)(5, 30)
+        pull._clear_progress()
+        assert ("15 of 40 traces" in screen.getvalue()) == terminal == bool(screen.getvalue())
