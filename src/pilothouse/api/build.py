@@ -21,6 +21,7 @@ from . import (
     jobs,
     keys,
     live,
+    llms,
     logs,
     map,
     retention,
@@ -76,6 +77,7 @@ def build(provider: Provider, *, version: str = "") -> FastAPI:
     ):
         app.include_router(noun.router, prefix=PREFIX, responses=RESPONSES)
     app.include_router(health.router)
+    app.include_router(llms.router)
     app.openapi = lambda: _openapi(app)
     app.add_api_route("/openapi.json", lambda: app.openapi(), include_in_schema=False)
     return app
