@@ -237,6 +237,8 @@ def record_sample(server: LiveServer) -> Sample:
         "/v1/traces", {"resourceSpans": [{"resource": {"attributes": resource}, "scopeSpans": [_running(now_ns)]}]}
     )
     server.wait_for("SELECT count() FROM logs WHERE service = 'shop'", len(records))
+    note = {"kind": "note", "id": trace, "text": "seen by the contract"}
+    server.post("/api/v1/annotations", {"items": [note], "run": "contract", "dry_run": False})
     step = server.sql(f"SELECT min(step) FROM spans WHERE trace_id = '{trace}' AND kind = 'model'")[0][0]
     return Sample(
         trace=trace,

@@ -58,7 +58,7 @@ def test_people_get_a_table(cli: Cli, stub: Stub) -> None:
     lines = cli("ls", "status:error", "--human").out.splitlines()
     assert " ".join(lines[0].split()) == "trace start status agent took spans err tokens cost signals input"
     assert "$0.000632" in lines[1]
-    assert lines[2] == "more of 812: pilothouse ls status:error --cursor c1"
+    assert lines[2] == "more of 812: pilothouse ls status:error --human --cursor c1"
     assert lines[3] == "next: pilothouse show x"
 
 
