@@ -148,6 +148,10 @@ def cli_rows(folder: Path) -> list[Row]:
     return [
         Row("CLI --help", "<= 0.25 CPU s", f"{result.help_cpu_s:.3f} CPU s"),
         Row("CLI ls", "<= 0.25 CPU s", f"{result.ls_cpu_s:.3f} CPU s"),
+        Row("longest help", "<= 1,500 bytes", f"{result.help_bytes:,} bytes ({result.largest_help})"),
+        Row("MCP list of tools", "<= 6,000 bytes", f"{result.tool_list_bytes:,} bytes"),
+        Row("MCP instructions", "<= 1,000 bytes", f"{result.instructions_bytes:,} bytes"),
+        Row("pilothouse mcp, start to list of tools", "", f"{result.mcp_cpu_s:.2f} CPU s"),
         Row("pip install 'pilothouse[all]'", "< 1 GB", f"{result.installed_mb:.0f} MB"),
     ]
 

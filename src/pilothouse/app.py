@@ -24,6 +24,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from pilothouse import __version__, access, api, web
 from pilothouse.annotations import settle
@@ -34,6 +35,7 @@ from pilothouse.intake.journal import Journal, recover
 from pilothouse.intake.receive import Intake
 from pilothouse.intake.settings import MIB, Settings
 from pilothouse.jobs import Desk
+from pilothouse.mcp.http import McpEndpoint
 from pilothouse.records import BadRequest, Forbidden, iso
 from pilothouse.server.config import Config, read_config
 from pilothouse.server.housekeeping import Housekeeping
@@ -48,6 +50,7 @@ from pilothouse.store import open_store
 from pilothouse.store.control_store import ControlStore, open_control
 
 LOG = logging.getLogger("pilothouse.server")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,10 +161,13 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
     return state, new_key
 
 
-def build(state: ServerState, intake: Intake, *, url: str, grpc: str) -> FastAPI:
-    """The HTTP application: OTLP, API, page."""
-    app = api.build(ApiProvider(state, intake), version=__version__)
+def build(state: ServerState, intake: Intake, *, url: str, grpc: str, loopback: bool = True) -> FastAPI:
+    """The HTTP application: OTLP, API, MCP, page. ``loopback``: it is reached from this machine only."""
+    provider = ApiProvider(state, intake)
+    app = api.build(provider, version=__version__)
     app.router.routes[:0] = otlp_routes(intake)
+    app.state.mcp = McpEndpoint(app, provider.authenticate, loopback=loopback, hosts=state.config.allowed_hosts)
+    app.router.routes.insert(0, Route("/mcp", app.state.mcp))
     pages = PageProvider(state, url=url, grpc=grpc)
     app.include_router(web.build(pages))
     _answer_browsers(app, pages)
@@ -211,7 +217,7 @@ async def _serve(options: UpOptions, state: ServerState, listening: socket.socke
         grpc = GrpcServer(intake, host=options.host, port=options.grpc_port)
         await grpc.start()
         grpc_address = f"http://{_shown(options.host)}:{grpc.port}"
-    application = build(state, intake, url=url, grpc=grpc_address)
+    application = build(state, intake, url=url, grpc=grpc_address, loopback=options.host in _LOOPBACK)
     server = _HttpServer(
         uvicorn.Config(
             application,
@@ -227,6 +233,7 @@ async def _serve(options: UpOptions, state: ServerState, listening: socket.socke
     def stop() -> None:
         # Streams end when they are told to, not by themselves: the server waits for them otherwise.
         application.state.feeds.close()
+        application.state.mcp.stop()
         server.end()
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -266,6 +273,7 @@ async def _serve(options: UpOptions, state: ServerState, listening: socket.socke
         await serving
     finally:
         await waking
+        await application.state.mcp.close()
         await housekeeping.stop()
         if grpc is not None:
             await grpc.stop()

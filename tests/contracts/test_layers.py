@@ -44,14 +44,17 @@ ALLOWED: dict[str, str] = {
     "api": "records store annotations traces access files jobs skills",
     "web": "records store annotations traces access jobs",
     "cli": "records",
+    # Asks the API, over HTTP or within the server: the same tools for both.
+    "mcp": "records",
     # What makes a server of the parts.
     "server": "records store intake annotations traces access jobs api web costs conventions guards signals",
-    "app": "records store intake annotations traces access jobs api web server",
+    "app": "records mcp store intake annotations traces access jobs api web server",
     # Public helpers for tests and demos: real clients, no store.
     "testing": "records",
 }
 
 LAZY: dict[tuple[str, str], str] = {
+    ("cli", "mcp"): "`mcp` serves the client that starts it",
     ("cli", "app"): "`pilothouse up` is the server: imported when it is called",
     ("cli", "server"): "`down` and `status` read the runtime file the server writes",
     ("cli", "analysis"): "`analyze` works on an export where the command runs",
@@ -101,6 +104,7 @@ def test_the_list_has_no_circle() -> None:
 _SQL = re.compile(r"\b(SELECT\b.+\bFROM\b|INSERT INTO\b|CREATE TABLE\b|ALTER TABLE\b|DELETE FROM\b)", re.DOTALL)
 _USERS_SQL = {
     "cli/": "examples of what users may type",
+    "mcp/": "examples of what users may type",
     "server/try_out.py": "asks over HTTP, in users' SQL, as anybody could",
     "web/": "examples of what users may type",
     "testing/": "examples of what users may type",

@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sessions": ("sessions:sessions", "List conversations, or show one."),
     "live": ("live:live", "What runs now: who runs, waits, is stuck, has died."),
     "tail": ("live:tail", "Spans, traces and signals as they arrive."),
+    "mcp": ("mcp:mcp", "Tools for agents without a shell (MCP)."),
     "fleet": ("overview:fleet", "Every agent: now, and how it has done."),
     "level": ("audit:level", "What an agent is, L1 to L5, and which controls it lacks."),
     "audit": ("audit:audit", "What of an agent would fail silently."),
@@ -76,6 +77,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 _MORE: dict[str, str] = {
     # what for: the commands that the first page of help only names
     "watch": "live tail fleet map overview stats",
+    "connect": "mcp",
     "judge": "audit level verify doctor",
     "record": "run import deliver demo",
     "write": "note score label notes undo",

@@ -11,6 +11,7 @@ from .annotation import (
 )
 from .answered import answered_error
 from .clock import Clock, SystemClock, iso, utc
+from .commands import command
 from .content import Stored, decode_message, encode_message
 from .decision import (
     Verdict,
@@ -117,6 +118,7 @@ __all__ = [
     "answered_error",
     "canonical_json",
     "clean",
+    "command",
     "decode_message",
     "depths_of",
     "encode_message",

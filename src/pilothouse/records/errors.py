@@ -43,7 +43,7 @@ class PilothouseError(Exception):
         self.message = message
         self.got = got
         self.allowed = allowed
-        self.fix = fix
+        self.fix = fix or None
         self.retry_after_s = retry_after_s
 
     def as_dict(self) -> dict[str, Any]:
