@@ -75,8 +75,10 @@ def answer(
         body["page"] = _page(page, page.window)
     if cut:
         body["cut"] = cut
-    if next:
-        body["next"] = list(next)[:3]
+    # A command that could not be written safely is empty, and left out.
+    following = [line for line in next if line][:3]
+    if following:
+        body["next"] = following
     return Response(dumps(body), status_code=status, media_type="application/json")
 
 

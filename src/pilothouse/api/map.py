@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
 from pilothouse import traces
+from pilothouse.records import command
 from pilothouse.traces.model import SystemMap
 from pilothouse.traces.system_map import find, focused
 
@@ -38,7 +38,7 @@ def show_map(
     )
     if focus:
         return answer(
-            focused(whole, focus), next=[f"pilothouse map --agent {shlex.quote(find(whole, focus).label)} --as mermaid"]
+            focused(whole, focus), next=[command("map", "--agent", find(whole, focus).label, "--as", "mermaid")]
         )
     first = next((one.label for one in whole.components if one.kind == "agent"), "")
-    return answer(whole, next=[f"pilothouse map --agent {shlex.quote(first)}"] if first else [])
+    return answer(whole, next=[command("map", "--agent", first)] if first else [])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Annotated
 
 from fastapi import Depends, Path, Query
 
-from pilothouse.records import BadRequest
+from pilothouse.records import BadRequest, command
 from pilothouse.traces import DEFAULT_BUDGET, SORTS, TraceQuery, parse_moment, resolve
 from pilothouse.traces.filters import check_text
 from pilothouse.traces.render import BUDGET_MAX, BUDGET_MIN
@@ -84,5 +83,5 @@ def trace_id_of(caller: Context, id: str) -> str:
     """
     found = resolve(caller.store, caller.project_id, id)
     if found.kind == "session":
-        raise BadRequest("this is a session, not a trace", got=id, fix=f"pilothouse sessions {shlex.quote(found.id)}")
+        raise BadRequest("this is a session, not a trace", got=id, fix=command("sessions", found.id))
     return found.trace_id

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 
 from pilothouse import traces
-from pilothouse.records import BadRequest
+from pilothouse.records import BadRequest, command
 from pilothouse.traces.model import Session, SessionRow
 
 from .context import Caller
@@ -25,7 +24,7 @@ _TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"sche
 def list_sessions(caller: Caller, query: ListQuery) -> Response:
     """Sessions with a trace that fits a filter, newest first unless sorted otherwise."""
     page = traces.sessions(caller.store, caller.project_id, query)
-    following = [f"pilothouse sessions {shlex.quote(page.items[0].session_id)}"] if page.items else []
+    following = [command("sessions", page.items[0].session_id)] if page.items else []
     return answer(page.items, page=page, next=following)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pilothouse.records import BadRequest
+from pilothouse.records import command as line
 
 from .client import segment
 from .help import command
@@ -39,7 +40,7 @@ def audit(run: Run, agent: str, fail_on: str, since: str, until: str) -> int:
     """What of an agent would fail silently, told from its telemetry alone; no score, a table."""
     if fail_on not in ("", *_HARMS):
         raise BadRequest(
-            "there is no such harm", got=fail_on, allowed=list(_HARMS), fix=f"pilothouse audit {agent} --fail-on high"
+            "there is no such harm", got=fail_on, allowed=list(_HARMS), fix=line("audit", agent, "--fail-on", "high")
         )
     answer = run.client.get(f"/agents/{segment(agent)}/audit", {"since": since, "until": until})
     run.output.envelope(answer, human=_audit)

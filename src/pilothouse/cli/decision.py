@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pilothouse.records import BadRequest
+from pilothouse.records import command as line
 
 from .budget import dumps
 from .client import segment
@@ -40,7 +41,7 @@ def decision(run: Run, id: str, step: str, field: str, after: int, limit: int) -
     """Say what each model call decided; with STEP the whole record: prompt, answer, action, valid or not, tools."""
     if not step:
         if field:
-            raise BadRequest("--field goes with a step", got=field, fix=f"pilothouse decision {id} 1 --field {field}")
+            raise BadRequest("--field goes with a step", got=field, fix=line("decision", id, 1, "--field", field))
         found = run.client.get(f"/traces/{segment(id)}/decisions", {"after_step": after, "limit": limit})
         run.output.envelope(found, human=_rows)
         return
@@ -51,7 +52,7 @@ def decision(run: Run, id: str, step: str, field: str, after: int, limit: int) -
                 "a decision has no such part",
                 got=field,
                 allowed=list(_PARTS),
-                fix=f"pilothouse decision {id} {step} --field prompt",
+                fix=line("decision", id, step, "--field", "prompt"),
             )
         run.output.text(run.client.text(path, {"field": field}))
         return

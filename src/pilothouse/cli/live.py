@@ -10,6 +10,7 @@ from typing import Any, TextIO
 import click
 
 from pilothouse.records import BadRequest
+from pilothouse.records import command as line
 
 from .answers import BRIEF
 from .budget import dumps
@@ -117,7 +118,7 @@ def tail(run: Run, terms: tuple[str, ...], follow: bool, cursor: str, trace: str
     if limit < 0 or (not follow and limit > 1_000):
         raise BadRequest("a tail has 1 to 1,000 lines", got=limit, fix="pilothouse tail --limit 100")
     if period and not follow:
-        raise BadRequest("--for goes with --follow", got=period, fix=f"pilothouse tail --follow --for {period}")
+        raise BadRequest("--for goes with --follow", got=period, fix=line("tail", "--follow", "--for", period))
     with run.output.lines() as written:
         telling = _Telling(run, written, limit)
         asked = {"filter": " ".join(terms), "trace": trace}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pilothouse.records import BadRequest, Unverified
+from pilothouse.records import command as line
 
 from .client import segment
 from .help import command
@@ -74,7 +76,7 @@ def pull(
         manifest = target.finish(complete=complete)
         target.close()
     data = {"folder": str(path), **totals, "complete": complete, "counts": manifest["counts"]}
-    following = [f"head -40 {path}/index.md", f"pilothouse pull --again {path}"]
+    following = [shlex.join(["head", "-40", f"{path}/index.md"]), line("pull", "--again", path)]
     run.output.envelope({"ok": True, "data": data, "next": following}, human=facts)
 
 
@@ -116,7 +118,7 @@ def _verify(run: Run, path: Path) -> None:
         raise Unverified(
             f"{found.wrong_count:,} files of the export are not what its manifest says",
             got=list(found.wrong[:10]),
-            fix=f"pilothouse pull --again {path} --fresh",
+            fix=line("pull", "--again", path, "--fresh"),
         )
     run.output.envelope({"ok": True, "data": {"folder": str(path), "files": found.files, "sound": True}}, human=facts)
 

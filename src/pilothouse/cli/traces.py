@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pilothouse.records import BadRequest
+from pilothouse.records import command as line
 
 from .answers import BRIEF
 from .client import segment
@@ -141,11 +142,11 @@ def show(run: Run, id: str, form: str, step: str, field: str, offset: int) -> No
     path = f"/traces/{segment(id)}"
     budget = _WHOLE if settings.out else settings.budget
     if field and not step:
-        raise BadRequest("--field goes with --step", got=field, fix=f"pilothouse show {id} --step 1 --field {field}")
+        raise BadRequest("--field goes with --step", got=field, fix=line("show", id, "--step", 1, "--field", field))
     if step:
         if form not in ("", "json"):
             raise BadRequest(
-                "a step has no such form", got=form, allowed=["json"], fix=f"pilothouse show {id} --step {step}"
+                "a step has no such form", got=form, allowed=["json"], fix=line("show", id, "--step", step)
             )
         if field:
             text = run.client.text(
@@ -158,7 +159,7 @@ def show(run: Run, id: str, form: str, step: str, field: str, offset: int) -> No
     form = form or ("preview" if settings.json else "tree")
     known = (*_TEXT_FORMS, *_JSON_FORMS, *_PARTS)
     if form not in known:
-        raise BadRequest("there is no such form", got=form, allowed=list(known), fix=f"pilothouse show {id} --as card")
+        raise BadRequest("there is no such form", got=form, allowed=list(known), fix=line("show", id, "--as", "card"))
     if form in _PARTS:
         run.output.envelope(run.client.get(f"{path}/{_PARTS[form]}"), human=_PART_LINES[form])
     elif form == "json":

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pilothouse.records import clean
+from pilothouse.records import visible
+from pilothouse.records.harmless import label
 
 from .export_index import INDEX_NAME, SAMPLES, SCHEMA_SQL, ExportIndex
 from .spec import SCHEMA, ExportSpec
@@ -27,7 +28,7 @@ def write_papers(
     _write(root, "index.md", _index(index, counts))
     with open(root / ".index.jsonl.new", "w", encoding="utf-8", newline="\n") as file:
         for row in index.traces():
-            file.write(json.dumps(_line(row), ensure_ascii=False, separators=(",", ":")) + "\n")
+            file.write(visible(json.dumps(_line(row), ensure_ascii=False, separators=(",", ":"))) + "\n")
     (root / ".index.jsonl.new").replace(root / "index.jsonl")
     _write(root, "folders.sha256", "".join(f"{digest}  {folder}\n" for folder, digest in index.folders()))
     files: dict[str, dict[str, Any]] = {}
@@ -52,7 +53,7 @@ def write_papers(
         "redaction": "secrets, and what the server's [mask] names, were replaced before storing",
         "files": files,
     }
-    _write(root, "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    _write(root, "manifest.json", visible(json.dumps(manifest, indent=1, ensure_ascii=False)) + "\n")
     return manifest
 
 
@@ -64,7 +65,7 @@ def _write(root: Path, name: str, text: str) -> None:
 
 def _readme(spec: ExportSpec, counts: dict[str, int], window: tuple[str, str], complete: bool) -> str:
     what = {"trace": f"trace {spec.id}", "session": f"session {_cell(spec.id, 200)}"}.get(
-        spec.kind, f"traces that fit `{_cell(spec.text, 400) or 'everything'}`"
+        spec.kind, f"traces that fit {_cell(spec.text, 400) or 'everything'}"
     )
     bounds = " ".join(f"{name} {value}" for name, value in (("since", spec.since), ("until", spec.until)) if value)
     state = "" if complete else "\nThis export is not complete yet: run the command below again and it goes on.\n"
@@ -145,8 +146,8 @@ def _index(index: ExportIndex, counts: dict[str, int]) -> str:
 
 
 def _cell(text: object, chars: int) -> str:
-    flat = " ".join(clean(str(text or "")).split()).replace("|", "/").replace("`", "'")
-    return flat[:chars]
+    # Quoted where it is more than a word: nothing recorded can pass for a line of ours.
+    return label(str(text or ""), chars).replace("|", "/").replace("`", "'")
 
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pilothouse.records.harmless import label
 from pilothouse.store.content_reads import StoredContent
 from pilothouse.traces.detail import message_view
+from pilothouse.traces.jsons import dumps
 from pilothouse.traces.model import Span
 from pilothouse.traces.scripts import message_words
 from pilothouse.traces.text import clean
@@ -36,10 +38,10 @@ class Prompts:
         same = 0
         while same < min(len(refs), len(earlier)) and refs[same] == earlier[same]:
             same += 1
-        lines = [f"# prompt of step={step} model={span.model} span={span.span_id} messages={len(refs)}"]
+        lines = [f"# prompt of step={step} model={label(span.model, 80)} span={span.span_id} messages={len(refs)}"]
         parameters = row["parameters"]
         if parameters:
-            lines.append(f"parameters={parameters}")
+            lines.append(f"parameters={dumps(parameters).decode()}")
         if same:
             lines.append(f"= messages 1-{same} unchanged from call {earlier_step} (prompts/{earlier_step}.md)")
         dropped = [ref[:12] for ref in earlier[same:] if ref not in refs]
@@ -48,7 +50,9 @@ class Prompts:
         for place, ref in enumerate(refs[same:], same + 1):
             view = message_view(ref, found.get(ref))
             words, _ = lift(clean(message_words(view)))
-            lines.append(f"\n+ message {place} id={ref[:12]} role={view.role or 'unknown'} chars={len(words)}\n")
+            lines.append(
+                f"\n+ message {place} id={ref[:12]} role={label(view.role, 40) or 'unknown'} chars={len(words)}\n"
+            )
             # Indented as a block: no line of content can pass for a heading of ours.
             lines.extend(f"    {line}" for line in words[:_SHOWN_CHARS].split("\n"))
             if len(words) > _SHOWN_CHARS:

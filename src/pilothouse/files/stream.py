@@ -19,13 +19,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from pilothouse import __version__
-from pilothouse.records import NotFound, PilothouseError
+from pilothouse.records import NotFound, PilothouseError, clean, visible
 from pilothouse.store import TraceStore
 from pilothouse.store.conditions import LATEST_NS
 from pilothouse.store.export_reads import Changed, changed_traces, count_traces, named_traces, session_traces
 from pilothouse.traces import as_json, dumps, parse_filter, parse_moment
 
 from .binaries import without
+from .export_file import ExportFile
 from .session_folder import session_files
 from .spec import SCHEMA, ExportSpec
 from .trace_folder import folder_name, trace_files
@@ -79,7 +80,7 @@ def _lines(
             yield from _trace_lines(item, source, spec)
         if spec.kind == "session" and not more:
             for file in session_files(store, project, spec.id, spec.content):
-                yield _line({"t": "paper", "path": file.path, "text": file.text})
+                yield _line({"t": "paper", "path": file.path, "text": _harmless(file)})
     except PilothouseError as error:
         # The status line is gone: the reader learns of it here, and asks again from the last `done`.
         yield _line({"t": "error", **error.as_dict()})
@@ -100,9 +101,14 @@ def _trace_lines(item: Changed, source: TraceSource | None, spec: ExportSpec) ->
     yield _line({**about, "row": row, "cut": trace.cut})
     for file in trace_files(source, version=item.version, content=spec.content):
         line: dict[str, Any] = {"t": "file", "path": file.path}
-        line |= {"base64": b64encode(file.data).decode()} if file.data else {"text": file.text}
+        line |= {"base64": b64encode(file.data).decode()} if file.data else {"text": _harmless(file)}
         yield _line({**line, "append": True} if file.append else line)
     yield _line({"t": "done", "id": item.trace_id, "version": item.version})
+
+
+def _harmless(file: ExportFile) -> str:
+    """The text of a file without anything that acts on who reads it; JSON keeps its values, written so that they show."""
+    return visible(file.text) if file.path.endswith((".json", ".jsonl")) else clean(file.text)
 
 
 def _line(value: dict[str, Any]) -> bytes:

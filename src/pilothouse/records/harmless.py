@@ -26,6 +26,7 @@ _UNSEEN = (
 _LOOSE = f"(?<![^\x00-\x7f\u200c\u200d\ufe0e\ufe0f{_UNSEEN}])(?:[\u200c\ufe0e\ufe0f]|(?<!\ufe0f)\u200d)"
 _HIDDEN = re.compile(f"[{_UNSEEN}]|{_LOOSE}")
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_WORD = re.compile(r"[\w.,:/@+*#%=~<>()\[\]…-]+")
 
 
 def clean(text: str) -> str:
@@ -45,6 +46,26 @@ def visible(json_text: str) -> str:
 def _escaped(found: re.Match[str]) -> str:
     units = found[0].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+
+
+def line(text: str, chars: int) -> str:
+    """Text on one line, at most so many characters; what is longer ends in ``…``."""
+    # Four times as much is enough raw material, and a long value is not walked to its end for nothing.
+    joined = " ".join(clean(text[: chars * 4 + 200]).split())
+    if len(joined) > chars:
+        return joined[: max(0, chars - 1)] + "…"
+    return joined if len(text) <= chars * 4 + 200 else joined[: max(0, chars - 1)] + "…"
+
+
+def quoted(text: str, chars: int) -> str:
+    """Text on one line in quotes, so that it cannot pass for anything around it."""
+    return '"' + line(text, chars).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def label(text: str, chars: int) -> str:
+    """A name on a line of ours: as it is where it is one word, else quoted; what is recorded cannot pass for our words."""
+    shown = line(text, chars)
+    return shown if _WORD.fullmatch(shown) else quoted(text, chars) if shown else ""
 
 
 class Fence:

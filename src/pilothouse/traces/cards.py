@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .model import NoteView, ScoreView, Span, Trace
 from .paths import breakdown
-from .text import Fence, cut, dollars, duration, line
+from .text import Fence, cut, dollars, duration, label
 from .trees import headline, step_text, tree
 
 
@@ -39,7 +39,7 @@ def card(trace: Trace, content: CardContent, budget: int, *, markdown: bool = Fa
     parts += [_heading("steps"), f"```text\n{drawn}\n```" if markdown else drawn, ""]
     if first is not None:
         parts += [
-            _heading(f"first error: step {step_text(first.step)} {first.kind} {line(first.label, 80)}"),
+            _heading(f"first error: step {step_text(first.step)} {first.kind} {label(first.label, 80)}"),
             fence.around(cut(f"{first.error_type} {first.error_message or first.tool_error}".strip(), text_space)),
             "",
         ]
@@ -67,7 +67,7 @@ def _facts(trace: Trace) -> list[str]:
     row = trace.row
     pairs = [("user", row.user_id), ("env", row.environment), ("service", row.service), ("feature", row.feature)]
     pairs += [("tags", ",".join(row.tags)), ("models", ",".join(row.models)), ("tools", ",".join(row.tools))]
-    facts = [" ".join(f"{name}={line(value, 120)}" for name, value in pairs if value)]
+    facts = [" ".join(f"{name}={label(value, 120)}" for name, value in pairs if value)]
     usage = row.tokens
     facts.append(
         f"tokens: input={usage.input_uncached:,} cache_read={usage.cache_read:,} cache_write={usage.cache_write:,} "

@@ -8,7 +8,7 @@ from typing import Any
 
 from pilothouse import conventions
 from pilothouse.costs import PriceBook
-from pilothouse.records import NotFound
+from pilothouse.records import NotFound, command
 from pilothouse.store import TraceStore
 from pilothouse.store.schema import TOKEN_BUCKETS
 from pilothouse.store.stored_span import stored_span
@@ -30,7 +30,7 @@ def cost_why(store: TraceStore, project: str, id: str, *, prices: PriceBook | No
     """
     found = resolve(store, project, id)
     if found.kind == "session":
-        raise NotFound("a session's cost is the sum of its traces", got=id, fix=f"pilothouse sessions {id}")
+        raise NotFound("a session's cost is the sum of its traces", got=id, fix=command("sessions", id))
     trace = load(store, project, found.trace_id)
     numbers = {span.span_id: span.step for span in trace.spans}
     reporting = [span for span in trace.spans if span.usage_scope]

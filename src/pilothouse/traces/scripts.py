@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import orjson
 
 from .model import MessageView, Trace, TranscriptStep
-from .text import Fence, clean, count, dollars, duration, line
+from .text import Fence, clean, count, dollars, duration, label
 from .trees import headline, step_text
 
 _QUIET = ("chain", "other", "embedding", "guard", "evaluator")
@@ -107,7 +107,7 @@ def _block(step: TranscriptStep) -> _Block | None:
 
 def _heading(step: TranscriptStep) -> str:
     span = step.span
-    parts = [f"## {step_text(span.step)} {span.kind} {line(span.label, 80)}", f"span={span.span_id}"]
+    parts = [f"## {step_text(span.step)} {span.kind} {label(span.label, 80)}", f"span={span.span_id}"]
     if span.parent_span_id:
         parts.append(f"parent={span.parent_span_id}")
     parts.append(f"status={'soft_error' if span.tool_error and span.status != 'error' else span.status}")
@@ -120,7 +120,7 @@ def _heading(step: TranscriptStep) -> str:
 
 
 def _role(message: MessageView) -> str:
-    return line(message.role, 40)
+    return label(message.role, 40)
 
 
 def message_words(message: MessageView) -> str:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from pilothouse.records import BadRequest, NotFound, iso
+from pilothouse.records import BadRequest, NotFound, command, iso
 from pilothouse.store import TraceStore
 from pilothouse.store.conditions import LATEST_NS
 from pilothouse.store.session_reads import find_sessions, session_rows, turns
@@ -17,7 +17,7 @@ from .filters import check_text, conditions_of
 from .model import DEFAULT_BUDGET, Page, Session, SessionRow, TraceQuery
 from .rows import money, trace_row
 from .search import check_page, emptied_by
-from .text import Fence, cut, dollars, duration, line, quoted
+from .text import Fence, cut, dollars, duration, label, quoted
 from .trees import step_text
 from .windows import Range, time_range
 
@@ -121,12 +121,12 @@ def session_text(found: Session, budget: int = DEFAULT_BUDGET, *, transcript: bo
     """A session as text in at most ``budget`` characters: a line for each turn, or what was asked and answered."""
     row, fence = found.row, Fence(marker)
     top = (
-        f"# session {line(row.session_id, 200)} agent={line(row.agent, 80)} status={row.status} turns={row.traces} "
+        f"# session {label(row.session_id, 200)} agent={label(row.agent, 80)} status={row.status} turns={row.traces} "
         f"start={row.start_time} end={row.end_time} steps={row.spans} errors={row.errors} "
         f"tokens={row.total_tokens:,} cost={dollars(row.cost_usd)}"
     )
     if row.user_id:
-        top += f" user={line(row.user_id, 80)}"
+        top += f" user={label(row.user_id, 80)}"
     lines = [top, fence.note, ""] if transcript else [top]
     used = sum(len(text) + 1 for text in lines)
     for place, turn in enumerate(found.turns, 1):
@@ -142,7 +142,9 @@ def session_text(found: Session, budget: int = DEFAULT_BUDGET, *, transcript: bo
         if used + len(piece) > budget - 200:
             shown = place - 1
             form = "transcript" if transcript else "tree"
-            get = f"pilothouse sessions {shlex.quote(row.session_id)} --as {form} --budget {budget * 10}"
+            get = (
+                command("sessions", row.session_id, "--as", form, "--budget", budget * 10) or f"--budget {budget * 10}"
+            )
             lines.append(f"cut: {row.traces - shown:,} of {row.traces:,} turns; more: {get}")
             return "\n".join(lines) + "\n"
         lines.append(piece)

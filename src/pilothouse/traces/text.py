@@ -5,24 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 
 from pilothouse.records import Fence, clean
+from pilothouse.records.harmless import label, line, quoted
 
 from .jsons import money_text
 
-__all__ = ["Fence", "clean", "count", "cut", "dollars", "duration", "line", "quoted", "size"]
-
-
-def line(text: str, chars: int) -> str:
-    """Text on one line, at most so many characters; what is longer ends in ``…``."""
-    # Four times as much is enough raw material, and a long value is not walked to its end for nothing.
-    joined = " ".join(clean(text[: chars * 4 + 200]).split())
-    if len(joined) > chars:
-        return joined[: max(0, chars - 1)] + "…"
-    return joined if len(text) <= chars * 4 + 200 else joined[: max(0, chars - 1)] + "…"
-
-
-def quoted(text: str, chars: int) -> str:
-    """Text on one line in quotes, so that it cannot pass for anything around it."""
-    return '"' + line(text, chars).replace("\\", "\\\\").replace('"', '\\"') + '"'
+__all__ = ["Fence", "clean", "count", "cut", "dollars", "duration", "label", "line", "quoted", "size"]
 
 
 def cut(text: str, chars: int) -> str:

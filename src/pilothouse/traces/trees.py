@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .model import Span, Trace, TraceRow
-from .text import count, dollars, duration, line, quoted
+from .text import count, dollars, duration, label, quoted
 
 _INDENT_MAX = 8
 _LINE_MIN = 24
@@ -149,7 +149,7 @@ def _run(keys: list[tuple[object, ...]], place: int) -> tuple[int, int]:
 def _folded(trace: Trace, spans: list[Span], group: _Group, width: int, same: bool) -> str:
     first, last = min(span.step for span in spans), max(span.step for span in spans)
     one = spans[: group.period]
-    names = " <-> ".join(line(span.label, 60) for span in one)
+    names = " <-> ".join(label(span.label, 60) for span in one)
     kind = f"{one[0].kind} " if group.period == 1 else ""
     total = sum(span.duration_ms for span in spans)
     called = next((span for span in one if span.kind == "tool"), None)
@@ -165,7 +165,7 @@ def _folded(trace: Trace, spans: list[Span], group: _Group, width: int, same: bo
 def _step_line(span: Span, width: int, value_chars: int, orphan: bool) -> str:
     status = "SOFT_ERROR" if span.tool_error and span.status != "error" else span.status
     indent = "  " * min(span.depth, _INDENT_MAX)
-    parts = [f"{step_text(span.step, width)} {indent}{span.kind:<6} {line(span.label, 80)}", status]
+    parts = [f"{step_text(span.step, width)} {indent}{span.kind:<6} {label(span.label, 80)}", status]
     parts.append(duration(span.duration_ms))
     if span.tokens is not None:
         mark = "" if span.counted else "="
@@ -225,4 +225,4 @@ def _note(trace: Trace, hidden: int, whole: int) -> str:
 
 
 def _word(text: str) -> str:
-    return line(text, 80).replace(" ", "_") or "-"
+    return label(text, 80) or "-"

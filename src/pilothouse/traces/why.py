@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pilothouse.records import SEVERITIES, NotFound, Signal
+from pilothouse.records import SEVERITIES, NotFound, Signal, command
 from pilothouse.signals import RULES, Rulebook, Thresholds, from_json
 from pilothouse.store import TraceStore
 from pilothouse.store.signal_reads import signal_details, steps_of
@@ -26,7 +26,7 @@ def why(store: TraceStore, project: str, id: str, *, rules: Rulebook | None = No
     """
     found = resolve(store, project, id)
     if found.kind == "session":
-        raise NotFound("a session has no signals of its own", got=id, fix=f"pilothouse sessions {id}")
+        raise NotFound("a session has no signals of its own", got=id, fix=command("sessions", id))
     top = head(store, project, found.trace_id)
     row = top.row
     limits = (rules or Rulebook()).of(row.agent)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pilothouse.records import NotFound
+from pilothouse.records import NotFound, command
 from pilothouse.traces.model import (
     AgentGraph,
     TraceBreakdown,
@@ -280,7 +280,7 @@ def find_trace(visit: Visit, id: str) -> str:
         return id
     found = visit.reader.resolve(id)
     if found.kind == "session":
-        raise NotFound("that is a session, not a trace", got=id, fix=f"pilothouse show {id}")
+        raise NotFound("that is a session, not a trace", got=id, fix=command("show", id))
     return found.trace_id
 
 
