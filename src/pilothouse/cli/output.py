@@ -51,7 +51,8 @@ class Output:
             self._envelope(shown, page, cut, next)
             return
         lines = fields_as_lines(self._chosen(data, ())) if settings.fields else human(data)
-        text = "\n".join(clean(line) for line in lines)
+        # A line's own line breaks are recorded ones: indented, what follows them cannot pass for a line of ours.
+        text = "\n".join(clean(line).replace("\n", "\n    ") for line in lines)
         self.text(text + _afterwards(page, self._following(page, next)), rows=True)
 
     def envelope(self, envelope: Mapping[str, Any], *, human: Lines, brief: Sequence[str] = ()) -> None:

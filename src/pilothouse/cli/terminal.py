@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,6 +36,14 @@ def columns(text: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
+_LIKE_OURS = re.compile(r"(?i)(?:next|hint|fix|more|error|cut|note|got|allowed|data)\b[^:]{0,30}:|[#`«|>$]|-{2}")
+
+
+def first_cell(text: str) -> str:
+    """What begins a line: in quotes where it could pass for a line of ours."""
+    return json.dumps(text, ensure_ascii=False) if _LIKE_OURS.match(text) else text
+
+
 def width() -> int:
     """Columns of the terminal; 120 where there is none."""
     return max(60, shutil.get_terminal_size((120, 40)).columns)
@@ -50,6 +60,7 @@ def code_line(place: Mapping[str, Any]) -> str:
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, right: str = "") -> list[str]:
     """Lines of a plain table. Names in ``right`` are aligned to the right; the last column takes what room is left."""
     cells = [[one_line("" if value is None else str(value), 200) for value in row] for row in rows]
+    cells = [[first_cell(row[0]), *row[1:]] for row in cells]
     widths = [max([columns(head), *(columns(row[i]) for row in cells)]) for i, head in enumerate(heads)]
     to_the_right = set(right.split())
     room = width() - sum(widths[:-1]) - 2 * (len(heads) - 1)
