@@ -86,7 +86,7 @@ def test_rows_stay_whole_rather_than_many(cli: Cli, stub: Stub) -> None:
     answer(stub, rows(200))
     got = cli("ls").json
     assert 20 < len(got["data"]) < 60
-    assert got["data"][0]["input_text"] == ROW["input_text"]
+    assert got["data"][0]["agent"] == ROW["agent"]
     assert got["cut"][0]["path"] == f"data.{len(got['data'])}:200"
 
 
@@ -143,7 +143,7 @@ def test_content_cannot_steer_a_terminal(cli: Cli, stub: Stub) -> None:
     text = cli("ls", "--human").out
     assert clean(text) == text
     assert "\x1b" not in text
-    line = cli("ls").out
+    line = cli("ls", "--fields", "input_text,agent").out
     assert json.loads(line)["data"][0]["input_text"] == HOSTILE
     assert all(character.isprintable() or character == "\n" for character in line)
 

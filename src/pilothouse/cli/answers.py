@@ -160,15 +160,15 @@ WITHOUT: dict[str, str] = {
 
 _TRACE = (
     *("trace_id", "start_time", "status", "agent", "root_name", "duration_ms", "spans", "errors", "tokens.total"),
-    *("cost_usd", "signals", "input_text"),
+    *("cost_usd", "signals", "session_id"),
 )
 _LIVE = (
-    *("trace_id", "agent", "environment", "state", "reason", "since", "doing.kind", "doing.name", "doing.since"),
-    *("sign_of_life", "elapsed_ms", "usual_p95_ms", "spans", "total_tokens", "cost_usd", "last_error", "signals"),
+    *("trace_id", "agent", "environment", "state", "since", "doing.kind", "doing.name", "doing.since"),
+    *("sign_of_life", "elapsed_ms", "usual_p95_ms", "spans", "total_tokens", "cost_usd", "signals"),
 )
 _SESSION = (
     *("session_id", "agent", "user_id", "traces", "status", "start_time", "end_time", "errors", "total_tokens"),
-    *("cost_usd", "first_input", "last_output"),
+    "cost_usd",
 )
 BRIEF: dict[str, tuple[str, ...]] = {
     "ls": _TRACE,
@@ -177,4 +177,7 @@ BRIEF: dict[str, tuple[str, ...]] = {
     "jobs ls": ("run_id", "workflow", "state", "created", "started", "ended", "attempts", "steps", "error"),
     "logs search": ("time", "severity", "service", "host", "body", "trace_id", "logger"),
 }
-"""The fields of a row that a list shows unless ``--fields`` says otherwise; a dot reaches inside."""
+"""The fields of a row that a list shows unless ``--fields`` says otherwise; a dot reaches inside.
+
+Names and numbers, no free text: who polls a list must not be talked to by what was recorded.
+"""

@@ -22,11 +22,8 @@ from .terminal import clean, count, dollars, duration, table, visible
 from .traces import FilterCommand, short_ids
 
 _TOLD = {
-    "span": (
-        *("time", "trace_id", "step", "agent", "kind", "name", "status", "duration_ms", "total_tokens", "cost_usd"),
-        "error",
-    ),
-    "trace": ("trace_id", "agent", "environment", "state", "reason", "since", "status", "spans", "cost_usd", "signals"),
+    "span": ("time", "trace_id", "step", "agent", "kind", "name", "status", "duration_ms", "total_tokens", "cost_usd"),
+    "trace": ("trace_id", "agent", "environment", "state", "since", "status", "spans", "cost_usd", "signals"),
     "signal": ("trace_id", "agent", "environment", "signal"),
     "lag": ("cursor", "since", "skipped", "get"),
 }
@@ -45,7 +42,7 @@ _END_ROOM = 200
         "pilothouse live --state died,stalled,waiting_human",
         "pilothouse live agent:refunds env:production --fields trace_id,state,reason",
     ),
-    keys="data[]: trace_id agent state reason since doing last elapsed_ms cost_usd …; page: counts attention cursor",
+    keys="data[]: trace_id agent state since doing last elapsed_ms cost_usd …; page: counts attention cursor",
 )
 @click.argument("terms", nargs=-1, metavar="[FILTER]...")
 @click.option("--state", "states", default="", metavar="A,B", help="died stalled waiting_human rate_limited running …")
