@@ -238,5 +238,7 @@ def test_an_agent_that_waits_is_seen(shell: Shell) -> None:
     agent = Agent()
     wait = {"pilothouse.wait.for": "human", "pilothouse.wait.reason": "refund of $900"}
     shell.watch.send(agent.spans(agent.begin("agent", "refunds"), agent.begin("waiting", "approval", at_s=0.1, **wait)))
-    ((row,),) = (answer["data"] for answer in shell.json("live", "--state", "waiting_human", "--fields", "trace_id,reason"))
+    ((row,),) = (
+        answer["data"] for answer in shell.json("live", "--state", "waiting_human", "--fields", "trace_id,reason")
+    )
     assert row["reason"] == "waits for a person: refund of $900"

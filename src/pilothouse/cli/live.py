@@ -197,7 +197,7 @@ class _Telling:
                 return None
             self._said[data["trace_id"]] = state
         if not self._settings.json:
-            return clean(_HUMAN[event.name](data))
+            return " ".join(clean(_HUMAN[event.name](data)).split("\n"))
         # An event has the fields of its kind: of those that were chosen, the ones it has.
         chosen = [field for field in self._settings.fields if field.partition(".")[0] in data] or known
         shown = {name: value for name, value in pick(data, chosen).items() if value not in (None, "", [])}

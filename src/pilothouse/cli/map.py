@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from pilothouse.records import BadRequest
+from pilothouse.records.harmless import label
 
 from .emptied import ask
 from .help import command
@@ -108,7 +109,7 @@ def _line(one: dict[str, Any], depth: int, edge: dict[str, Any] | None, prompts:
     calls = edge["calls"] if edge else one["calls"]
     share = (edge or one)["error_share"]
     mark = {"handoff": "hands over to ", "hosts": "offered by "}.get(edge["kind"], "") if edge else ""
-    parts = [f"{'  ' * min(depth, 12)}{mark}{one['kind']} {one_line(one['label'], 60)}"]
+    parts = [f"{'  ' * min(depth, 12)}{mark}{one['kind']} {label(one['label'], 60)}"]
     if calls:
         parts.append(f"x{count(calls)}")
     if share:
@@ -130,13 +131,13 @@ def _table(data: dict[str, Any]) -> Iterable[str]:
         callers[edge["target"]].append(edge["source"].partition(":")[2])
     rows = (
         (
-            one["id"],
+            label(one["id"], 100),
             one["calls"],
             f"{one['error_share']:.1%}" if one["errors"] else "",
             duration(one["p95_ms"]),
             dollars(one["spent_usd"] or one["cost_usd"]) if one["spent_usd"] or one["cost_usd"] else "",
             one["prompts"] or "",
-            ", ".join(callers[one["id"]]),
+            ", ".join(label(caller, 60) for caller in callers[one["id"]]),
         )
         for one in data["components"]
     )

@@ -107,11 +107,12 @@ def fit(answer: Answer, budget: int, asked: Call) -> Fitted:
 
 def _facts(answer: Answer, ids: int, calls: int) -> dict[str, Any]:
     facts: dict[str, Any] = {}
-    if answer.ids and ids:
-        facts["ids"] = list(answer.ids[:ids])
+    shown = [id for id in answer.ids if clean(id) == id][:ids]
+    if shown:
+        facts["ids"] = shown
     if answer.cursor and ids:
         facts["cursor"] = answer.cursor
-    suggested = [made.as_dict() for made in answer.suggested[:calls]]
+    suggested = [made.as_dict() for made in answer.suggested[:calls] if made.plain]
     if suggested:
         facts["suggested"] = suggested
     return {**facts, **answer.facts} if ids > 1 else facts
@@ -119,7 +120,7 @@ def _facts(answer: Answer, ids: int, calls: int) -> dict[str, Any]:
 
 def _tail(answer: Answer, calls: int) -> str:
     lines = [f"more: {answer.more}"] if answer.more and calls else []
-    lines += [f"next: {made}" for made in answer.suggested[:calls]]
+    lines += [f"next: {made}" for made in answer.suggested[:calls] if made.plain]
     return "\n\n" + "\n".join(lines) if lines else ""
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pilothouse.records import clean, visible
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
@@ -21,9 +23,15 @@ class Call:
         """For structured answers."""
         return {"tool": self.tool, "arguments": dict(self.arguments)}
 
+    @property
+    def plain(self) -> bool:
+        """False where an argument holds control or hidden characters: nobody should be led to pass such on."""
+        texts = [value for value in self.arguments.values() if isinstance(value, str)]
+        return all(clean(text) == text for text in texts)
+
     def __str__(self) -> str:
         """On one line of an answer."""
-        return f"{self.tool} {json.dumps(dict(self.arguments), ensure_ascii=False, separators=(',', ':'))}"
+        return visible(f"{self.tool} {json.dumps(dict(self.arguments), ensure_ascii=False, separators=(',', ':'))}")
 
 
 def call(tool: str, /, **arguments: Any) -> Call:

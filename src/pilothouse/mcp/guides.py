@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from importlib.util import find_spec
-from typing import cast
 
 from pilothouse.records import NotFound
 
@@ -43,12 +41,12 @@ def guide(kind: str, name: str) -> str:
     if kind == "docs" and name in _BUILT_IN:
         return _BUILT_IN[name]
     if kind == "skill" and name in _skills():
-        return _skills()[name]()
+        return _skills()[name]
     raise NotFound(f"there is no {kind} of that name", got=f"{kind}:{name}", allowed=guide_names())
 
 
-def _skills() -> dict[str, Callable[[], str]]:
+def _skills() -> dict[str, str]:
     if find_spec("pilothouse.skills") is None:
         return {}
-    module = importlib.import_module("pilothouse.skills")
-    return cast("dict[str, Callable[[], str]]", getattr(module, "texts", dict)())
+    skills = importlib.import_module("pilothouse.skills").read_skills()
+    return {str(one.name).removeprefix("pilothouse-"): str(one.files["SKILL.md"]) for one in skills}
