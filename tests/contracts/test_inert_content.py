@@ -169,6 +169,11 @@ def feed(server: LiveServer) -> None:
     }  # fmt: skip
     server.post("/v1/logs", {"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [record]}]}]})
     server.wait_for("SELECT count() FROM spans", 6)
+    notes = [
+        {"kind": "note", "id": TRACE, "text": hostile("note")},
+        {"kind": "score", "id": TRACE, "name": "tone", "value": 1, "text": hostile("why")},
+    ]
+    server.post("/api/v1/annotations", {"items": notes})
     server.wait_for("SELECT count() FROM logs", 1)
 
 
@@ -273,6 +278,7 @@ CALLS: dict[str, list[list[str]]] = {
     "search": [[MARK + "output"], ["ignore", "your", "task"], ["ignore", "--limit", "1"]],
     "logs": [[TRACE], ["search", "ignore"], ["lost"], ["search", "--limit", "1"]],
     "context": [[TRACE], [TRACE, "--step", "2"]],
+    "notes": [[TRACE]],
     "diff": [[TRACE, OTHER], [TRACE, OTHER, "--whole"]],
     "sql": [
         ["SELECT * FROM spans"],
@@ -298,6 +304,8 @@ NO_CONTENT: dict[str, str] = {
         ("keys", "projects", "retention", "schema", "status", "store"), "says nothing of what was recorded"
     ),
     **dict.fromkeys(("up", "down", "sign-in", "open", "demo", "mcp"), "starts or opens something"),
+    **dict.fromkeys(("note", "score", "label", "undo"), "write, and show what was written; `notes` reads it"),
+    **dict.fromkeys(("import", "analyze"), "work on files of the user's own"),
     **dict.fromkeys(("run", "verify", "deliver", "reprocess"), "works on processes and history, and shows counts"),
     "pull": "its files have tests of their own below",
 }
@@ -431,6 +439,7 @@ class _Asking:
 
 
 FORMS = [
+    "notes",
     "card",
     "tree",
     "transcript",

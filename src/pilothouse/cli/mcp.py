@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import secrets
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from pilothouse.records import BadRequest
 
+from .client import Client
 from .help import command
 from .root import Run
+from .settings import CliSettings
 
 
 @command(
@@ -45,7 +49,22 @@ def mcp(run: Run, client: str, over_http: bool, folder: str, structured: bool) -
         raise BadRequest("MCP is an extra", got=error.name, fix="pip install 'pilothouse[mcp]'") from error
     from pilothouse.mcp.caller import Desk
 
-    serve(Desk(caller=run.client, folder=_folder(run, folder), environment=_environment(run), structured=structured))
+    serve(
+        Desk(
+            caller=Client(_as_agent(run.settings)),
+            folder=_folder(run, folder),
+            environment=_environment(run),
+            run=run.settings.run or f"mcp-{secrets.token_hex(4)}",
+            structured=structured,
+        )
+    )
+
+
+def _as_agent(settings: CliSettings) -> CliSettings:
+    """Whoever calls tools is an agent: on the server's own machine it reads, unless PILOTHOUSE_MODE says more."""
+    mode = settings.mode or ("" if settings.key else "read")
+    actor = settings.actor if settings.actor.startswith("agent ") else "agent mcp"
+    return replace(settings, mode=mode, actor=actor)
 
 
 def _folder(run: Run, folder: str) -> Path:

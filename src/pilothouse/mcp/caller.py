@@ -29,7 +29,7 @@ class Caller(Protocol):
         """The envelope of a POST."""
         ...
 
-    def delete(self, path: str) -> dict[str, Any]:
+    def delete(self, path: str, params: Params | None = None) -> dict[str, Any]:
         """The envelope of a DELETE."""
         ...
 

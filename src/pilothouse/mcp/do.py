@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
+from urllib.parse import quote
 
 from pilothouse.records import BadRequest
 
@@ -30,12 +31,66 @@ def _reprocess(desk: Desk, given: Mapping[str, Any], dry: bool) -> dict[str, Any
     return desk.caller.post("/reprocess", {"since": given["since"], "until": given.get("until", ""), "dry_run": dry})
 
 
+_TARGET = {"id": "*a trace, span or session: its id, its unique beginning, or last", "step": "a step of that trace"}
+_OWN = {"identifier": "writing again with the same one changes it", "run": "what undoes it; default: this connection's"}
+
+
+def _annotate(kind: str) -> Callable[[Desk, Mapping[str, Any], bool], dict[str, Any]]:
+    def act(desk: Desk, given: Mapping[str, Any], dry: bool) -> dict[str, Any]:
+        item = {name: str(value) if name == "step" else value for name, value in given.items() if name != "run"}
+        run = given.get("run") or desk.run
+        return desk.caller.post("/annotations", {"items": [{"kind": kind, **item}], "run": run, "dry_run": dry})
+
+    return act
+
+
+def _remove(desk: Desk, given: Mapping[str, Any], dry: bool) -> dict[str, Any]:
+    path = f"/annotations/{quote(str(given['annotation_id']), safe='')}"
+    return desk.caller.delete(path, {"run": given.get("run") or desk.run, "dry_run": dry})
+
+
+def _undo(desk: Desk, given: Mapping[str, Any], dry: bool) -> dict[str, Any]:
+    return desk.caller.post("/annotations/undo", {"run": given["run"], "dry_run": dry})
+
+
 ACTIONS: dict[str, Action] = {
+    "note": Action(
+        help="Write a note on a trace, step or session. Needs annotate.",
+        arguments={**_TARGET, "text": "*the note", **_OWN},
+        act=_annotate("note"),
+    ),
+    "score": Action(
+        help="Judge a trace, step or session by a number or a word. Needs annotate.",
+        arguments={
+            **_TARGET,
+            "name": "*what is judged",
+            "value": "the number",
+            "label": "the word, such as pass",
+            "text": "why",
+            **_OWN,
+        },
+        act=_annotate("score"),
+    ),
+    "label": Action(
+        help="Put a label on a trace, step or session. Needs annotate.",
+        arguments={**_TARGET, "name": "*the label", "text": "why", **_OWN},
+        act=_annotate("label"),
+    ),
+    "remove": Action(
+        help="Remove a note, score or label of one's own (others' with mode write). Needs annotate.",
+        arguments={"annotation_id": "*as get with as=notes shows it", "run": "what undoes it"},
+        act=_remove,
+    ),
+    "undo": Action(
+        help="Take back all that a run wrote; what others wrote since stays. Needs annotate.",
+        arguments={"run": "*the run, as every write says it"},
+        act=_undo,
+    ),
     "reprocess": Action(
         help="Normalise and price stored history again, after a rule or a price changed. Needs a key of mode admin.",
         arguments={"since": "*15m, 24h, 7d or ISO 8601", "until": "before; default now"},
         act=_reprocess,
-    )
+    ),
 }
 
 

@@ -28,7 +28,7 @@ OUTLINES: Mapping[str, str] = {
     "context": "context",
 }
 """Form to the last part of the address."""
-FORMS = (*TEXT_FORMS, *OUTLINES, "cost", "link", "json")
+FORMS = (*TEXT_FORMS, *OUTLINES, "notes", "cost", "link", "json")
 SESSION_FORMS = ("tree", "transcript", "json", "link")
 AGENT_FORMS = ("audit", "level")
 PAGES = ("overview", "cost", "map", "doctor", "stats", "levels")
@@ -130,6 +130,8 @@ def _trace(desk: Desk, asked: _Asked) -> Answer:
     if form == "json":
         envelope = desk.caller.get(path, {"as": "json", "budget": _room(asked)})
         return _outlined(asked, envelope, "trace")
+    if form == "notes":
+        return _outlined(asked, desk.caller.get("/annotations", {"id": asked.id}), form)
     if form == "cost":
         return _outlined(asked, desk.caller.get(f"/cost/{segment(asked.id)}"), "cost")
     more = {"after_step": asked.after or None} if form in ("decision", "context") else {}

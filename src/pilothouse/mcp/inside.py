@@ -39,9 +39,9 @@ class InsideCaller:
         """The envelope of a POST."""
         return self._json(self._ask("POST", path, None, json.dumps(body).encode()))
 
-    def delete(self, path: str) -> dict[str, Any]:
+    def delete(self, path: str, params: Params | None = None) -> dict[str, Any]:
         """The envelope of a DELETE."""
-        return self._json(self._ask("DELETE", path, None))
+        return self._json(self._ask("DELETE", path, params))
 
     def text(self, path: str, params: Params | None = None) -> str:
         """The text of a GET that answers with text."""

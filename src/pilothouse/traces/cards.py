@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .model import NoteView, ScoreView, Span, Trace
 from .paths import breakdown
-from .text import Fence, cut, dollars, duration, label
+from .text import Fence, cut, dollars, duration, label, line
 from .trees import headline, step_text, tree
 
 
