@@ -14,7 +14,7 @@ _PARAMETER = re.compile(r"(?:([a-z][a-z_]*)=|--([a-z][a-z-]*)[= ])(\S+)")
 """A fix of the API, ``since=24h``, or of a command, ``--grpc-port 4317``."""
 _NO_CURSOR = "start again without a cursor"
 _EXAMPLES = ("pilothouse ls ", "pilothouse show ")
-"""Fixes that show what would be right by the commonest command, whichever was called."""
+"""Fixes that show what would be right by the commonest command, whichever was called and with which options."""
 
 
 def mend(error: PilothouseError, words: Sequence[str], path: str) -> None:
@@ -32,7 +32,7 @@ def mend(error: PilothouseError, words: Sequence[str], path: str) -> None:
         error.fix = _line(without_option(words, "--cursor"))
     elif fix.startswith("GET ") or not fix:
         error.fix = _replaced(error, words) or f"{path} --help"
-    elif fix.startswith(_EXAMPLES) and fix.split()[1] != words[0]:
+    elif fix.startswith(_EXAMPLES):
         error.fix = _replaced(error, words) or fix
 
 
