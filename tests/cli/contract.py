@@ -98,6 +98,7 @@ TEXTS: tuple[str, ...] = (
 """Calls that are answered with text, in a pipe too."""
 
 ELSEWHERE: dict[str, str] = {
+    "mcp": "speaks another protocol: tests/mcp",
     "import": "reads files of other tools: tests/imports",
     "analyze": "a group",
     "analyze new": "works on an export: tests/analysis",
