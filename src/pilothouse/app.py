@@ -37,6 +37,7 @@ from pilothouse.intake.settings import MIB, Settings
 from pilothouse.jobs import Desk
 from pilothouse.mcp.http import McpEndpoint
 from pilothouse.records import BadRequest, Forbidden, iso
+from pilothouse.server.analyses import Analyses
 from pilothouse.server.config import Config, read_config
 from pilothouse.server.housekeeping import Housekeeping
 from pilothouse.server.on_demand import OnDemand
@@ -142,6 +143,7 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
         )
     )
     resources = Resources(data=data, store_url=options.store)
+    jobs = Desk(options.control, data, workflows(resources), start_worker=job_worker.start)
     state = ServerState(
         data=data,
         store=store,
@@ -149,7 +151,8 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
         keyring=access.Keyring(control),
         worker=worker,
         forwarder=forwarder,
-        jobs=Desk(options.control, data, workflows(resources), start_worker=job_worker.start),
+        jobs=jobs,
+        analyses=Analyses(jobs, data, config.analysis_models),
         job_worker=job_worker,
         config=config,
         project_id=project_id,

@@ -14,6 +14,7 @@ from pilothouse import access, api
 from pilothouse.access import Grant, Keyring
 from pilothouse.jobs import Desk
 from pilothouse.records import NotAllowed
+from pilothouse.server.analyses import Analyses
 from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore
 from pilothouse.store.chdb_engine import ChdbEngine
@@ -35,7 +36,9 @@ class PretendedServer:
         self.store = store
         self.control = control
         self.keyring = Keyring(control)
-        self.jobs = Desk("", Path(tempfile.mkdtemp()), [])
+        folder = Path(tempfile.mkdtemp())
+        self.jobs = Desk("", folder, [])
+        self.analyses = Analyses(self.jobs, folder, ())
         self.parts: dict[str, str] = {"store": "ok"}
         self.asked: list[tuple[str, bool]] = []
         self.refused: tuple[Refused, ...] = ()

@@ -130,6 +130,19 @@ PLACES: dict[tuple[str, str], tuple[str, str]] = {
     ("sql", "tables"): ("schema.md", "sql"),
     ("doctor", "doctor"): (NO_FILE, "doctor"),
     ("keys", "project"): (NO_FILE, "projects"),
+    ("jobs", "runs"): (NO_FILE, "jobs ls"),
+    ("jobs", "total"): (NO_FILE, "jobs ls"),
+    ("job", "run"): (NO_FILE, "jobs show"),
+    ("job", "steps"): (NO_FILE, "jobs show"),
+    ("analysis", "analyses"): (NO_FILE, "analyze ls"),
+    ("analysis", "total"): (NO_FILE, "analyze ls"),
+    ("analysis", "playbooks"): (NO_FILE, "analyze new"),
+    ("analysis_run", "analysis"): (NO_FILE, "analyze status"),
+    ("analysis_run", "cohorts"): (NO_FILE, "analyze report"),
+    ("analysis_run", "findings"): (NO_FILE, "analyze report"),
+    ("analysis_run", "profile"): (NO_FILE, "analyze report"),
+    ("analysis_run", "report"): (NO_FILE, "analyze report"),
+    ("analysis_run", "files"): (NO_FILE, "analyze status"),
 }
 
 EXCEPTIONS: dict[tuple[str, str], str] = {
@@ -147,6 +160,18 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("agent", "audit"): "judged over all that is recorded of an agent, not over the traces of an export",
     ("doctor", "doctor"): "about what arrived and was refused, not about traces",
     ("keys", "project"): "keys never leave the server",
+    **dict.fromkeys(
+        (("jobs", "runs"), ("jobs", "total"), ("job", "run"), ("job", "steps")),
+        "work of the server, not of the agents it records",
+    ),
+    **dict.fromkeys(
+        (
+            *(("analysis", "analyses"), ("analysis", "total"), ("analysis", "playbooks")),
+            *(("analysis_run", "analysis"), ("analysis_run", "cohorts"), ("analysis_run", "findings")),
+            *(("analysis_run", "profile"), ("analysis_run", "report"), ("analysis_run", "files")),
+        ),
+        "made from an export, and lies beside one: `analyze` over a pulled folder writes the same files there",
+    ),
 }
 """Content that is on purpose not in an export."""
 

@@ -41,14 +41,14 @@ ALLOWED: dict[str, str] = {
     # Reads exports, on the user's side as on the server's: what a body says of itself is read by the rules of signals.
     "analysis": "records files signals",
     # Surfaces: thin over the verbs.
-    "api": "records store annotations traces access files jobs skills",
-    "web": "records store annotations traces access jobs",
+    "api": "records store annotations traces access files jobs skills analysis",
+    "web": "records store annotations traces access jobs analysis",
     "cli": "records",
     # Asks the API, over HTTP or within the server: the same tools for both.
     "mcp": "records",
     # What makes a server of the parts.
-    "server": "records store intake annotations traces access jobs api web costs conventions guards signals",
-    "app": "records mcp store intake annotations traces access jobs api web server",
+    "server": "records store intake annotations traces access jobs api web costs conventions guards signals files analysis",
+    "app": "records mcp store intake annotations traces access jobs api web server analysis",
     # Public helpers for tests and demos: real clients, no store.
     "testing": "records",
 }

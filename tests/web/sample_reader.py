@@ -71,10 +71,11 @@ from pilothouse.traces.model import (
     Window,
 )
 from pilothouse.web.format import moment_ns
-from pilothouse.web.model import JobSteps, SqlColumn, SqlResult, SqlTable
+from pilothouse.web.model import AnalysisList, AnalysisShown, JobSteps, SqlColumn, SqlResult, SqlTable
 
 from .sample import NOW_NS, SECOND, Content, Scene, scenes
 from .sample_agents import sample_audit, sample_levels, sample_map
+from .sample_analysis import sample_analyses, sample_shown
 from .sample_compare import sample_context, sample_diff
 from .sample_jobs import sample_runs, sample_steps
 from .sample_logs import sample_facets, sample_lost, sample_search, sample_trace_logs
@@ -157,6 +158,19 @@ class SampleReader:
         return RunPage(
             items=tuple(found[start : start + limit]), total=len(found), next=str(start + limit) if rest else ""
         )
+
+    def analyses(self, state: str, *, limit: int, cursor: str) -> AnalysisList:
+        found = [one for one in sample_analyses() if self.scenes and state in ("", one.state)]
+        start = int(cursor or 0)
+        rest = start + limit < len(found)
+        items = tuple(found[start : start + limit])
+        return AnalysisList(items=items, total=len(found), next=str(start + limit) if rest else "")
+
+    def analysis(self, analysis_id: str) -> AnalysisShown:
+        for one in sample_analyses():
+            if one.analysis_id == analysis_id:
+                return sample_shown(one)
+        raise NotFound("there is no such analysis", got=analysis_id)
 
     def job(self, run_id: str, *, limit: int) -> JobSteps:
         for run in sample_runs():

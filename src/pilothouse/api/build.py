@@ -7,8 +7,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from . import annotations as annotation_routes  # the plain name is taken by the import above
 from . import (
+    analysis,
     audit,
     charts,
     context_window,
@@ -32,6 +32,7 @@ from . import (
     stores,
     traces,
 )
+from . import annotations as annotation_routes  # the plain name is taken by the import above
 from .context import Provider
 from .errors import RESPONSES
 from .live_feed import Feeds
@@ -72,6 +73,7 @@ def build(provider: Provider, *, version: str = "") -> FastAPI:
         retention,
         annotation_routes,
         jobs,
+        analysis,
         keys,
         sign_in,
     ):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
@@ -19,6 +19,9 @@ from pilothouse.store import TraceStore
 from pilothouse.store.control_store import ControlStore
 from pilothouse.traces import Rulebook
 from pilothouse.traces.model import ServerFacts
+
+if TYPE_CHECKING:
+    from .analysis import Analyses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,11 @@ class Provider(Protocol):
     @property
     def jobs(self) -> Desk:
         """Durable runs."""
+        ...
+
+    @property
+    def analyses(self) -> Analyses:
+        """Analyses on this server."""
         ...
 
     @property

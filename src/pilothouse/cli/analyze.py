@@ -13,7 +13,9 @@ import click
 
 from pilothouse.records import BadRequest, DiskFull, GateFailed, NotFound, SystemClock
 
+from .analyze_server import is_server_run, list_on_server, new_on_server, report_on_server, status_on_server
 from .help import PlainGroup, command
+from .options import page
 from .overview import facts
 from .root import Run
 
@@ -50,6 +52,8 @@ def analyze() -> None:
 @click.option("--where", default="", metavar="SQL", help="over the table traces of index.db")
 @click.option("--by", default="", metavar="FIELD", help="break down: user_id, session_id, agent, …")
 @click.option("--dry-run", is_flag=True, help="say what it would be")
+@click.option("--server", is_flag=True, help="on the server: EXPORT is a filter, as ls takes it")
+@click.option("--since", default="", metavar="TIME", help="with --server: from when  [default: 7d]")
 @click.pass_obj
 def new(
     run: Run,
@@ -62,8 +66,16 @@ def new(
     where: str,
     by: str,
     dry_run: bool,
+    server: bool,
+    since: str,
 ) -> None:
     """Freeze what a run reads: triage, tool-errors, quality-review or a folder with SKILL.md, asked of an export."""
+    if server:
+        if second or where or dry_run:
+            raise BadRequest("--second, --where and --dry-run are for exports on disk", fix="leave out --server")
+        asked = {"playbook": playbook, "filter": export, "worker": worker, "sample": max(0, sample), "seed": seed}
+        new_on_server(run, {**asked, "by": by, **({"since": since} if since else {})})
+        return
     from pilothouse.analysis.export import Export
     from pilothouse.analysis.plan import begin, plan
     from pilothouse.analysis.playbook import load_playbook
@@ -173,7 +185,10 @@ def work(run: Run, where: str, concurrency: int, max_tokens: int, max_usd: float
 @click.argument("where", metavar="RUN", type=click.Path(file_okay=False))
 @click.pass_obj
 def status(run: Run, where: str) -> None:
-    """How far a run is: pending, in_progress, blocked, done; tokens and money; what is open and why."""
+    """How far a run is, on disk or on the server: pending, in_progress, blocked, done; tokens and money; what is open and why."""
+    if is_server_run(where):
+        status_on_server(run, where)
+        return
     folder, record, state = _look(where)
     from pilothouse.analysis.state import write_plan
 
@@ -282,6 +297,20 @@ def finish(run: Run, where: str, partial: bool) -> int:
 
 
 @command(
+    "ls",
+    examples=("pilothouse analyze ls", "pilothouse analyze ls --state running"),
+    keys="data[]: analysis_id state created ended attempts ask progress (phase items readings done) error",
+    group=analyze,
+)
+@click.option("--state", default="", metavar="STATE", help="queued running held succeeded failed cancelled")
+@page(20)
+@click.pass_obj
+def ls(run: Run, state: str, limit: int, cursor: str) -> None:
+    """List the analyses that run on the server, newest first."""
+    list_on_server(run, state=state, limit=limit, cursor=cursor)
+
+
+@command(
     "report",
     examples=(
         "pilothouse analyze report errors",
@@ -296,7 +325,10 @@ def finish(run: Run, where: str, partial: bool) -> int:
 @click.option("--findings", is_flag=True, help="as data: findings.jsonl")
 @click.pass_obj
 def show_report(run: Run, where: str, findings: bool) -> None:
-    """Print the report of a finished run: findings, how sure they are, where they can be seen, limits."""
+    """Print the report of a finished run, on disk or on the server: findings, evidence, limits."""
+    if is_server_run(where):
+        report_on_server(run, where, data=findings)
+        return
     from pilothouse.analysis.export import lines_of
     from pilothouse.analysis.run_record import find_run
 

@@ -146,8 +146,9 @@ class Jobs:
         workflows: Sequence[str] = (),
         limit: int = 50,
         cursor: str = "",
+        whole: bool = False,
     ) -> RunPage:
-        """Runs, newest first.
+        """Runs, newest first; ``whole``: with input and result.
 
         Raises:
             BadRequest: no such state, or the cursor is not one of ours.
@@ -172,8 +173,8 @@ class Jobs:
                 limit=limit + 1,
                 offset=offset,
                 sort_desc=True,
-                load_input=False,
-                load_output=False,
+                load_input=whole,
+                load_output=whole,
             )
         more, rows = len(rows) > limit, rows[:limit]
         runs = self._described(rows)

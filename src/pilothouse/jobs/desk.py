@@ -75,11 +75,14 @@ class Desk:
         workflows: Sequence[str] = (),
         limit: int = 50,
         cursor: str = "",
+        whole: bool = False,
     ) -> RunPage:
-        """Runs of some projects, newest first."""
+        """Runs of some projects, newest first; ``whole``: with input and result."""
         if not self._has_runs():
             return RunPage(items=(), total=0, next="")
-        return self._open().ls(project_ids=project_ids, states=states, workflows=workflows, limit=limit, cursor=cursor)
+        return self._open().ls(
+            project_ids=project_ids, states=states, workflows=workflows, limit=limit, cursor=cursor, whole=whole
+        )
 
     def show(self, run_id: str, project_ids: Sequence[str]) -> Run:
         """One run of some projects.

@@ -50,7 +50,7 @@ class Retry:
 
 
 class Work(Protocol):
-    """The verbs inside a workflow. They MUST NOT be called inside a step."""
+    """The verbs inside a workflow. They MUST NOT be called inside a step, but for the first four."""
 
     @property
     def run_id(self) -> str:
@@ -60,6 +60,17 @@ class Work(Protocol):
     @property
     def project_id(self) -> str:
         """The project the run is of; empty for the server's own."""
+        ...
+
+    @property
+    def should_stop(self) -> bool:
+        """True where the run was cancelled or the worker stops. A step of minutes MUST look now and then, and end with
+        :meth:`go_on`. May be asked inside a step, and asks the database: not more than once a second."""
+        ...
+
+    def go_on(self) -> None:
+        """Nothing; but where the run was cancelled or the worker stops, this does not return, and a step it is called in
+        counts as not done. May be called inside a step."""
         ...
 
     def step(self, name: str, do: Callable[[StepContext], T], *, retry: Retry | None = None) -> T:

@@ -53,6 +53,16 @@ class DbosWork:
         """The project the run is of; empty for the server's own."""
         return self._project_id
 
+    @property
+    def should_stop(self) -> bool:
+        """True where the run was cancelled or the worker stops."""
+        return self._closing.is_set() or self._jobs.show(self._run_id).state == "cancelled"
+
+    def go_on(self) -> None:
+        """Does not return where the run was cancelled or the worker stops."""
+        self._go_on()
+        self._stop_where_cancelled()
+
     def step(self, name: str, do: Callable[[StepContext], T], *, retry: Retry | None = None) -> T:
         """Do something once and keep its result."""
         self._go_on()

@@ -48,6 +48,8 @@ class Config:
     """Journal kept for a forward backend that is down, in MB; further behind, the rest is passed over and counted."""
     signals: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """When signals speak: thresholds by name, ``off`` with the rules that are switched off, ``agents`` with the same for one agent."""
+    analysis_models: tuple[str, ...] = ()
+    """Models that analyses on the server may ask, such as ``openai:gpt-5-mini``: ``[analysis] models``. Empty: none, since whoever has a key of mode write could spend on them; the built-in analyst needs no model."""
     disk_free_mb: int = 256
     """Free disk below which writes are refused, in MB."""
     body_mb: int = 16
@@ -61,7 +63,7 @@ class Config:
         return read_rulebook(self.signals)
 
 
-_TABLES = {"signals", "mask", "prices", "forward", "limits", "server"}
+_TABLES = {"analysis", "signals", "mask", "prices", "forward", "limits", "server"}
 _LIMITS = {"store_memory_mb", "journal_keep_mb", "journal_backlog_mb", "forward_backlog_mb", "disk_free_mb", "body_mb"}
 
 
@@ -87,6 +89,8 @@ def read_config(path: Path | None) -> Config:
             raise BadRequest(f"limits.{name} is a whole number of MB", got=repr(value))
     server = _table(data.get("server", {}), "server")
     _known(server, {"allowed_hosts"}, "[server]")
+    analysis = _table(data.get("analysis", {}), "analysis")
+    _known(analysis, {"models"}, "[analysis]")
     signals = _table(data.get("signals", {}), "signals")
     read_rulebook(signals)
     mask = _table(data.get("mask", {}), "mask")
@@ -100,6 +104,7 @@ def read_config(path: Path | None) -> Config:
         forward=tuple(read_upstreams(data.get("forward", []))),
         prices=tuple(cast("list[Mapping[str, Any]]", prices)),
         signals=signals,
+        analysis_models=_texts(analysis.get("models", []), "analysis.models"),
         allowed_hosts=_texts(server.get("allowed_hosts", []), "server.allowed_hosts"),
         **cast("dict[str, Any]", limits),
     )

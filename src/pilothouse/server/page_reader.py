@@ -45,7 +45,9 @@ from pilothouse.traces.model import (
     Waterfall,
     Why,
 )
-from pilothouse.web import JobSteps, SqlColumn, SqlResult, SqlTable
+from pilothouse.web import AnalysisList, AnalysisShown, JobSteps, SqlColumn, SqlResult, SqlTable
+
+from .analyses import Analyses
 
 
 class PageReader:
@@ -60,8 +62,10 @@ class PageReader:
         *,
         jobs: Desk | None = None,
         run_projects: tuple[str, ...] = (),
+        analyses: Analyses | None = None,
     ) -> None:
         self._jobs = jobs
+        self._analyses = analyses
         self._run_projects = run_projects
         self._store = store
         self._rules = rules
@@ -212,6 +216,33 @@ class PageReader:
             raise NotFound("there is no such run", got=run_id)
         run = self._jobs.show(run_id, self._run_projects)
         return JobSteps(run=run, steps=self._jobs.steps(run.run_id, limit=limit))
+
+    def analyses(self, state: str, *, limit: int, cursor: str) -> AnalysisList:
+        """Analyses, newest first."""
+        if self._analyses is None:
+            return AnalysisList(items=(), total=0, next="")
+        items, total, following = self._analyses.ls(self._project, state=state, limit=limit, cursor=cursor)
+        return AnalysisList(items=items, total=total, next=following)
+
+    def analysis(self, analysis_id: str) -> AnalysisShown:
+        """One analysis with what it found."""
+        if self._analyses is None:
+            raise NotFound("there is no such analysis", got=analysis_id)
+        shown = self._analyses.show(self._project, analysis_id)
+        return AnalysisShown(
+            analysis=shown,
+            findings=self._analyses.findings(self._project, shown.analysis_id),
+            profile=self._analyses.profile(self._project, shown.analysis_id),
+            report=self._report(shown.analysis_id),
+            files=tuple(self._analyses.files(self._project, shown.analysis_id)),
+        )
+
+    def _report(self, analysis_id: str) -> str:
+        assert self._analyses is not None
+        try:
+            return self._analyses.report(self._project, analysis_id)
+        except NotFound:
+            return ""
 
     def sql(self, statement: str) -> SqlResult:
         """Run one read-only statement."""

@@ -19,6 +19,7 @@ from pilothouse.store import TraceStore
 from pilothouse.store.control_store import ControlStore
 from pilothouse.traces.model import Forwarded, Refused, ServerFacts
 
+from .analyses import Analyses
 from .page_reader import PageReader
 from .state import ServerState
 
@@ -83,6 +84,11 @@ class ApiProvider:
     def jobs(self) -> Desk:
         """Durable runs."""
         return self._state.jobs
+
+    @property
+    def analyses(self) -> Analyses:
+        """Analyses on this server."""
+        return self._state.analyses
 
     @property
     def cookie_name(self) -> str:
@@ -221,6 +227,7 @@ class PageProvider:
                 self._facts(grant.project_id),
                 state.config.rulebook,
                 jobs=state.jobs,
+                analyses=state.analyses,
                 run_projects=(grant.project_id, SYSTEM) if grant.allows("admin") else (grant.project_id,),
             ),
             otlp_url=self._url,

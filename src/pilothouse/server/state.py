@@ -13,6 +13,7 @@ from pilothouse.jobs import Desk
 from pilothouse.store import TraceStore
 from pilothouse.store.control_store import ControlStore
 
+from .analyses import Analyses
 from .config import Config
 from .on_demand import OnDemand
 from .supervised import SupervisedProcess
@@ -34,6 +35,8 @@ class ServerState:
     """Durable runs."""
     job_worker: OnDemand
     """What runs them, once there are any."""
+    analyses: Analyses
+    """Analyses, whose runs are among them."""
     config: Config
     project_id: str
     """The first project: what the one-time link and the local token open."""

@@ -13,7 +13,10 @@ from pathlib import Path
 from pilothouse.jobs import Queue, Schedule, Workflow
 from pilothouse.store import TraceStore, open_store
 
-QUEUES: tuple[Queue, ...] = ()
+from .analyses import WORKFLOW
+from .analysis_workflow import AnalysisWorkflow
+
+QUEUES: tuple[Queue, ...] = (Queue(name="analysis", worker_concurrency=2),)
 """Queues besides ``main``."""
 SCHEDULES: tuple[Schedule, ...] = ()
 """What is started by the clock."""
@@ -40,4 +43,10 @@ class Resources:
 
 def workflows(resources: Resources) -> list[Workflow]:
     """Every workflow, bound to what it works on."""
-    return []
+    return [
+        Workflow(
+            name=WORKFLOW,
+            run=AnalysisWorkflow(lambda: resources.store, resources.data).run,
+            queue="analysis",
+        )
+    ]

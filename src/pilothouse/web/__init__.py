@@ -1,12 +1,14 @@
 """The pages: rendered on the server, useful before any script runs, each also as JSON and Markdown."""
 
-from .model import JobSteps, Refusals, SqlColumn, SqlResult, SqlTable
+from .model import AnalysisList, AnalysisShown, JobSteps, Refusals, SqlColumn, SqlResult, SqlTable
 from .reader import Provider, Reader, Visitor
 from .respond import SECURITY_HEADERS
 from .site import build, not_found_handler
 
 __all__ = [
     "SECURITY_HEADERS",
+    "AnalysisList",
+    "AnalysisShown",
     "JobSteps",
     "Provider",
     "Reader",

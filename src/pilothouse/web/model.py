@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pilothouse.analysis.shelf import Analysis, AnalysisFile
 from pilothouse.jobs import Run, Step
 
 
@@ -46,6 +48,30 @@ class JobSteps:
     run: Run
     steps: tuple[Step, ...]
     """Oldest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisList:
+    """Some analyses, newest first."""
+
+    items: tuple[Analysis, ...]
+    total: int
+    next: str
+    """Cursor of the next page; empty at the end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisShown:
+    """One analysis with what it found."""
+
+    analysis: Analysis
+    findings: Mapping[str, Any]
+    """The report as data; empty while there is none."""
+    profile: Mapping[str, Any]
+    """What was counted before anybody read; empty where it has not been yet."""
+    report: str
+    """The report as markdown; empty while there is none."""
+    files: tuple[AnalysisFile, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

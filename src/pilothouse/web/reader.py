@@ -46,7 +46,7 @@ from pilothouse.traces.model import (
     Why,
 )
 
-from .model import JobSteps, Refusals, SqlResult, SqlTable
+from .model import AnalysisList, AnalysisShown, JobSteps, Refusals, SqlResult, SqlTable
 
 
 class Reader(Protocol):
@@ -178,6 +178,14 @@ class Reader(Protocol):
 
     def job(self, run_id: str, *, limit: int) -> JobSteps:
         """One durable run and its first steps. Raises NotFound."""
+        ...
+
+    def analyses(self, state: str, *, limit: int, cursor: str) -> AnalysisList:
+        """Analyses on this server, newest first; of one state where one is named."""
+        ...
+
+    def analysis(self, analysis_id: str) -> AnalysisShown:
+        """One analysis with what it found. Raises NotFound."""
         ...
 
     def sql(self, statement: str) -> SqlResult:

@@ -23,6 +23,7 @@ NAV = (
             ("fleet", "/fleet", "Fleet"),
             ("map", "/map", "Map"),
             ("sql", "/sql", "SQL"),
+            ("analysis", "/analysis", "Analysis"),
             ("doctor", "/doctor", "Doctor"),
             ("jobs", "/jobs", "Jobs"),
         ),

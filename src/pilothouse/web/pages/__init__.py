@@ -3,6 +3,8 @@
 from pilothouse.web.visit import PageSpec
 
 from .agent import AGENT
+from .analysis import ANALYSIS
+from .analysis_run import ANALYSIS_RUN
 from .compare import COMPARE
 from .context import CONTEXT
 from .doctor import DOCTOR
@@ -39,6 +41,8 @@ PAGES: tuple[PageSpec, ...] = (
     MAP,
     SQL,
     DOCTOR,
+    ANALYSIS,
+    ANALYSIS_RUN,
     JOBS,
     JOB,
     KEYS,
