@@ -12,7 +12,7 @@ from pilothouse import traces
 from pilothouse.files.spec import ExportSpec
 from pilothouse.files.stream import stream
 from pilothouse.store import TraceStore
-from pilothouse.store.export_reads import spans_of_traces
+from pilothouse.store.export_reads import named_traces, spans_of_traces
 from pilothouse.store.log_batch_reads import merge_stretches
 from pilothouse.store.schema import LOG
 from pilothouse.store.trace_reads import Found, trace_rows
@@ -118,9 +118,9 @@ def test_many_traces_have_the_lines_that_each_has_alone(any_store: TraceStore, m
     ids = some_traces(any_store)
     put(any_store, some_lines())
     alone = {id: traces.logs(any_store, PROJECT, id, infra=True, limit=40) for id in ids}
-    rows = trace_rows(
-        any_store, PROJECT, [Found(trace_id=id, key=0, received_day=stored_time(START)[:10]) for id in ids]
-    )
+    there = named_traces(any_store, PROJECT, ids, after=(0, ""))
+    chosen = [Found(trace_id=item.trace_id, key=0, received_day=item.received_day) for item in there]
+    rows = trace_rows(any_store, PROJECT, chosen)
     spans = spans_of_traces(any_store, PROJECT, ids, 0, NOW_NS)
     subjects = [
         logs_many.log_subject(rows[id], [span for span in spans if span["trace_id"] == id]) for id in ids if id in rows
