@@ -26,7 +26,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from pilothouse import __version__, access, api, web
+from pilothouse import __version__, access, api, deletions, web
 from pilothouse.annotations import settle
 from pilothouse.intake.forward import headers_of
 from pilothouse.intake.grpc import GrpcServer
@@ -122,6 +122,7 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
     store.migrate()
     # What a killed server logged and did not come to show.
     settle(store, control, time.time_ns())
+    deletions.settle(store, control, time.time_ns())
     recovered = recover(data / "journal")
     for name, recovery in recovered.items():
         if recovery.cut_bytes:

@@ -28,6 +28,8 @@ ALLOWED: dict[str, str] = {
     "intake": "records store conventions costs guards signals otlp",
     # What is added to a record afterwards. Below `traces`, which shows it beside what was recorded.
     "annotations": "records store",
+    # Deleting on request, which a person confirms.
+    "deletions": "records store",
     "traces": "records store annotations conventions costs signals",
     "access": "records store",
     # What survives restarts. Domains write workflows against its verbs; the server gives a worker what they need.
@@ -41,14 +43,14 @@ ALLOWED: dict[str, str] = {
     # Reads exports, on the user's side as on the server's: what a body says of itself is read by the rules of signals.
     "analysis": "records files signals",
     # Surfaces: thin over the verbs.
-    "api": "records store annotations traces access files jobs skills analysis",
-    "web": "records store annotations traces access jobs analysis",
+    "api": "records store annotations deletions traces access files jobs skills analysis",
+    "web": "records store annotations deletions traces access jobs analysis",
     "cli": "records",
     # Asks the API, over HTTP or within the server: the same tools for both.
     "mcp": "records",
     # What makes a server of the parts.
-    "server": "records store intake annotations traces access jobs api web costs conventions guards signals files analysis",
-    "app": "records mcp store intake annotations traces access jobs api web server analysis",
+    "server": "records store intake annotations deletions traces access jobs api web costs conventions guards signals files analysis",
+    "app": "records mcp store intake annotations deletions traces access jobs api web server analysis",
     # Public helpers for tests and demos: real clients, no store.
     "testing": "records",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.testclient import TestClient
 
-from pilothouse.records import NotAllowed
+from pilothouse.records import BadRequest, NotAllowed
 from pilothouse.web import Reader, Refusals, Visitor, build, not_found_handler
 
 from .sample import NOW_NS, Scene, failing, hostile, huge, looping, research, running, scenes
@@ -30,6 +30,26 @@ class StillClock:
 
 
 @dataclass
+class SampleWriter:
+    """Remembers what forms sent."""
+
+    forms: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    removed: list[str] = field(default_factory=list[str])
+    decided: list[tuple[str, bool]] = field(default_factory=list[tuple[str, bool]])
+
+    def annotate(self, form: Mapping[str, str]) -> None:
+        if form.get("text") == "refuse me":
+            raise BadRequest("this is refused", got="refuse me")
+        self.forms.append(dict(form))
+
+    def remove(self, annotation_id: str) -> None:
+        self.removed.append(annotation_id)
+
+    def decide(self, deletion_id: str, *, confirm: bool) -> None:
+        self.decided.append((deletion_id, confirm))
+
+
+@dataclass
 class SampleProvider:
     """Everybody is signed in, unless the test says otherwise."""
 
@@ -37,6 +57,7 @@ class SampleProvider:
     refusals: Refusals | None = None
     signed_in: bool = True
     spent: bool = False
+    writer: SampleWriter = field(default_factory=lambda: SampleWriter())
 
     def visitor(self, request: Request) -> Visitor:
         if not self.signed_in and request.cookies.get("session") != "good":
@@ -46,6 +67,7 @@ class SampleProvider:
             who="first key",
             mode="admin",
             reader=self.reader,
+            writer=self.writer,
             otlp_url="http://pilothouse.test:4318",
             grpc_url="http://pilothouse.test:4317",
             refusals=self.refusals,

@@ -11,6 +11,7 @@ from typing import Any
 
 from pilothouse.jobs import RunPage
 from pilothouse.records import BadRequest, NotFound, iso, prompt_sha256
+from pilothouse.store.deletion_log import DeletionRecord
 from pilothouse.traces.graph import graph
 from pilothouse.traces.model import (
     ATTENTION,
@@ -71,7 +72,7 @@ from pilothouse.traces.model import (
     Window,
 )
 from pilothouse.web.format import moment_ns
-from pilothouse.web.model import AnalysisList, AnalysisShown, JobSteps, SqlColumn, SqlResult, SqlTable
+from pilothouse.web.model import AnalysisList, AnalysisShown, JobSteps, SqlColumn, SqlResult, SqlTable, Written
 
 from .sample import NOW_NS, SECOND, Content, Scene, scenes
 from .sample_agents import sample_audit, sample_levels, sample_map
@@ -79,6 +80,7 @@ from .sample_analysis import sample_analyses, sample_shown
 from .sample_compare import sample_context, sample_diff
 from .sample_jobs import sample_runs, sample_steps
 from .sample_logs import sample_facets, sample_lost, sample_search, sample_trace_logs
+from .sample_written import sample_deletion, sample_written
 
 FIELDS: dict[str, Callable[[TraceRow], Sequence[str]]] = {
     "status": lambda r: (r.status,),
@@ -630,6 +632,13 @@ class SampleReader:
 
     def logs_exist(self) -> bool:
         return bool(self.by_id)
+
+    def written(self, *, trace_id: str = "", session_id: str = "") -> tuple[Written, ...]:
+        # Nobody has read the huge one yet.
+        return () if trace_id and self.row(trace_id).spans > 5_000 else sample_written(trace_id, session_id)
+
+    def deletion(self, deletion_id: str) -> DeletionRecord:
+        return sample_deletion(deletion_id)
 
     def sessions(self, query: TraceQuery) -> Page[SessionRow]:
         rows = sorted(self.session_rows(query), key=lambda r: r.end_time, reverse=True)

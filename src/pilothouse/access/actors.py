@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
+from urllib.parse import urlsplit
 
-from pilothouse.records import ACTOR_KINDS, Actor, ActorKind, BadRequest
+from pilothouse.records import ACTOR_KINDS, Actor, ActorKind, BadRequest, Forbidden
 
 from .keys import MODES, Grant
 
@@ -38,6 +39,22 @@ def actor_of(grant: Grant, headers: Mapping[str, str]) -> Actor:
         return Actor(id=PAGE_ID, name="page", kind="person")
     shown = "".join(character for character in name.strip() if character.isprintable())[:100] or grant.who
     return Actor(id=f"local:{shown}", name=shown, kind=kind)
+
+
+def check_same_site(headers: Mapping[str, str]) -> None:
+    """Refuse what another site's page sends with a visitor's cookie; only our own page may write with it.
+
+    Raises:
+        Forbidden: the request does not come from a page of this server.
+    """
+    site = headers.get("sec-fetch-site", "")
+    origin = headers.get("origin", "")
+    # Our pages send no referrer, so a browser says "null" for the origin of their forms; where it was sent from is then
+    # in the other header, which no page can set.
+    named = origin not in ("", "null")
+    own = urlsplit(origin).netloc == headers.get("host", "") if named else site in ("same-origin", "none")
+    if not own or site not in ("", "same-origin", "none"):
+        raise Forbidden("a page of another site cannot write here", got=origin or site or "no origin")
 
 
 def narrowed(grant: Grant, headers: Mapping[str, str]) -> Grant:

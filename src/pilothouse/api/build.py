@@ -14,6 +14,7 @@ from . import (
     context_window,
     cost,
     decisions,
+    deletions,
     diff,
     errors,
     export,
@@ -74,6 +75,7 @@ def build(provider: Provider, *, version: str = "") -> FastAPI:
         annotation_routes,
         jobs,
         analysis,
+        deletions,
         keys,
         sign_in,
     ):

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
-from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
-from pilothouse.access import Grant, Mode, actor_of, narrowed
+from pilothouse.access import Grant, Mode, actor_of, check_same_site, narrowed
 from pilothouse.jobs import Desk
 from pilothouse.records import Actor, Forbidden, new_id
 from pilothouse.store import TraceStore
@@ -169,7 +168,7 @@ def context(request: Request) -> Context:
     cookie = request.cookies.get(provider.cookie_name) if provider.cookie_name and token is None else None
     grant = provider.authenticate(token, cookie)
     if cookie is not None and request.method not in ("GET", "HEAD"):
-        _same_site(request)
+        check_same_site(request.headers)
     grant = narrowed(grant, request.headers)
     return Context(provider=provider, grant=grant, actor=actor_of(grant, request.headers))
 
@@ -180,15 +179,6 @@ def _token(request: Request) -> str | None:
     if scheme.lower() == "bearer" and rest.strip():
         return rest.strip()
     return request.headers.get("x-api-key") or None
-
-
-def _same_site(request: Request) -> None:
-    # A browser sends the cookie along with any site's request; only our own page may write with it.
-    site = request.headers.get("sec-fetch-site", "")
-    origin = request.headers.get("origin", "")
-    own = urlsplit(origin).netloc == request.headers.get("host", "") if origin else site in ("same-origin", "none")
-    if not own or site not in ("", "same-origin", "none"):
-        raise Forbidden("a page of another site cannot write here", got=origin or site or "no origin")
 
 
 Caller = Annotated[Context, Depends(context)]

@@ -30,6 +30,7 @@ ROUTES: dict[str, tuple[str, str]] = {
     "notes": ("get", "/annotations"),
     "notes --runs": ("get", "/annotations/runs"),
     "undo": ("post", "/annotations/undo"),
+    "delete": ("post", "/deletions"),
     "sql": ("post", "/sql"),
     "sql --schema": ("get", "/sql/schema"),
     "cost": ("get", "/cost"),

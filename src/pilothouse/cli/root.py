@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "label": ("annotations:label", "Label a trace, step or session."),
     "notes": ("annotations:notes", "Notes, scores and labels of a trace, session or run."),
     "undo": ("annotations:undo", "Take back all that a run wrote."),
+    "delete": ("deletions:delete", "Delete a trace or session; a person confirms."),
     "context": ("context:context", "What was in each model call's window, and what fell out."),
     "diff": ("diff:diff", "Two traces step by step: where they part."),
     "sql": ("sql:sql", "Ask in SQL over documented views."),
@@ -80,7 +81,7 @@ _MORE: dict[str, str] = {
     "connect": "mcp",
     "judge": "audit level verify doctor",
     "record": "run import deliver demo",
-    "write": "note score label notes undo",
+    "write": "note score label notes undo delete",
     "server": "up down status jobs open sign-in keys projects store retention reprocess",
     "learn": "docs skills schema api",
 }

@@ -22,6 +22,7 @@ from pilothouse import __version__
 from pilothouse.records import NotFound, PilothouseError, clean, visible
 from pilothouse.store import TraceStore
 from pilothouse.store.conditions import LATEST_NS
+from pilothouse.store.deletion import gone_traces
 from pilothouse.store.export_reads import Changed, changed_traces, count_traces, named_traces, session_traces
 from pilothouse.traces import as_json, dumps, parse_filter, parse_moment
 
@@ -63,12 +64,24 @@ def _chosen(
         until_ns = parse_moment(spec.until, now_ns=now_ns, name="until") if spec.until else LATEST_NS
         since_ns = parse_moment(spec.since, now_ns=now_ns) if spec.since else 0
         total = count_traces(store, project, since_ns, until_ns, conditions, after)
-        return changed_traces(store, project, since_ns, until_ns, conditions, after=after, limit=limit), total
+        changed = changed_traces(store, project, since_ns, until_ns, conditions, after=after, limit=limit)
+        # An export that has nothing yet has nothing to let go of.
+        gone = gone_traces(store, project, after=after, limit=limit) if after[0] else []
+        return _in_order(changed, gone)[:limit], total + len(gone)
     ids = [spec.id] if spec.kind == "trace" else session_traces(store, project, spec.id)
-    if not named_traces(store, project, ids, after=(0, "")):
+    of = {"trace_id": spec.id} if spec.kind == "trace" else {"session_id": spec.id}
+    gone = gone_traces(store, project, after=after, limit=1_000, **of) if after[0] else []
+    if not gone and not named_traces(store, project, ids, after=(0, "")):
         raise NotFound(f"no such {spec.kind}", got=spec.id, fix="pilothouse ls")
-    later = named_traces(store, project, ids, after=after)
+    later = _in_order(named_traces(store, project, ids, after=after), gone)
     return later[:limit], len(later)
+
+
+def _in_order(changed: list[Changed], gone: list[Changed]) -> list[Changed]:
+    """Both by the moment of the change; a trace that came back after it was deleted is not gone."""
+    there = {item.trace_id for item in changed}
+    both = [*changed, *(item for item in gone if item.trace_id not in there)]
+    return sorted(both, key=lambda item: (item.version, item.trace_id))
 
 
 def _lines(

@@ -6,11 +6,16 @@ from collections.abc import Callable
 from typing import cast
 
 from pilothouse import traces
+from pilothouse.deletions import find
 from pilothouse.jobs import Desk, RunPage, RunState
-from pilothouse.records import NotFound
+from pilothouse.records import NotFound, iso
 from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore, user_sql
+from pilothouse.store.annotation_rows import annotations_of
+from pilothouse.store.control_store import ControlStore
+from pilothouse.store.deletion_log import DeletionRecord
 from pilothouse.store.views import VIEWS
+from pilothouse.traces.locate import step_numbers
 from pilothouse.traces.model import (
     AgentGraph,
     Audit,
@@ -45,7 +50,7 @@ from pilothouse.traces.model import (
     Waterfall,
     Why,
 )
-from pilothouse.web import AnalysisList, AnalysisShown, JobSteps, SqlColumn, SqlResult, SqlTable
+from pilothouse.web import AnalysisList, AnalysisShown, JobSteps, SqlColumn, SqlResult, SqlTable, Written
 
 from .analyses import Analyses
 
@@ -63,13 +68,20 @@ class PageReader:
         jobs: Desk | None = None,
         run_projects: tuple[str, ...] = (),
         analyses: Analyses | None = None,
+        actor_id: str = "",
+        anybodys: bool = False,
+        control: ControlStore | None = None,
     ) -> None:
+        """``actor_id`` and ``anybodys`` say whose annotations the visitor may remove."""
         self._jobs = jobs
         self._analyses = analyses
         self._run_projects = run_projects
         self._store = store
         self._rules = rules
         self._project = project
+        self._actor_id = actor_id
+        self._anybodys = anybodys
+        self._control = control
         self._server_facts = server_facts
 
     def search(self, query: TraceQuery) -> Page[TraceRow]:
@@ -164,6 +176,37 @@ class PageReader:
     def diff(self, a: str, b: str, step: str) -> TraceDiff:
         """Two traces aligned step by step."""
         return traces.diff(self._store, self._project, a, b, step)
+
+    def written(self, *, trace_id: str = "", session_id: str = "") -> tuple[Written, ...]:
+        """Notes, scores and labels on a trace and its steps, or on a session itself."""
+        ids = [trace_id] if trace_id else []
+        found = annotations_of(self._store, self._project, trace_ids=ids, session_id=session_id)
+        on_steps = any(one.target.span_id for one in found)
+        steps = step_numbers(self._store, self._project, trace_id) if on_steps else {}
+        return tuple(
+            Written(
+                annotation_id=one.annotation_id,
+                kind=one.kind,
+                name=one.name,
+                value=one.value,
+                label=one.label,
+                text=one.text,
+                actor=one.actor,
+                actor_kind=one.actor_kind,
+                run=one.run,
+                time=iso(one.time_ns),
+                step=steps.get(one.target.span_id),
+                trace_id=one.target.trace_id,
+                own=self._anybodys or one.actor_id == self._actor_id,
+            )
+            for one in found
+        )
+
+    def deletion(self, deletion_id: str) -> DeletionRecord:
+        """A deletion that was asked for."""
+        if self._control is None:
+            raise NotFound("no deletion has this id", got=deletion_id[:60])
+        return find(self._control, self._project, deletion_id)
 
     def sessions(self, query: TraceQuery) -> Page[SessionRow]:
         """Conversations of a query."""

@@ -21,6 +21,7 @@ from pilothouse.traces.model import Forwarded, Refused, ServerFacts
 
 from .analyses import Analyses
 from .page_reader import PageReader
+from .page_writer import PageWriter
 from .state import ServerState
 
 COOKIE = "pilothouse_session"
@@ -216,6 +217,8 @@ class PageProvider:
             if token
             else access.page_grant(state.control, request.cookies.get(COOKIE))
         )
+        grant = access.narrowed(grant, request.headers)
+        actor = access.actor_of(grant, request.headers)
         refused = server_facts(state, grant.project_id, time.time_ns() - _HOUR_NS).refused
         return web.Visitor(
             project=self._name(grant.project_id),
@@ -229,7 +232,11 @@ class PageProvider:
                 jobs=state.jobs,
                 analyses=state.analyses,
                 run_projects=(grant.project_id, SYSTEM) if grant.allows("admin") else (grant.project_id,),
+                actor_id=actor.id,
+                anybodys=grant.allows("write"),
+                control=state.control,
             ),
+            writer=PageWriter(state, grant, actor),
             otlp_url=self._url,
             grpc_url=self._grpc,
             refusals=web.Refusals(

@@ -125,6 +125,24 @@ ANNOTATION_WRITE = sa.Table(
 sa.Index("annotation_write_by_item", ANNOTATION_WRITE.c.annotation_id, ANNOTATION_WRITE.c.sequence)
 sa.Index("annotation_write_by_run", ANNOTATION_WRITE.c.project_id, ANNOTATION_WRITE.c.run)
 
+DELETION = sa.Table(
+    "deletion",
+    METADATA,
+    sa.Column("deletion_id", sa.String(60), primary_key=True),
+    sa.Column("project_id", sa.String(60), sa.ForeignKey("project.project_id"), nullable=False),
+    sa.Column("kind", sa.String(20), nullable=False),
+    sa.Column("target_id", sa.Text, nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("weighed", sa.Text, nullable=False),
+    sa.Column("trace_ids", sa.Text, nullable=False),
+    sa.Column("asked_by", sa.String(200), nullable=False),
+    sa.Column("asked_kind", sa.String(20), nullable=False),
+    sa.Column("asked_ns", sa.BigInteger, nullable=False),
+    sa.Column("expires_ns", sa.BigInteger, nullable=False),
+    sa.Column("decided_by", sa.String(200), nullable=False, server_default=""),
+    sa.Column("decided_ns", sa.BigInteger),
+)
+
 
 def _first(connection: sa.Connection) -> None:
     for table in (PROJECT, API_KEY, PAGE_SESSION, REFUSAL, RETENTION, AUDIT):
@@ -139,6 +157,11 @@ def _second(connection: sa.Connection) -> None:
     ANNOTATION_WRITE.create(connection)
 
 
+def _third(connection: sa.Connection) -> None:
+    """Deletions that wait for a person."""
+    DELETION.create(connection)
+
+
 def _add_column(connection: sa.Connection, table: sa.Table, name: str) -> None:
     """Add a column that a database of an older version lacks; a new one was made with it."""
     if name in {column["name"] for column in sa.inspect(connection).get_columns(table.name)}:
@@ -147,4 +170,4 @@ def _add_column(connection: sa.Connection, table: sa.Table, name: str) -> None:
     connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column}"))
 
 
-MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_first, _second)
+MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_first, _second, _third)

@@ -83,7 +83,7 @@ def delete_traces(
         + _environment(environment)
     )
     traces = spans = messages = 0
-    width = _row_bytes(store)
+    width = row_bytes(store)
     seen: set[str] = set()
     while True:
         table = store.query(
@@ -177,7 +177,7 @@ def _cutoff_for_budget(store: TraceStore, rule: RetentionRule, but: Sequence[str
     belongs to it, messages included.
     """
     assert rule.budget_bytes is not None
-    width = _row_bytes(store)
+    width = row_bytes(store)
     counted = store.query("SELECT count() FROM {db}.span").rows[0][0]
     held = store.query("SELECT count() FROM {db}.message").rows[0][0]
     per_span = width["span"] + (width["message"] * held / counted if counted else 0)
@@ -205,7 +205,8 @@ def _environment(name: str, column: str = "environment") -> str:
     return f" AND {column} NOT IN {{but:Array(String)}}"
 
 
-def _row_bytes(store: TraceStore) -> dict[str, float]:
+def row_bytes(store: TraceStore) -> dict[str, float]:
+    """The average bytes of a row of each table, compressed, as it lies on the disk."""
     table = store.query(
         "SELECT table, sum(bytes_on_disk) / greatest(sum(rows), 1) FROM system.parts "
         "WHERE active AND database = {database:String} GROUP BY table",

@@ -314,6 +314,15 @@ ANNOTATION = TableSpec(
     granularity=1024,
 )
 
+GONE = TableSpec(
+    name="gone",
+    columns=(("project_id", LC), ("trace_id", TEXT), ("session_id", TEXT), ("time", TIME), *_ARRIVAL),
+    # What was deleted on request, by id alone: an export that has it lets go of it.
+    order="(project_id, trace_id)",
+    shard="cityHash64(trace_id)",
+    granularity=1024,
+)
+
 POINT = TableSpec(
     name="point",
     columns=(
@@ -354,7 +363,7 @@ PULSE = TableSpec(
     keep_days=8,
 )
 
-TABLES = (SPAN, TRACE, MESSAGE, EVENT, LOG, SCORE, ANNOTATION, POINT, PULSE)
+TABLES = (SPAN, TRACE, MESSAGE, EVENT, LOG, SCORE, ANNOTATION, GONE, POINT, PULSE)
 
 STORE_VERSION = 3
 """What a store is brought to. 1: as first released. 2: details of signals, hosts of logs. 3: annotations."""

@@ -1,7 +1,7 @@
 """The pages: rendered on the server, useful before any script runs, each also as JSON and Markdown."""
 
-from .model import AnalysisList, AnalysisShown, JobSteps, Refusals, SqlColumn, SqlResult, SqlTable
-from .reader import Provider, Reader, Visitor
+from .model import AnalysisList, AnalysisShown, JobSteps, Refusals, SqlColumn, SqlResult, SqlTable, Written
+from .reader import Provider, Reader, Visitor, Writer
 from .respond import SECURITY_HEADERS
 from .site import build, not_found_handler
 
@@ -17,6 +17,8 @@ __all__ = [
     "SqlResult",
     "SqlTable",
     "Visitor",
+    "Writer",
+    "Written",
     "build",
     "not_found_handler",
 ]

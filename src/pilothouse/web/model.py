@@ -11,6 +11,32 @@ from pilothouse.jobs import Run, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A note, a score or a label, as a page lists it."""
+
+    annotation_id: str
+    """Empty for a score that came with the telemetry."""
+    kind: str
+    """note, score or label."""
+    name: str
+    """What was judged, or the label; empty for a note."""
+    value: float | None
+    label: str
+    """A score's word."""
+    text: str
+    actor: str
+    actor_kind: str
+    """person, agent or evaluator; empty where it came with the telemetry."""
+    run: str
+    time: str
+    step: int | None
+    """The step it is on; nothing where it is on the whole."""
+    trace_id: str
+    own: bool
+    """True where the visitor may remove it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SqlColumn:
     """A column one can query."""
 

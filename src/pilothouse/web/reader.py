@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from starlette.requests import Request
 
 from pilothouse.jobs import RunPage
+from pilothouse.store.deletion_log import DeletionRecord
 from pilothouse.traces.model import (
     AgentGraph,
     Audit,
@@ -46,7 +47,7 @@ from pilothouse.traces.model import (
     Why,
 )
 
-from .model import AnalysisList, AnalysisShown, JobSteps, Refusals, SqlResult, SqlTable
+from .model import AnalysisList, AnalysisShown, JobSteps, Refusals, SqlResult, SqlTable, Written
 
 
 class Reader(Protocol):
@@ -136,6 +137,14 @@ class Reader(Protocol):
         """Two traces aligned step by step; ``step`` (``12`` of a, ``b12`` of b) says which row to give in full."""
         ...
 
+    def written(self, *, trace_id: str = "", session_id: str = "") -> tuple[Written, ...]:
+        """The notes, scores and labels on a trace and its steps, or on a session itself, oldest first."""
+        ...
+
+    def deletion(self, deletion_id: str) -> DeletionRecord:
+        """A deletion that was asked for. Raises NotFound."""
+        ...
+
     def sessions(self, query: TraceQuery) -> Page[SessionRow]:
         """Conversations of a query, one page."""
         ...
@@ -197,6 +206,22 @@ class Reader(Protocol):
         ...
 
 
+class Writer(Protocol):
+    """What the forms of pages do, for one visitor. Every method is synchronous and may be slow."""
+
+    def annotate(self, form: Mapping[str, str]) -> None:
+        """Write the note, score or label of a form. Raises BadRequest, NotFound or Forbidden."""
+        ...
+
+    def remove(self, annotation_id: str) -> None:
+        """Remove a note, score or label. Raises NotFound or Forbidden."""
+        ...
+
+    def decide(self, deletion_id: str, *, confirm: bool) -> None:
+        """Confirm or refuse a deletion. Raises NotFound, Forbidden or BadRequest."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visitor:
     """Who looks at a page, at what, and with which right."""
@@ -208,6 +233,7 @@ class Visitor:
     mode: str
     """read, annotate, write or admin."""
     reader: Reader
+    writer: Writer
     otlp_url: str
     """Where an exporter sends to, e.g. ``http://127.0.0.1:4318``."""
     grpc_url: str = ""

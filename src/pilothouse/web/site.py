@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from pilothouse.records import Broken, Clock, NotAllowed, NotFound, PilothouseError, SystemClock
+from pilothouse.access import check_same_site
+from pilothouse.records import BadRequest, Broken, Clock, NotAllowed, NotFound, PilothouseError, SystemClock, TooLarge
 
 from .context import as_plain
 from .markdown import as_markdown
@@ -29,6 +30,8 @@ from .visit import PageSpec, Visit, link
 
 log = logging.getLogger(__name__)
 TWINS = (".json", ".md")
+FORM_BYTES_MAX = 64_000
+"""A form of a page: a note of the greatest length fits, whatever its script."""
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
@@ -41,6 +44,10 @@ def build(provider: Provider, clock: Clock | None = None) -> APIRouter:
         for path in _paths(page):
             router.add_route(path, site.page(page), methods=["GET", "HEAD"])
     router.add_route("/sign-in", site.sign_in, methods=["GET", "HEAD"])
+    router.add_route("/annotations", site.annotate, methods=["POST"])
+    router.add_route("/annotations/{id}/remove", site.remove_annotation, methods=["POST"])
+    router.add_route("/deletions/{id}/confirm", site.confirm_deletion, methods=["POST"])
+    router.add_route("/deletions/{id}/refuse", site.refuse_deletion, methods=["POST"])
     router.add_route("/sign-out", site.sign_out, methods=["POST"])
     router.add_route("/static/{name:path}", static, methods=["GET", "HEAD"])
     return router
@@ -164,6 +171,61 @@ class _Site:
         answer = RedirectResponse("/sign-in", 303, SECURITY_HEADERS)
         answer.delete_cookie(name)
         return answer
+
+    async def annotate(self, request: Request) -> Response:
+        """Write what a form holds, and go back to where it stood."""
+        return await self.written(request, lambda visitor, form: visitor.writer.annotate(form))
+
+    async def remove_annotation(self, request: Request) -> Response:
+        """Remove one's own, and go back to where it stood."""
+        name = str(request.path_params["id"])
+        return await self.written(request, lambda visitor, form: visitor.writer.remove(name))
+
+    async def confirm_deletion(self, request: Request) -> Response:
+        """Delete what waits to be deleted."""
+        name = str(request.path_params["id"])
+        return await self.written(request, lambda visitor, form: visitor.writer.decide(name, confirm=True))
+
+    async def refuse_deletion(self, request: Request) -> Response:
+        """Keep what waits to be deleted."""
+        name = str(request.path_params["id"])
+        return await self.written(request, lambda visitor, form: visitor.writer.decide(name, confirm=False))
+
+    async def written(self, request: Request, write: Callable[[Visitor, Mapping[str, str]], None]) -> Response:
+        """A form of a page, which no other site can send; then the page again."""
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > FORM_BYTES_MAX:
+                break
+        return await run_in_threadpool(self.answer_form, request, bytes(body), write)
+
+    def answer_form(
+        self, request: Request, body: bytes, write: Callable[[Visitor, Mapping[str, str]], None]
+    ) -> Response:
+        """The page the form stood on, or the page of what is wrong with it."""
+        visitor: Visitor | None = None
+        try:
+            check_same_site(request.headers)
+            visitor = self.provider.visitor(request)
+            if len(body) > FORM_BYTES_MAX:
+                raise TooLarge("a form holds at most 64 kB", got=f"more than {FORM_BYTES_MAX:,} bytes")
+            form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20))
+            write(visitor, form)
+            return RedirectResponse(_safe_path(form.get("back", "")) or "/", 303, SECURITY_HEADERS)
+        except NotAllowed as error:
+            if type(error) is NotAllowed:
+                return RedirectResponse("/sign-in", 303, SECURITY_HEADERS)
+            return self.failed(request, error, "html", visitor)
+        except ValueError as error:
+            return self.failed(request, BadRequest(f"the form cannot be read: {error}"), "html", visitor)
+        except PilothouseError as error:
+            return self.failed(request, error, "html", visitor)
+        except Exception:
+            log.exception("a form failed")
+            return self.failed(
+                request, Broken("the form could not be taken; the server's log says why"), "html", visitor
+            )
 
     def not_found(self, request: Request) -> Response:
         """The page of an address that leads nowhere."""

@@ -7,6 +7,7 @@ from .analysis import ANALYSIS
 from .analysis_run import ANALYSIS_RUN
 from .compare import COMPARE
 from .context import CONTEXT
+from .deletion import DELETION
 from .doctor import DOCTOR
 from .fleet import FLEET
 from .job import JOB
@@ -46,6 +47,7 @@ PAGES: tuple[PageSpec, ...] = (
     JOBS,
     JOB,
     KEYS,
+    DELETION,
 )
 """Every page that shows what was recorded."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pilothouse.traces.model import SessionRow, TraceRow
 from pilothouse.web.context import told
+from pilothouse.web.model import Written
 from pilothouse.web.visit import PageContext, PageSpec, Visit, link, session_url
 
 TURNS = 40
@@ -18,6 +19,8 @@ class SessionPage(PageContext):
 
     session: SessionRow = field(metadata=told("the conversation as a whole"))
     turns: tuple[TraceRow, ...] = field(metadata=told("its turns on this page, oldest first; each is a trace"))
+    written: tuple[Written, ...] = field(metadata=told("notes, scores and labels on the session itself, oldest first"))
+    may_write: bool = field(metadata=told("true where the visitor may add to them"))
     first_turn: int = field(metadata=told("number of the first turn on this page, from 1"))
     cursor: str = field(metadata=told("which page this is; empty for the first"))
     next: str = field(metadata=told("cursor of the next page; empty at the end"))
@@ -49,6 +52,8 @@ def gather(visit: Visit) -> SessionPage:
         command=f"pilothouse show {shlex.quote(session_id)}",
         session=found.row,
         turns=found.turns,
+        written=visit.reader.written(session_id=session_id),
+        may_write=visit.visitor.mode != "read",
         first_turn=visit.number("turn", 1, at_least=1) if cursor else 1,
         cursor=cursor,
         next=found.next,

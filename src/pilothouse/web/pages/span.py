@@ -10,6 +10,7 @@ from typing import Any
 from pilothouse.records import PilothouseError
 from pilothouse.traces.model import CostWhy, Decision, Explained, MessageView, SpanDetail, TraceRow
 from pilothouse.web.context import as_plain, told
+from pilothouse.web.model import Written
 from pilothouse.web.reader import Reader
 from pilothouse.web.spans_table import columns_of, kept_columns
 from pilothouse.web.visit import PageContext, PageSpec, Visit, number_in, trace_url
@@ -34,6 +35,8 @@ class SpanPage(PageContext):
     decision: Decision | None = field(
         metadata=told("of a model call: what it decided, and on what; its prompt and raw answer are in the API")
     )
+    written: tuple[Written, ...] = field(metadata=told("notes, scores and labels on this step and on the whole trace"))
+    may_write: bool = field(metadata=told("true where the visitor may add to them"))
     previous_step: int | None = field(metadata=told("the step before"))
     next_step: int | None = field(metadata=told("the step after"))
 
@@ -120,6 +123,10 @@ def gather(visit: Visit) -> SpanPage:
         detail=detail,
         cost=_cost(visit.reader, trace_id, step) if explain else None,
         decision=_decision(visit.reader, trace_id, step) if detail.span.kind == "model" and not of_cost else None,
+        written=tuple(one for one in visit.reader.written(trace_id=trace_id) if one.step in (None, step))
+        if not of_cost
+        else (),
+        may_write=visit.visitor.mode != "read",
         previous_step=before,
         next_step=after,
     )

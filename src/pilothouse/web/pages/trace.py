@@ -23,6 +23,7 @@ from pilothouse.web.charts import Segment, money_bar, stacked, time_bar
 from pilothouse.web.context import as_plain, told
 from pilothouse.web.format import count, duration, moment_ns, own_name, tokens
 from pilothouse.web.graph_layout import GraphPicture, layout
+from pilothouse.web.model import Written
 from pilothouse.web.repeats import Stretch, folded
 from pilothouse.web.spans_table import SpanLine, TraceColumns, columns_of, lines
 from pilothouse.web.visit import PageContext, PageSpec, Visit, link, trace_url
@@ -73,6 +74,8 @@ class TracePage(PageContext):
     logs: TraceLogs | None = field(metadata=told("in view logs: the log lines that belong to it, each with its reason"))
     infra: bool = field(metadata=told("in view logs: true where lines joined by place and time alone are shown"))
     level: str = field(metadata=told("in view logs: the least level shown; empty: all"))
+    written: tuple[Written, ...] = field(metadata=told("notes, scores and labels on it and on its steps, oldest first"))
+    may_write: bool = field(metadata=told("true where the visitor may add to them"))
     expand: str = field(metadata=told("in view graph: the folded node that is unfolded, * for all; empty: none"))
 
     @property
@@ -254,6 +257,8 @@ def gather(visit: Visit) -> TracePage:
         logs=logs,
         infra=infra,
         level=level,
+        written=reader.written(trace_id=trace_id) if part == "" else (),
+        may_write=visit.visitor.mode != "read",
         expand=expand,
     )
 
