@@ -169,9 +169,11 @@ def feed(server: LiveServer) -> None:
     }  # fmt: skip
     server.post("/v1/logs", {"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [record]}]}]})
     server.wait_for("SELECT count() FROM spans", 6)
+    # Notes with control characters are refused when they are written: what is left is what may stand in one.
+    words = f"{ORDERS}{MARKUP}\u202egnp.exe\u200b {ORDERS}"
     notes = [
-        {"kind": "note", "id": TRACE, "text": hostile("note")},
-        {"kind": "score", "id": TRACE, "name": "tone", "value": 1, "text": hostile("why")},
+        {"kind": "note", "id": TRACE, "text": f"{MARK}note {words}"},
+        {"kind": "score", "id": TRACE, "name": "tone", "value": 1, "text": f"{MARK}why {words}"},
     ]
     server.post("/api/v1/annotations", {"items": notes})
     server.wait_for("SELECT count() FROM logs", 1)

@@ -161,7 +161,7 @@ WITHOUT: dict[str, str] = {
 
 _TRACE = (
     *("trace_id", "start_time", "status", "agent", "root_name", "duration_ms", "spans", "errors", "tokens.total"),
-    *("cost_usd", "signals", "session_id"),
+    *("cost_usd", "signals"),
 )
 _LIVE = (
     *("trace_id", "agent", "environment", "state", "since", "doing.kind", "doing.name", "doing.since"),
