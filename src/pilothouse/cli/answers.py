@@ -51,6 +51,7 @@ ROUTES: dict[str, tuple[str, str]] = {
     "retention set": ("post", "/retention"),
     "retention apply": ("post", "/retention/apply"),
     "jobs ls": ("get", "/jobs"),
+    "analyze ls": ("get", "/analysis"),
     "jobs show": ("get", "/jobs/{id}"),
     "jobs cancel": ("post", "/jobs/{id}/cancel"),
     "keys ls": ("get", "/keys"),
