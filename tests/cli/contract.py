@@ -181,7 +181,7 @@ SLIPS: tuple[tuple[str, str], ...] = (
     ("pull {trace} {folder}/slip --content ful", "full"),
     ("schema lss", "ls"),
     ("docs wach", "watch"),
-    ("docs watch --section 'In the shel'", "In the shell"),
+    ("docs watch --section 'In a programm'", "In a program"),
     ("skills get triaje", "triage"),
     ("skills install --for cluade --dry-run", "claude"),
     ("show 0000", "{trace}"),
