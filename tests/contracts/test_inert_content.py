@@ -190,7 +190,8 @@ def hostile_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSer
 # ── the rules ────────────────────────────────────────────────────────────────
 
 _JOINERS = "\u200c\u200d\ufe0e\ufe0f"
-_STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')
+_STRING = re.compile(r'"(?:[^"\\\n]|\\.)*(?:"|…$)')
+"""A string; one that a table cut at its edge ends there."""
 _FENCED = re.compile(r"«(?!0123abcd)([0-9a-f]{8})\n.*?\n\1»", re.DOTALL)
 _COMMAND_KEYS = ("next", "get", "fix", "tune_command")
 
