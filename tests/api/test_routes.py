@@ -40,9 +40,12 @@ def test_a_trace_comes_in_every_form(calling: Calling, form: str) -> None:
     answer = calling.client().get(f"{API}/traces/{trace_id(1)}", params={"as": form, "budget": 3000})
     assert answer.status_code == 200 and len(answer.text) <= 3000
     kind = answer.headers["content-type"].split(";")[0]
-    assert kind == {"json": "application/json", "preview": "application/json", "md": "text/markdown"}.get(
-        form, "text/plain"
-    )
+    assert kind == {
+        "json": "application/json",
+        "preview": "application/json",
+        "atif": "application/json",
+        "md": "text/markdown",
+    }.get(form, "text/plain")
     if form == "json":
         assert answer.json()["data"]["row"]["trace_id"] == trace_id(1)
 

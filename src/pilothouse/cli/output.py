@@ -14,7 +14,6 @@ from typing import Any, TextIO, cast
 from pilothouse.records import BadRequest, PilothouseError
 
 from .budget import dumps, fit
-from .mend import without_option
 from .settings import BUDGET_MAX, CliSettings
 from .terminal import clean, visible
 
@@ -120,6 +119,8 @@ class Output:
             own += ["--budget", str(min(budget, BUDGET_MAX))]
         if cursor:
             # Where it went on before is no more of interest.
+            from .mend import without_option  # only where there is a page before
+
             words = without_option(words, "--cursor")
             own += ["--cursor", cursor]
         # Flags of ours before a command's own words: behind -- they would be another program's.

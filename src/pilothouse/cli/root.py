@@ -18,7 +18,6 @@ from pilothouse.records import BadRequest, Broken, PilothouseError
 
 from .client import Client
 from .help import GLOBAL_FLAGS, PlainGroup
-from .mend import mend
 from .output import Output, complain
 from .settings import CliSettings, read_settings
 
@@ -158,7 +157,7 @@ def run(arguments: Sequence[str]) -> int:
         return result if isinstance(result, int) else 0
     except PilothouseError as error:
         if settings is not None:
-            mend(error, settings.words, _path(settings.words))
+            _mend(error, settings.words)
         complain(error, settings)
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
@@ -168,7 +167,7 @@ def run(arguments: Sequence[str]) -> int:
         wrong = _usage(error)
         if settings is not None and wrong.allowed:
             wrong.fix = ""
-            mend(wrong, settings.words, _path(settings.words))
+            _mend(wrong, settings.words)
         complain(wrong, settings)
         return BadRequest.exit_code
     except click.exceptions.Exit as stop:
@@ -212,3 +211,9 @@ def _usage(error: click.ClickException) -> BadRequest:
         quoted = re.search(r"'([^']*)' is not one of", error.message)
         got = quoted[1] if quoted else None
     return BadRequest(message[:1].lower() + message[1:], got=got, allowed=allowed, fix=f"{path} --help")
+
+
+def _mend(error: PilothouseError, words: Sequence[str]) -> None:
+    from .mend import mend  # only where something went wrong
+
+    mend(error, words, _path(words))
