@@ -298,7 +298,11 @@ def finish(run: Run, where: str, partial: bool) -> int:
 
 @command(
     "ls",
-    examples=("pilothouse analyze ls", "pilothouse analyze ls --state running"),
+    examples=(
+        "pilothouse analyze ls",
+        "pilothouse analyze ls --state running",
+        "pilothouse analyze ls --fields analysis_id,state",
+    ),
     keys="data[]: analysis_id state created ended attempts ask progress (phase items readings done) error",
     group=analyze,
 )
