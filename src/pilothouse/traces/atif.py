@@ -41,13 +41,13 @@ def atif_text(store: TraceStore, project: str, trace: Trace, budget: int) -> str
         raise BadRequest(
             f"a trajectory has at most {SPANS_MAX:,} spans",
             got=len(trace.spans),
-            fix=f"pilothouse show {short} --as transcript",
+            fix=f"pilothouse show {trace.row.trace_id} --as transcript",
         )
     document = trajectory(trace, _calls(store, project, trace), trace_scores(store, project, trace.row.trace_id))
     text = dumps(document).decode()
     if len(text) <= budget:
         return text
-    whole = f"pilothouse show {short} --as atif --out {short}.trajectory.json"
+    whole = f"pilothouse show {trace.row.trace_id} --as atif --out {short}.trajectory.json"
     for chars in _CUTS:
         smaller = cast("dict[str, Any]", _shortened(document, chars))
         note = f"texts are cut to {chars:,} characters each; all of it: {whole}"

@@ -140,7 +140,7 @@ def _written_line(trace: Trace, scores: Sequence[ScoreView], notes: Sequence[Not
     shown = [f"{what}={','.join(found[:8])}{',…' if len(found) > 8 else ''}" for what, found in parts if found]
     words = sum(note.kind == "note" for note in notes)
     shown += [f"notes={words}"] if words else []
-    return f"{' '.join(shown)}  (pilothouse notes {trace.row.trace_id[:12]})"
+    return f"{' '.join(shown)}  (pilothouse notes {trace.row.trace_id})"
 
 
 def _with_whole_texts(
