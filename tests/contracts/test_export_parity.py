@@ -67,6 +67,7 @@ CHOSEN = {
         "next_step",
         "agent_asked",
     ),
+    *("may_write", "may_confirm"),
     *("setup", "elsewhere", "ways", "trace_id", "known", "offers", "row_of_step"),
 }
 """What the reader asked for, where he is on the page, and how to send the first data: no content."""
@@ -130,6 +131,12 @@ PLACES: dict[tuple[str, str], tuple[str, str]] = {
     ("sql", "tables"): ("schema.md", "sql"),
     ("doctor", "doctor"): (NO_FILE, "doctor"),
     ("keys", "project"): (NO_FILE, "projects"),
+    ("trace", "written"): ("notes.jsonl#text", "notes"),
+    ("span", "written"): ("notes.jsonl#text", "notes"),
+    ("session", "written"): ("sessions/*/notes.jsonl#text", "notes"),
+    ("deletion", "deletion"): (NO_FILE, "delete"),
+    ("deletion", "expires"): (NO_FILE, "delete"),
+    ("deletion", "keeps"): (NO_FILE, "delete"),
     ("jobs", "runs"): (NO_FILE, "jobs"),
     ("jobs", "total"): (NO_FILE, "jobs"),
     ("job", "run"): (NO_FILE, "jobs"),
@@ -160,6 +167,10 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("agent", "audit"): "judged over all that is recorded of an agent, not over the traces of an export",
     ("doctor", "doctor"): "about what arrived and was refused, not about traces",
     ("keys", "project"): "keys never leave the server",
+    **dict.fromkeys(
+        (("deletion", "deletion"), ("deletion", "expires"), ("deletion", "keeps")),
+        "what waits for a person is no part of a record; a trace that was deleted leaves the export",
+    ),
     **dict.fromkeys(
         (("jobs", "runs"), ("jobs", "total"), ("job", "run"), ("job", "steps")),
         "work of the server, not of the agents it records",
@@ -289,7 +300,9 @@ def _fill(store: TraceStore) -> None:
     note: dict[str, object] = dict.fromkeys(ANNOTATION.column_names, "")
     note.update(project_id=PROJECT, annotation_id="ann_1", kind="note", trace_id=trace.id, text="look here", time=at)
     note.update(removed=0, version=1, received_at=at[:23], received_day=at[:10], actor="ann", actor_kind="person")
-    store.insert("annotation", ANNOTATION.column_names, [[note[name] for name in ANNOTATION.column_names]])
+    said_of_all = {**note, "annotation_id": "ann_2", "trace_id": "", "session_id": "talk-7", "text": "asked twice"}
+    rows = [[one[name] for name in ANNOTATION.column_names] for one in (note, said_of_all)]
+    store.insert("annotation", ANNOTATION.column_names, rows)
     store.insert("log", LOG.column_names, [[row[name] for name in LOG.column_names]])
 
 

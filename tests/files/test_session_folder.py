@@ -32,6 +32,7 @@ def synced(store: TraceStore, path: Path, content: str = "full") -> Path:
     folder.close()
     assert verify(path).sound
     assert [name for name in manifest["files"] if name.startswith("sessions/")] == [
+        "sessions/gesprach-7/notes.jsonl",
         "sessions/gesprach-7/session.md",
         "sessions/gesprach-7/turns.jsonl",
     ]

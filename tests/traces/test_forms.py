@@ -74,7 +74,8 @@ def test_every_form_keeps_its_budget_and_says_how_to_get_the_rest(store: TraceSt
     for form in traces.FORMS:
         text = traces.render(store, PROJECT, large, form, budget)
         assert len(text) <= budget, form
-        assert "pilothouse show" in text, form
+        # ATIF is made of the stored steps, which are few here; tests/imports hold it to budgets.
+        assert form == "atif" or "pilothouse show" in text, form
         if form in ("json", "preview"):
             json.loads(text)
 

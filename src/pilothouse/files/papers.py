@@ -78,7 +78,7 @@ def _readme(spec: ExportSpec, counts: dict[str, int], window: tuple[str, str], c
   (lines of servers that belong to the trace: `match` says why, `confidence` how surely; lines with `cut` what is left out).
 - The step number NNN is the same in every file, on the page and in `pilothouse show ID --step NNN`.
 - `code.json`: release, revision, prompts, flags, and for each agent, tool and model file and line where its sender says so.
-- Of a session also `sessions/ID/session.md` and `turns.jsonl`.
+- Of a session also `sessions/ID/session.md`, `turns.jsonl` and `notes.jsonl` (on the session itself).
 - A value over 2,000 characters is `{"$ref": "payloads/…", "chars": …, "head": …}` in the lines."""
         if full
         else "- `traces/DAY/TIME-ID-AGENT/`: `spans.jsonl`, `code.json` and `logs.jsonl`: no text that a person or a model wrote."

@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 
+from pilothouse.records import Annotation, iso
 from pilothouse.store import TraceStore
+from pilothouse.store.annotation_rows import annotations_of
 from pilothouse.traces import as_json, dumps, session, session_text
 from pilothouse.traces.model import Session, TraceRow
 
@@ -18,10 +20,14 @@ from .trace_folder import folder_name
 _TEXT_CHARS = 100_000
 """Of session.md; turns.jsonl has every turn."""
 _TURNS_MAX = 10_000
+_NOTES_MAX = 1_000
 
 
 def session_files(store: TraceStore, project: str, session_id: str, content: Content) -> Iterator[ExportFile]:
-    """``session.md`` and ``turns.jsonl``, made anew with every sync; ten thousand turns at most."""
+    """``session.md``, ``turns.jsonl`` and what is noted on the session itself, made anew with every sync.
+
+    Ten thousand turns at most.
+    """
     found = _whole(store, project, session_id, content)
     folder = f"sessions/{slug(session_id)}"
     # The content cannot know it, and the same turns give the same bytes.
@@ -31,6 +37,10 @@ def session_files(store: TraceStore, project: str, session_id: str, content: Con
     yield ExportFile(path=f"{folder}/session.md", text=without(text))
     lines = [dumps(_turn(place, turn)).decode() for place, turn in enumerate(found.turns, 1)]
     yield ExportFile(path=f"{folder}/turns.jsonl", text=without("".join(line + "\n" for line in lines)))
+    # An empty file too: what stood in it may have been taken back since the last sync.
+    own = annotations_of(store, project, session_id=session_id, limit=_NOTES_MAX)
+    notes = [dumps(_note(one, content)).decode() for one in own]
+    yield ExportFile(path=f"{folder}/notes.jsonl", text=without("".join(line + "\n" for line in notes)))
 
 
 def _whole(store: TraceStore, project: str, session_id: str, content: Content) -> Session:
@@ -44,6 +54,20 @@ def _whole(store: TraceStore, project: str, session_id: str, content: Content) -
         row = replace(row, first_input="", last_output="")
         turns = [replace(turn, input_text="", output_text="", first_error="") for turn in turns]
     return Session(row=row, turns=tuple(turns))
+
+
+def _note(one: Annotation, content: Content) -> dict[str, object]:
+    """A note, score or label on the session itself."""
+    return {
+        "kind": one.kind,
+        "name": one.name,
+        "value": one.value,
+        "label": one.label,
+        "text": one.text if content == "full" else "",
+        "actor": one.actor,
+        "run": one.run,
+        "time": iso(one.time_ns),
+    }
 
 
 def _turn(place: int, turn: TraceRow) -> dict[str, object]:
