@@ -36,6 +36,8 @@ class Told:
     status: str = "ok"
     row: dict[str, Any] = field(default_factory=dict)
     version: int = 1
+    bare: bool = False
+    """True: it ended before it called a model or a tool."""
     code: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -93,6 +95,9 @@ def _row(told: Told) -> dict[str, Any]:
 def _files(told: Told) -> Iterator[tuple[str, str]]:
     spans: list[dict[str, Any]] = [_span(told, 1, kind="agent", label="shop", agent="shop", status=told.status)]
     messages: list[dict[str, Any]] = [{"id": f"u{told.number}", "first_step": "002", "role": "user", "text": "hello"}]
+    if told.bare:
+        yield "spans.jsonl", json.dumps(spans[0]) + "\n"
+        return
     for call in told.calls:
         spans.append(_span(told, len(spans) + 1, kind="model", label="gpt-4o", model="gpt-4o"))
         more = {"error": call.error} if call.error else {}

@@ -55,6 +55,12 @@ def test_an_error_by_status_is_blamed_on_the_step_it_came_from(tmp_path: Path) -
     assert backward["verdict"] == "problem" and backward["symptom"].startswith("it ended with an error")
 
 
+def test_a_run_that_ended_before_its_first_call_is_shown_by_what_there_is(tmp_path: Path) -> None:
+    forward, backward = both(tmp_path, Told(number=0, bare=True, status="error", answer=""))
+    assert forward["verdict"] == backward["verdict"] == "problem"
+    assert forward["evidence"][0]["step"] == backward["evidence"][0]["step"] == "001"
+
+
 def test_a_signal_without_a_failure_is_a_problem_of_low_confidence(tmp_path: Path) -> None:
     forward, _ = both(tmp_path, Told(number=0, calls=[GOOD], row={"signals": ["no_answer"]}))
     assert (forward["verdict"], forward["confidence"]) == ("problem", "low")

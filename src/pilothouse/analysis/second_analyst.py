@@ -54,7 +54,8 @@ def read_backward(trace: TraceFacts, export: Path) -> dict[str, Any]:
             "evidence": [],
             "confidence": "medium" if troubled else "high",
         }
-    step = blamed or last
+    # A run that ended before it called anything is shown by what there is of it.
+    step = blamed or last or (trace.steps[-1] if trace.steps else None)
     reasons = [ended_badly] if ended_badly else []
     if blamed is not None:
         reasons.append(f"the agent spoke of trouble after {blamed.component}, step {blamed.step}")
