@@ -104,7 +104,7 @@ def test_a_field_is_fenced_text(calling: Calling) -> None:
 def test_sessions_read_as_text(calling: Calling) -> None:
     path = f"{API}/sessions/chat 1%2Fä"
     text = calling.client().get(path, params={"as": "transcript"}).text
-    assert text.startswith("# session chat 1/ä") and "A person must approve" in text
+    assert text.startswith('# session "chat 1/ä"') and "A person must approve" in text
     assert calling.client().get(path, params={"as": "poem"}).json()["error"]["allowed"] == [
         "json",
         "tree",

@@ -99,6 +99,7 @@ TEXTS: tuple[str, ...] = (
 ELSEWHERE: dict[str, str] = {
     "mcp": "speaks another protocol: tests/mcp",
     "import": "reads files of other tools: tests/imports",
+    "delete": "takes away what the other calls read: tests/deletions",
     "analyze": "a group",
     "analyze new": "works on an export: tests/analysis",
     "analyze run": "works on an export: tests/analysis",

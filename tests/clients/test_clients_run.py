@@ -14,6 +14,9 @@ from tests.clients.client_runs import CLIENTS, Client, ClientRun
 
 CAPTURES = Path(__file__).parents[1] / "conventions" / "captures"
 
+# Where the code lies is left out of recordings, and early copies of open spans come from slow machines only.
+OF_THE_MACHINE = {"code.file.path", "code.line.number", "code.function.name", "pilothouse.running"}
+
 pytestmark = pytest.mark.clients
 
 
@@ -26,7 +29,7 @@ def test_a_client_sends_its_signals_and_the_attributes_of_its_recording(
     recorded = json.loads((CAPTURES / f"{client.name}.traces.json").read_text("utf-8"))
     assert scopes(run.bodies["traces"]) == scopes(recorded)
     assert span_names(run.bodies["traces"]) == span_names(recorded)
-    assert attribute_names(run.bodies["traces"]) == attribute_names(recorded)
+    assert attribute_names(run.bodies["traces"]) - OF_THE_MACHINE == attribute_names(recorded)
 
 
 def test_every_client_has_a_recording_of_each_signal() -> None:

@@ -309,6 +309,7 @@ NO_CONTENT: dict[str, str] = {
     **dict.fromkeys(("up", "down", "sign-in", "open", "demo", "mcp"), "starts or opens something"),
     **dict.fromkeys(("note", "score", "label", "undo"), "write, and show what was written; `notes` reads it"),
     **dict.fromkeys(("import", "analyze"), "work on files of the user's own"),
+    "delete": "says what would go in numbers",
     **dict.fromkeys(("docs", "skills", "jobs"), "our own guides and workflows"),
     "api": "what a route answers, as JSON; the other commands show each of them",
     **dict.fromkeys(("run", "verify", "deliver", "reprocess"), "works on processes and history, and shows counts"),

@@ -123,6 +123,6 @@ def test_the_store_says_what_it_takes_and_what_sharing_saved(store: TraceStore) 
     assert kept.dedup_share_saved == pytest.approx(0.95)
     assert kept.bytes > 0 and kept.bytes_per_span == pytest.approx(kept.bytes / 20, abs=0.1)
     assert {table.table for table in kept.tables} == {
-        *("span", "trace", "message", "event", "log", "score", "point", "pulse")
+        *("span", "trace", "message", "event", "log", "score", "point", "pulse", "annotation", "gone")
     }
     assert traces.store_stats(store, "prj_empty").references == 0

@@ -57,7 +57,7 @@ def test_live_is_one_bounded_picture(shell: Shell) -> None:
     assert answer["page"]["counts"] == {"running": 1}
     (row,) = answer["data"]
     assert (row["trace_id"], row["state"], row["doing.name"]) == (agent.trace_id, "running", "get_order")
-    assert answer["next"][1].startswith("pilothouse tail --follow --cursor ")
+    assert answer["next"][1].startswith("pilothouse tail --follow --for 30s --cursor ")
     assert shell.json("live", "--state", "died")[0]["data"] == []
     code, lines, _ = shell.run("live", "--human")
     assert code == 0
@@ -98,7 +98,8 @@ def test_following_hears_what_happens_until_its_time_is_over(shell: Shell) -> No
     worker.join()
     assert [event["name"] for event in events if event["event"] == "span"] == ["call 0", "call 1", "call 2"]
     assert end["reason"] == "time is over"
-    assert shell.json("tail", "--cursor", end["cursor"])[:-1] == []
+    again = shell.json("tail", "--cursor", end["cursor"])[:-1]
+    assert [event for event in again if event["event"] == "span"] == []
 
 
 def test_a_limit_and_a_budget_hold_and_nothing_is_lost_by_them(shell: Shell) -> None:
@@ -130,7 +131,7 @@ def test_for_people_it_is_a_line_of_words(shell: Shell) -> None:
     _, lines, _ = shell.run("tail", "--human")
     assert any("tool  get_order  error  500ms  no such order" in line for line in lines)
     assert any("== refunds: running" in line for line in lines)
-    assert lines[-1].startswith("that is all; go on: pilothouse tail --cursor ")
+    assert lines[-1].startswith("that is all; go on: pilothouse tail --human --cursor ")
 
 
 def test_one_trace_and_a_filter(shell: Shell) -> None:

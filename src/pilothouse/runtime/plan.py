@@ -45,8 +45,6 @@ _NOTE_FOR: Final[Mapping[State, str]] = {
 class PlanError(BadRequest):
     """The plan cannot be changed so: it names the task, the rule and the call that would do."""
 
-    kind = "plan_error"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:

@@ -19,7 +19,7 @@ from pydantic_ai.output import OutputContext
 from pydantic_ai.tools import RunContext, ToolDefinition
 from pydantic_ai.toolsets import AbstractToolset, FunctionToolset
 
-from pilothouse.records import PilothouseError
+from pilothouse.records import NeedsApproval
 from pilothouse.runtime.data_tools import DataTools
 from pilothouse.runtime.finish_gate import PUSHES_MAX, GateState, may_finish
 from pilothouse.runtime.handles import HandleStore
@@ -34,12 +34,8 @@ _PLAN_TOOLS = ("todo_write", "todo_update", "todo_read")
 _DATA_TOOLS = ("jq", "grep_json", "slice", "schema")
 
 
-class PersonNeeded(PilothouseError):
+class PersonNeeded(NeedsApproval):
     """The run pauses: what is left of its plan waits for a person. Answer the tasks, then run on with its messages."""
-
-    kind = "person_needed"
-    exit_code = 8
-    http_status = 409
 
     def __init__(self, questions: Sequence[str], *, plan_key: str, open_tasks: Sequence[Task]) -> None:
         super().__init__("; ".join(questions), got=plan_key, fix="answer(plan_key, task id, text), then run on")
