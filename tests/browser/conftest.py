@@ -32,6 +32,7 @@ ARGUMENTS = [
 
 # A busy machine is slow; a wrong page stays wrong.
 expect.set_options(timeout=20_000)
+LOADED_WITHIN_MS = 120_000
 
 LONG = huge(NOW_NS - 3000 * SECOND, 50_000)
 LONG_SESSION = "chat-long"
@@ -83,6 +84,7 @@ def serve(provider: SampleProvider) -> Iterator[str]:
 def site() -> Iterator[Site]:
     """A project with a day's traffic, a trace of 50,000 spans and a session of 6,000 turns."""
     reader = SampleReader((*scenes(), LONG, *long_session()))
+    reader.rows()  # made before a browser waits for them
     provider = SampleProvider(reader, Refusals(posts=3, why="401 not_allowed", last="2026-11-20T14:00:00.000Z"))
     for url in serve(provider):
         yield Site(url, provider, reader)
@@ -122,6 +124,7 @@ class Watched:
 
 def watch(context: BrowserContext, allowed: tuple[str, ...] = ()) -> Watched:
     """Open a page and listen for errors; policy violations are console errors too."""
+    context.set_default_timeout(LOADED_WITHIN_MS)
     watched = Watched(context.new_page())
 
     def complain(text: str) -> None:

@@ -122,6 +122,20 @@ def test_any_value_anywhere_in_a_sample_is_survived(form: str, data: st.DataObje
     attempt(form, tmp_path, b"\n".join([*lines[:line], changed, *lines[line + 1 :]]), name)
 
 
+HOSTILE = ([], {}, [[]], [{"type": []}], None, True, -1, 1.5, 10**30, -5.5e300, 5.5e300, "", "x", "9" * 40)
+
+
+@pytest.mark.parametrize("form", NAMES)
+def test_the_worst_values_are_survived_at_every_place_of_the_first_lines(form: str, tmp_path: Path) -> None:
+    content, name = sample(form)
+    lines = [content] if name.endswith((".json", ".traj")) else content.splitlines()
+    told = [(position, json.loads(line)) for position, line in enumerate(lines[:3])]
+    cases = [(*one, place, value) for one in told for place in _places(one[1]) for value in HOSTILE]
+    for position, whole, place, value in cases[:: max(1, len(cases) // 600)]:
+        changed = json.dumps(_replaced(whole, place, value)).encode()
+        attempt(form, tmp_path, b"\n".join([*lines[:position], changed, *lines[position + 1 :]]), name)
+
+
 @pytest.mark.parametrize("form", NAMES)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=200), name=st.sampled_from(["a.json", "a.jsonl", "a.eval", "a.traj", "a.gz"]))

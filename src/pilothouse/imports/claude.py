@@ -70,7 +70,7 @@ def _lines(source: Source | Path, *, sure: bool = False) -> Iterator[Mapping[str
 
 
 def _is_line(told: Mapping[str, Any]) -> bool:
-    return told.get("type") in _TYPES and any(key in told for key in ("sessionId", "uuid", "message", "leafUuid"))
+    return word(told.get("type")) in _TYPES and any(key in told for key in ("sessionId", "uuid", "message", "leafUuid"))
 
 
 def _as_source(path: Path) -> Source:

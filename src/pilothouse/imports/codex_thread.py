@@ -215,7 +215,7 @@ class Thread:
     # -- what was said -----------------------------------------------------------------------------------------------
 
     def _item(self, item: Mapping[str, Any], at: int) -> Iterator[Item]:
-        kind = item.get("type")
+        kind = word(item.get("type"))
         if kind == "message" and item.get("role") != "assistant":
             yield from self._close(at)
             parts = _parts(item.get("content"))
@@ -242,7 +242,7 @@ class Thread:
         self._parts += parts
 
     def _answer(self, item: Mapping[str, Any], at: int) -> list[Part]:
-        kind = str(item.get("type"))
+        kind = word(item.get("type"))
         if kind == "message":
             parts = _parts(item.get("content"))
             text = "\n".join(part["content"] for part in parts if part["type"] == "text")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .reading import count, fields, items, moment_ns, number, word, words_of
+from .reading import count, fields, items, lasting_ns, moment_ns, number, word, words_of
 from .said import Part, Said, call_part, dumps, media_part, reasoning_part, result_part, said, text_part
 from .trajectory import Item, Scored, Step, Tokens
 
@@ -158,7 +158,7 @@ def _model(sample: _Sample, event: Mapping[str, Any], position: int, at: int, en
     parent = sample.parents.get(word(event.get("span_id")), "sample")
     output = fields(event.get("output"))
     choice = fields(next(iter(items(output.get("choices"))), None))
-    taken = number(output.get("time")) or number(event.get("working_time")) or 0.0
+    taken = lasting_ns(output.get("time")) or lasting_ns(event.get("working_time"))
     provider, _, model = word(event.get("model")).rpartition("/")
     usage = fields(output.get("usage"))
     answer = fields(choice.get("message"))
@@ -171,7 +171,7 @@ def _model(sample: _Sample, event: Mapping[str, Any], position: int, at: int, en
         parent=parent,
         kind="model",
         start_ns=at,
-        end_ns=max(ends or at + int(min(taken, 1e6) * 1e9), at),
+        end_ns=max(ends or at + taken, at),
         agent=sample.agents.get(parent, sample.evaluation.task),
         session=sample.evaluation.id,
         model=word(output.get("model")) or model,
@@ -190,7 +190,7 @@ def _model(sample: _Sample, event: Mapping[str, Any], position: int, at: int, en
 
 def _tool(sample: _Sample, event: Mapping[str, Any], position: int, at: int, ends: int) -> Step:
     parent = sample.parents.get(word(event.get("span_id")), "sample")
-    taken = number(event.get("working_time")) or 0.0
+    taken = lasting_ns(event.get("working_time"))
     error = fields(event.get("error"))
     given = _resolved(sample, event.get("result"))
     texts = [words_of(fields(piece).get("text")) for piece in items(given)]
@@ -201,7 +201,7 @@ def _tool(sample: _Sample, event: Mapping[str, Any], position: int, at: int, end
         parent=parent,
         kind="tool",
         start_ns=at,
-        end_ns=max(ends or at + int(min(taken, 1e6) * 1e9), at),
+        end_ns=max(ends or at + taken, at),
         agent=sample.agents.get(parent, sample.evaluation.task),
         session=sample.evaluation.id,
         tool=word(event.get("function")),

@@ -84,6 +84,11 @@ def number(value: Any) -> float | None:
     return found if math.isfinite(found) else None
 
 
+def lasting_ns(value: Any) -> int:
+    """A time taken, told in seconds, in nanoseconds: nothing for what is none, at most 1e7 seconds."""
+    return int(min(max(number(value) or 0.0, 0.0), 1e7) * 1e9)
+
+
 def moment_ns(value: Any) -> int:
     """A moment in nanoseconds since 1970, from ISO 8601 or seconds or milliseconds since then; 0 where it is none."""
     if isinstance(value, str):

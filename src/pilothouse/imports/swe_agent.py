@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .reading import Unreadable, count, fields, items, moment_ns, number, parse, word, words_of
+from .reading import Unreadable, count, fields, items, lasting_ns, moment_ns, number, parse, word, words_of
 from .said import Conversation, Part, call_part, reasoning_part, result_part, said, text_part
 from .sources import Opened, Source
 from .trajectory import Foreign, Item, Scored, Skipped, Step, Tokens
@@ -48,8 +48,8 @@ def _trace(source: Source) -> tuple[str, str]:
 def _run(told: Mapping[str, Any], source: Source) -> Iterator[Item]:
     trace, instance = _trace(source)
     info = fields(told.get("info"))
-    taken = [max(0.0, number(fields(step).get("execution_time")) or 0.0) for step in items(told.get("trajectory"))]
-    whole = int(min(sum(taken), 1e7) * 1e9) + 2 * len(taken) * _MILLISECOND
+    taken = [lasting_ns(fields(step).get("execution_time")) for step in items(told.get("trajectory"))]
+    whole = sum(taken) + 2 * len(taken) * _MILLISECOND
     now = begin = max(0, source.modified_ns - whole)
     talk = Conversation()
     history = [fields(message) for message in items(told.get("history"))]
@@ -89,7 +89,7 @@ def _run(told: Mapping[str, Any], source: Source) -> Iterator[Item]:
         talk.add(answer)
         now += _MILLISECOND
         action, observation = words_of(step.get("action")), words_of(step.get("observation"))
-        ends = now + int(min(taken[position], 1e7) * 1e9) + _MILLISECOND
+        ends = now + taken[position] + _MILLISECOND
         call: Mapping[str, Any] = calls[0] if calls else {}
         function = fields(call.get("function"))
         call_id = word(call.get("id"))
