@@ -5,8 +5,11 @@ A decision without I/O: the adapter asks at every final answer and does what it 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+from pilothouse.records import NeedsApproval
 
 from .plan import Plan, Task
 
@@ -14,6 +17,16 @@ PUSHES_MAX: Final = 3
 """How often an agent is sent back to work for the same plan before a person is asked."""
 
 Action = Literal["allow", "push", "ask"]
+
+
+class PersonNeeded(NeedsApproval):
+    """The run pauses: what is left of its plan waits for a person. Answer the tasks, then run on with its messages."""
+
+    def __init__(self, questions: Sequence[str], *, plan_key: str, open_tasks: Sequence[Task]) -> None:
+        super().__init__("; ".join(questions), got=plan_key, fix="answer(plan_key, task id, text), then run on")
+        self.questions = tuple(questions)
+        self.plan_key = plan_key
+        self.open_tasks = tuple(open_tasks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

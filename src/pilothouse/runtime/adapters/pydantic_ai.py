@@ -5,11 +5,8 @@ Each is thin: what is decided is decided in the cores, which know no framework.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
-from pathlib import Path
 from typing import Any, Literal, cast
 
 from pydantic_ai.capabilities import AbstractCapability
@@ -19,11 +16,11 @@ from pydantic_ai.output import OutputContext
 from pydantic_ai.tools import RunContext, ToolDefinition
 from pydantic_ai.toolsets import AbstractToolset, FunctionToolset
 
-from pilothouse.records import NeedsApproval
 from pilothouse.runtime.data_tools import DataTools
-from pilothouse.runtime.finish_gate import PUSHES_MAX, GateState, may_finish
+from pilothouse.runtime.finish_gate import PUSHES_MAX, GateState, PersonNeeded, may_finish
+from pilothouse.runtime.folders import VALUES, plans_at, runtime_folder
 from pilothouse.runtime.handles import HandleStore
-from pilothouse.runtime.plan import Task, plan_text
+from pilothouse.runtime.plan import plan_text
 from pilothouse.runtime.plan_tools import PlanKeeper, PlanTools
 
 Placement = Literal["tail", "after_system"]
@@ -32,30 +29,6 @@ Placement = Literal["tail", "after_system"]
 
 _PLAN_TOOLS = ("todo_write", "todo_update", "todo_read")
 _DATA_TOOLS = ("jq", "grep_json", "slice", "schema")
-
-
-class PersonNeeded(NeedsApproval):
-    """The run pauses: what is left of its plan waits for a person. Answer the tasks, then run on with its messages."""
-
-    def __init__(self, questions: Sequence[str], *, plan_key: str, open_tasks: Sequence[Task]) -> None:
-        super().__init__("; ".join(questions), got=plan_key, fix="answer(plan_key, task id, text), then run on")
-        self.questions = tuple(questions)
-        self.plan_key = plan_key
-        self.open_tasks = tuple(open_tasks)
-
-
-def runtime_folder() -> Path:
-    """Where the runtime keeps what outlives a run: ``PILOTHOUSE_RUNTIME``, else ``runtime`` in the data folder."""
-    named = os.environ.get("PILOTHOUSE_RUNTIME")
-    data = os.environ.get("PILOTHOUSE_DATA") or "~/.pilothouse"
-    return Path(named).expanduser() if named else Path(data).expanduser() / "runtime"
-
-
-@cache
-def _plans_at(folder: Path) -> PlanKeeper:
-    from pilothouse.store.plan_store import plans_in
-
-    return plans_in(folder)
 
 
 def plan_key(ctx: RunContext[Any]) -> str:
@@ -69,7 +42,7 @@ def answer(key: str, task: str, text: str, *, plans: PlanKeeper | None = None) -
     Raises:
         PlanError: the task waits for nobody.
     """
-    PlanTools(keeper=plans or _plans_at(runtime_folder()), key=key).answer(task, text)
+    PlanTools(keeper=plans or plans_at(runtime_folder()), key=key).answer(task, text)
 
 
 def _request_of(ctx: RunContext[Any]) -> str:
@@ -91,7 +64,7 @@ class Planning(AbstractCapability[Any]):
     async def for_run(self, ctx: RunContext[Any]) -> Planning:
         """One plan a run."""
         mine = replace(self)
-        keeper = self.plans or _plans_at(runtime_folder())
+        keeper = self.plans or plans_at(runtime_folder())
         mine._tools = PlanTools(keeper=keeper, key=plan_key(ctx), request=_request_of(ctx))
         return mine
 
@@ -173,7 +146,7 @@ class FinishGate(AbstractCapability[Any]):
         """
         if ctx.partial_output:
             return output
-        keeper = self.plans or _plans_at(runtime_folder())
+        keeper = self.plans or plans_at(runtime_folder())
         tools = PlanTools(keeper=keeper, key=plan_key(ctx), request=_request_of(ctx))
         verdict = may_finish(tools.plan(), self._state, pushes_max=self.pushes_max, plan_required=self.plan_required)
         self._state = verdict.state
@@ -196,7 +169,7 @@ class LargeData(AbstractCapability[Any]):
     id: str | None = "pilothouse_large_data"
 
     def _data(self) -> DataTools:
-        store = self.store or HandleStore(runtime_folder() / "values")
+        store = self.store or HandleStore(runtime_folder() / VALUES)
         return DataTools(store=store, chars=self.chars)
 
     def get_toolset(self) -> AbstractToolset[Any]:
