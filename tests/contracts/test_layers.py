@@ -57,6 +57,7 @@ ALLOWED: dict[str, str] = {
 
 LAZY: dict[tuple[str, str], str] = {
     ("cli", "mcp"): "`mcp` serves the client that starts it",
+    ("cli", "runtime"): "`mcp --tools runtime` serves the client that starts it, without a server",
     ("cli", "app"): "`pilothouse up` is the server: imported when it is called",
     ("cli", "server"): "`down` and `status` read the runtime file the server writes",
     ("cli", "analysis"): "`analyze` works on an export where the command runs",

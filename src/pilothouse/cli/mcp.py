@@ -22,7 +22,7 @@ from .settings import CliSettings
     examples=(
         "pilothouse mcp",
         "pilothouse mcp --print-config claude",
-        "pilothouse mcp --print-config codex --http",
+        "pilothouse mcp --tools runtime",
     ),
     keys="the protocol's messages on stdout, nothing else; with --print-config: data: file text",
     exits=(0, 2, 4, 5),
@@ -31,16 +31,35 @@ from .settings import CliSettings
     "--print-config", "client", default="", metavar="CLIENT", help="what to paste: claude codex cursor vscode"
 )
 @click.option("--http", "over_http", is_flag=True, help="with --print-config: reach the server's /mcp instead")
-@click.option("--folder", default="", metavar="DIR", help="where the tool pull writes; default: where it is started")
+@click.option(
+    "--tools",
+    default="traces",
+    type=click.Choice(("traces", "runtime")),
+    help="runtime: plan, finish gate and large data for the agent itself; needs no server",
+)
+@click.option(
+    "--folder", default="", metavar="DIR", help="where pull writes and keep reads files; default: where it is started"
+)
+@click.option("--plan", default="", metavar="NAME", help="with --tools runtime: the plan's name; default: a new one")
 @click.option("--structured", is_flag=True, help="ids, cursor and suggested calls as structured content too")
 @click.pass_obj
-def mcp(run: Run, client: str, over_http: bool, folder: str, structured: bool) -> None:
-    """Serve MCP to the client that starts this: eight tools over the same server and key as every command."""
+def mcp(run: Run, client: str, over_http: bool, tools: str, folder: str, plan: str, structured: bool) -> None:
+    """Serve MCP to the client that starts this: eight tools over the same server and key as every command.
+
+    With --tools runtime: the tools that keep an agent to its task instead, over files of this machine.
+    """
     if client:
-        _print_config(run, client, over_http)
+        _print_config(run, client, over_http, tools)
         return
     if over_http:
         raise BadRequest("the server serves MCP over HTTP itself, at /mcp", got="--http", fix="pilothouse up")
+    if tools == "runtime":
+        _serve_runtime(run, folder, plan)
+        return
+    if plan:
+        raise BadRequest(
+            "only the runtime's tools have a plan", got=plan, fix="pilothouse mcp --tools runtime --plan NAME"
+        )
     try:
         from pilothouse.mcp.stdio import serve
     except ModuleNotFoundError as error:
@@ -58,6 +77,40 @@ def mcp(run: Run, client: str, over_http: bool, folder: str, structured: bool) -
             structured=structured,
         )
     )
+
+
+def _serve_runtime(run: Run, folder: str, plan: str) -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in ("mcp", "sqlalchemy", "jq") if find_spec(name) is None]
+    if missing:
+        raise BadRequest("the runtime's tools are an extra", got=missing, fix="pip install 'pilothouse[mcp,runtime]'")
+    from pilothouse.runtime.adapters.mcp_server import serve
+    from pilothouse.runtime.data_tools import DataTools
+    from pilothouse.runtime.folders import VALUES, plans_at, runtime_folder
+    from pilothouse.runtime.handles import HandleStore
+    from pilothouse.runtime.toolbox import Toolbox
+
+    serve(
+        Toolbox(
+            plans=plans_at(runtime_folder()),
+            data=DataTools(store=HandleStore(runtime_folder() / VALUES)),
+            plan=plan or f"mcp-{secrets.token_hex(4)}",
+            folder=_working_folder(folder),
+        )
+    )
+
+
+def _working_folder(folder: str) -> Path | None:
+    """Where the agent works; None where a client started us nowhere in particular."""
+    if folder:
+        path = Path(folder).expanduser()
+        if not path.is_dir():
+            raise BadRequest("there is no such folder", got=folder, fix="pilothouse mcp --tools runtime --folder .")
+        return path.resolve()
+    here = Path.cwd()
+    # Nobody meant to show all of the disk or of the home folder.
+    return None if here in (Path("/"), Path.home()) else here
 
 
 def _as_agent(settings: CliSettings) -> CliSettings:
@@ -89,12 +142,14 @@ def _environment(run: Run) -> dict[str, str]:
     return {**kept, **{name: value for name, value in named.items() if value}}
 
 
-def _print_config(run: Run, client: str, over_http: bool) -> None:
+def _print_config(run: Run, client: str, over_http: bool, tools: str) -> None:
     from pilothouse.mcp.configs import Connection, snippet
 
     settings = run.settings
     named = {"PILOTHOUSE_URL": settings.url} if settings.url else {}
-    found = snippet(client, Connection(url=f"{run.client.url}/mcp" if over_http else "", environment=named))
+    place = "/runtime/mcp" if tools == "runtime" else "/mcp"
+    url = run.client.url + place if over_http else ""
+    found = snippet(client, Connection(url=url, environment=named, runtime=tools == "runtime"))
     if settings.json_asked:
         run.output.answer({"file": found.file, "text": found.text}, human=lambda data: [data["text"]])
         return
@@ -103,4 +158,5 @@ def _print_config(run: Run, client: str, over_http: bool) -> None:
 
     sys.stderr.write(f"goes into {found.file}\n")
     if settings.url or over_http:
-        sys.stderr.write("the client's environment needs PILOTHOUSE_API_KEY: pilothouse keys new --mode read\n")
+        mode = "annotate" if tools == "runtime" else "read"
+        sys.stderr.write(f"the client's environment needs PILOTHOUSE_API_KEY: pilothouse keys new --mode {mode}\n")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -49,6 +49,17 @@ class DataTools:
         try:
             handle = self.store.put(value, label=label, media_type=media_type)
             return self._shown(handle, intro=f"{label or 'the result'} is kept as")
+        except PilothouseError as error:
+            return self._failed(error)
+
+    def show(self, id: str) -> Answer:
+        """What is kept under an id: whole where it fits, else its preview; the id is named either way."""
+        try:
+            handle = self.store.get(id)
+            named = f"kept as {handle.id}\n"
+            narrower = replace(self, chars=self._room() - len(named))
+            shown = narrower._shown(handle, intro=f"{handle.label or 'the value'} is kept as")
+            return shown if shown.handle is not None else Answer(text=named + shown.text, handle=handle)
         except PilothouseError as error:
             return self._failed(error)
 

@@ -26,6 +26,7 @@ OPEN: Final[frozenset[State]] = frozenset({"pending", "in_progress", "blocked"})
 TASKS_MAX: Final = 100
 TEXT_CHARS_MAX: Final = 500
 NOTE_CHARS_MAX: Final = 2_000
+REQUEST_CHARS_MAX: Final = 20_000
 
 _NEXT: Final[Mapping[State, frozenset[State]]] = {
     "pending": frozenset({"in_progress", "completed", "blocked", "dropped"}),
@@ -101,6 +102,25 @@ class Plan:
                 return task
         ids = [f"{task.id}: {task.text[:60]}" for task in self.tasks]
         raise PlanError("no task has this id", got=id, allowed=ids or "no task is planned", fix="todo_read()")
+
+
+def asked(plan: Plan, request: str) -> Plan:
+    """The plan for what the user asked, word for word.
+
+    A request that comes while tasks are open stands below the one before it; after them it begins a plan of its own.
+
+    Raises:
+        PlanError: it is longer than 20,000 characters.
+    """
+    request = request.strip()
+    if not request or request == plan.request or (plan.open_tasks and f"\n\n{plan.request}".endswith(f"\n\n{request}")):
+        return plan
+    if len(request) > REQUEST_CHARS_MAX:
+        raise PlanError(f"a request has at most {REQUEST_CHARS_MAX:,} characters", got=f"{len(request):,} characters")
+    if not plan.open_tasks:
+        return replace(plan, request=request, tasks=())
+    together = f"{plan.request}\n\n{request}" if plan.request else request
+    return replace(plan, request=together[-REQUEST_CHARS_MAX:])
 
 
 def write(plan: Plan, tasks: Sequence[str | Mapping[str, Any]]) -> Plan:

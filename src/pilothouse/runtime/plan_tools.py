@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from pilothouse.records import PilothouseError
 
-from .plan import Plan, PlanError, answered, as_dict, from_dict, plan_text, problem_text, update, write
+from .plan import Plan, PlanError, answered, as_dict, asked, from_dict, plan_text, problem_text, update, write
 
 _TRIES: Final = 5
 
@@ -42,9 +42,12 @@ class PlanTools:
         found = self.keeper.load(self.key)
         return from_dict(found) if found is not None else Plan(request=self.request)
 
-    def todo_write(self, tasks: Sequence[str | Mapping[str, Any]]) -> str:
-        """Write the plan, or write it anew. Tasks are texts, or objects with text, id, state, note, parallel."""
-        return self._change(lambda plan: write(plan, tasks))
+    def todo_write(self, tasks: Sequence[str | Mapping[str, Any]], request: str = "") -> str:
+        """Write the plan, or write it anew. Tasks are texts, or objects with text, id, state, note, parallel.
+
+        ``request`` is what the user asked, where nobody but the model can say so.
+        """
+        return self._change(lambda plan: write(asked(plan, request), tasks))
 
     def todo_update(self, id: str, state: str, note: str = "") -> str:
         """Change one task: pending, in_progress, completed (note: evidence), blocked (note: question), dropped (note: why)."""
