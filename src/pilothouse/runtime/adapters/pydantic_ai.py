@@ -16,12 +16,13 @@ from pydantic_ai.output import OutputContext
 from pydantic_ai.tools import RunContext, ToolDefinition
 from pydantic_ai.toolsets import AbstractToolset, FunctionToolset
 
-from pilothouse.runtime.data_tools import DataTools
+from pilothouse.runtime.data_tools import Answer, DataTools
 from pilothouse.runtime.finish_gate import PUSHES_MAX, GateState, PersonNeeded, may_finish
 from pilothouse.runtime.folders import VALUES, plans_at, runtime_folder
 from pilothouse.runtime.handles import HandleStore
 from pilothouse.runtime.plan import plan_text
 from pilothouse.runtime.plan_tools import PlanKeeper, PlanTools
+from pilothouse.runtime.tracing import data_kept, gate_asked, plan_changed
 
 Placement = Literal["tail", "after_system"]
 """``tail``: behind what the model said last, so that the provider's prompt cache of everything before it stays good.
@@ -45,7 +46,8 @@ def answer(key: str, task: str, text: str, *, plans: PlanKeeper | None = None) -
     PlanTools(keeper=plans or plans_at(runtime_folder()), key=key).answer(task, text)
 
 
-def _request_of(ctx: RunContext[Any]) -> str:
+def request_of(ctx: RunContext[Any]) -> str:
+    """What the user asked in this run, its texts joined."""
     if isinstance(ctx.prompt, str):
         return ctx.prompt
     return " ".join(part for part in ctx.prompt or () if isinstance(part, str))
@@ -65,7 +67,8 @@ class Planning(AbstractCapability[Any]):
         """One plan a run."""
         mine = replace(self)
         keeper = self.plans or plans_at(runtime_folder())
-        mine._tools = PlanTools(keeper=keeper, key=plan_key(ctx), request=_request_of(ctx))
+        key = plan_key(ctx)
+        mine._tools = PlanTools(keeper=keeper, key=key, request=request_of(ctx), changed=plan_changed(key))
         return mine
 
     def get_toolset(self) -> AbstractToolset[Any]:
@@ -147,9 +150,10 @@ class FinishGate(AbstractCapability[Any]):
         if ctx.partial_output:
             return output
         keeper = self.plans or plans_at(runtime_folder())
-        tools = PlanTools(keeper=keeper, key=plan_key(ctx), request=_request_of(ctx))
+        tools = PlanTools(keeper=keeper, key=plan_key(ctx), request=request_of(ctx))
         verdict = may_finish(tools.plan(), self._state, pushes_max=self.pushes_max, plan_required=self.plan_required)
         self._state = verdict.state
+        gate_asked(verdict)
         if verdict.action == "push":
             # A message in the queue keeps the run from ending; it costs none of the agent's retries.
             ctx.enqueue(verdict.message)
@@ -183,7 +187,7 @@ class LargeData(AbstractCapability[Any]):
                 id: The value's id, data_…
                 program: e.g. .orders[] | select(.total > 100) | {id, total}
             """
-            return data.jq(id, program).text
+            return _told(data.jq(id, program))
 
         def grep_json(id: str, pattern: str, ignore_case: bool = False) -> str:
             """Find a regular expression (RE2) in the keys and values of a kept value; hits come with their paths.
@@ -193,7 +197,7 @@ class LargeData(AbstractCapability[Any]):
                 pattern: e.g. declined|refused
                 ignore_case: Whether upper and lower case are one.
             """
-            return data.grep_json(id, pattern, ignore_case=ignore_case).text
+            return _told(data.grep_json(id, pattern, ignore_case=ignore_case))
 
         def slice(id: str, path: str = ".", start: int = 0, count: int = 20) -> str:
             """Read members of an array or object, or lines of a text, whole where they fit.
@@ -204,7 +208,7 @@ class LargeData(AbstractCapability[Any]):
                 start: The first member, from 0.
                 count: How many.
             """
-            return data.slice(id, path, start, count).text
+            return _told(data.slice(id, path, start, count))
 
         def schema(id: str, path: str = ".") -> str:
             """Every path in a kept value with its types, how often it is there, and an example.
@@ -230,7 +234,13 @@ class LargeData(AbstractCapability[Any]):
         if call.tool_name in (*_DATA_TOOLS, *_PLAN_TOOLS) or _small(result, self.chars):
             return result
         answer = self._data().keep(result, label=call.tool_name)
-        return result if answer.handle is None and not answer.is_error else answer.text
+        return result if answer.handle is None and not answer.is_error else _told(answer)
+
+
+def _told(answer: Answer) -> str:
+    if answer.handle is not None:
+        data_kept(answer.handle, len(answer.text))
+    return answer.text
 
 
 def _small(value: Any, chars: int) -> bool:
