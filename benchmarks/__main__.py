@@ -25,7 +25,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--peers", action="store_true")
     parser.add_argument(
-        "--only", default="", help="ingest, reading, guards, cli, imports, signals, analysis, export or recorder"
+        "--only",
+        default="",
+        help="ingest, reading, guards, cli, imports, signals, analysis, export, recorder or runtime",
     )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -45,6 +47,9 @@ def main() -> None:
             return
         if options.only == "export":
             print_export(folder)
+            return
+        if options.only == "runtime":
+            print_runtime()
             return
         parts = {
             "ingest": lambda: ingest_rows(folder, scale),
@@ -98,6 +103,15 @@ def print_export(folder: Path) -> None:
 
     for line in export_sizes.report(folder / "export"):
         print(line, flush=True)
+
+
+def print_runtime() -> None:
+    """Bad models with and without each capability of the runtime, and on others' planning."""
+    from . import runtime
+
+    for line in runtime.report():
+        print(line, flush=True)
+    print(f"\nload {os.getloadavg()[0]:.1f} at the end")
 
 
 def ingest_rows(folder: Path, scale: float) -> list[Row]:

@@ -2,7 +2,8 @@
 
 Each dependency group becomes a virtual environment `.venv-<group>` beside the project, and `node` runs `npm ci` for
 the AI SDK and for `examples/node`.
-Without arguments everything is installed but the large `clients-mlflow` and `clients-adk-old`.
+Without arguments everything is installed but the large `clients-mlflow` and `clients-adk-old`, and `rivals`, which only
+`python -m benchmarks --only runtime` asks for.
 """
 
 import subprocess

@@ -13,6 +13,8 @@ plan is written anew.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, cast, get_args
@@ -123,16 +125,19 @@ def asked(plan: Plan, request: str) -> Plan:
     return replace(plan, request=together[-REQUEST_CHARS_MAX:])
 
 
-def write(plan: Plan, tasks: Sequence[str | Mapping[str, Any]]) -> Plan:
+def write(plan: Plan, tasks: Sequence[str | Mapping[str, Any]] | str) -> Plan:
     """The plan with these tasks instead of its own.
 
-    A task is a text, or ``{"text", "id"?, "state"?, "note"?, "parallel"?}``. One that keeps its id, or else its exact
+    A task is a text, or ``{"text", "id"?, "state"?, "note"?, "parallel"?}``; of one text, each line is a task, with or
+    without a number or mark before it, and JSON in it is read. One that keeps its id, or else its exact
     text, keeps its state and note where no other is given. An open task of the plan that is left out must be named as
     dropped: a plan is not made shorter by forgetting.
 
     Raises:
         PlanError: a rule is broken; the plan stays as it was.
     """
+    if isinstance(tasks, str):
+        tasks = _listed_in(tasks)
     if not tasks:
         raise PlanError("a plan has at least one task", fix='todo_write(["look the order up", "refund it"])')
     if len(tasks) > TASKS_MAX:
@@ -252,6 +257,22 @@ def problem_text(error: PilothouseError) -> str:
             shown = "; ".join(map(str, cast("list[Any]", value))) if isinstance(value, list) else str(value)
             parts.append(f"{name}: {shown[:600]}")
     return "\n".join(parts)
+
+
+_MARK = re.compile(r"(?:[-*•]|\d{1,3}[.)])?\s*(?:\[[ xX>]?\])?\s*")
+
+
+def _listed_in(text: str) -> list[str | Mapping[str, Any]]:
+    """The tasks of a list that was written as one text, as models do."""
+    if text.lstrip()[:1] == "[":
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, list):
+            return cast("list[str | Mapping[str, Any]]", found)
+    lines = (_MARK.sub("", line.strip(), count=1).strip() for line in text.splitlines())
+    return [line for line in lines if line]
 
 
 def _text(value: object, what: str) -> str:

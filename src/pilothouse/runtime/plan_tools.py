@@ -36,16 +36,18 @@ class PlanTools:
     """What the user asked, word for word."""
     changed: Callable[[Plan, Plan], None] = lambda _before, _after: None
     """Told of each change, e.g. to trace it."""
+    brief: bool = False
+    """True where the plan is shown to the model anyway: a change is then answered in a line."""
 
     def plan(self) -> Plan:
         """The plan as it is kept now."""
         found = self.keeper.load(self.key)
         return from_dict(found) if found is not None else Plan(request=self.request)
 
-    def todo_write(self, tasks: Sequence[str | Mapping[str, Any]], request: str = "") -> str:
+    def todo_write(self, tasks: Sequence[str | Mapping[str, Any]] | str, request: str = "") -> str:
         """Write the plan, or write it anew. Tasks are texts, or objects with text, id, state, note, parallel.
 
-        ``request`` is what the user asked, where nobody but the model can say so.
+        One text is a task a line. ``request`` is what the user asked, where nobody but the model can say so.
         """
         return self._change(lambda plan: write(asked(plan, request), tasks))
 
@@ -67,7 +69,8 @@ class PlanTools:
 
     def _change(self, change: Callable[[Plan], Plan]) -> str:
         try:
-            return plan_text(self._kept(change))
+            plan = self._kept(change)
+            return _in_a_line(plan) if self.brief else plan_text(plan)
         except PilothouseError as error:
             return f"error: {problem_text(error)}"
 
@@ -80,3 +83,8 @@ class PlanTools:
                 self.changed(before, after)
                 return after
         raise PlanError("the plan is being changed from elsewhere", got=self.key, fix="todo_read(), then once more")
+
+
+def _in_a_line(plan: Plan) -> str:
+    done = sum(not task.open for task in plan.tasks)
+    return f"kept: {done} of {len(plan.tasks)} tasks done"

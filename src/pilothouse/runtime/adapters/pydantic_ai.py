@@ -10,7 +10,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 from pydantic_ai.capabilities import AbstractCapability
-from pydantic_ai.messages import ModelMessage, ModelRequest, SystemPromptPart, ToolCallPart, UserPromptPart
+from pydantic_ai.messages import (
+    CachePoint,
+    ModelMessage,
+    ModelRequest,
+    SystemPromptPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
 from pydantic_ai.models import ModelRequestContext
 from pydantic_ai.output import OutputContext
 from pydantic_ai.tools import RunContext, ToolDefinition
@@ -68,19 +76,22 @@ class Planning(AbstractCapability[Any]):
         mine = replace(self)
         keeper = self.plans or plans_at(runtime_folder())
         key = plan_key(ctx)
-        mine._tools = PlanTools(keeper=keeper, key=key, request=request_of(ctx), changed=plan_changed(key))
+        # The plan stands in the next call anyway: said in full by each tool too, it would be in the history for good.
+        mine._tools = PlanTools(
+            keeper=keeper, key=key, request=request_of(ctx), changed=plan_changed(key), brief=True
+        )
         return mine
 
     def get_toolset(self) -> AbstractToolset[Any]:
         """The three tools."""
 
-        def todo_write(tasks: list[str | dict[str, Any]]) -> str:
+        def todo_write(tasks: list[str | dict[str, Any]] | str) -> str:
             """Write the plan before you begin, or write it anew. Every open task stays in it.
 
             Args:
                 tasks: Each a text, or an object with text and, where wanted, id, state, note, parallel.
             """
-            return self._run_tools().todo_write(cast("list[str | Mapping[str, Any]]", tasks))
+            return self._run_tools().todo_write(cast("list[str | Mapping[str, Any]] | str", tasks))
 
         def todo_update(id: str, state: str, note: str = "") -> str:
             """Change one task of the plan.
@@ -107,12 +118,20 @@ class Planning(AbstractCapability[Any]):
     ) -> ModelRequestContext:
         """Put the plan where the model sees it, for this request only: the history stays as it was."""
         text = plan_text(self._run_tools().plan())
-        request_context.messages = placed(request_context.messages, text, self.placement)
+        # Not where the user has switched caching off.
+        cached = (request_context.model_settings or {}).get("cache") is not False
+        request_context.messages = placed(request_context.messages, text, self.placement, cached=cached)
         return request_context
 
 
-def placed(messages: Sequence[ModelMessage], text: str, placement: Placement) -> list[ModelMessage]:
-    """The messages with the plan among them; the ones given are not changed."""
+def placed(
+    messages: Sequence[ModelMessage], text: str, placement: Placement, *, cached: bool = True
+) -> list[ModelMessage]:
+    """The messages with the plan among them; the ones given are not changed.
+
+    At the tail a cache breakpoint stands before the plan. Without one, a provider that caches up to the last block
+    would write the plan into its cache with everything before it, and find none of it again at the next call.
+    """
     found = list(messages)
     if placement == "after_system" and found and isinstance(found[0], ModelRequest):
         first = found[0]
@@ -122,7 +141,12 @@ def placed(messages: Sequence[ModelMessage], text: str, placement: Placement) ->
         return found
     if found and isinstance(found[-1], ModelRequest):
         last = found[-1]
-        found[-1] = replace(last, parts=[*last.parts, UserPromptPart(content=text)])
+        # A breakpoint needs something before it in this message that is no system prompt.
+        behind = cached and any(
+            isinstance(part, (ToolReturnPart, UserPromptPart)) and part.content for part in last.parts
+        )
+        content = [CachePoint(), text] if behind else text
+        found[-1] = replace(last, parts=[*last.parts, UserPromptPart(content=content)])
     return found
 
 
