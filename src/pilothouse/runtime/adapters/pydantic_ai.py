@@ -77,9 +77,7 @@ class Planning(AbstractCapability[Any]):
         keeper = self.plans or plans_at(runtime_folder())
         key = plan_key(ctx)
         # The plan stands in the next call anyway: said in full by each tool too, it would be in the history for good.
-        mine._tools = PlanTools(
-            keeper=keeper, key=key, request=request_of(ctx), changed=plan_changed(key), brief=True
-        )
+        mine._tools = PlanTools(keeper=keeper, key=key, request=request_of(ctx), changed=plan_changed(key), brief=True)
         return mine
 
     def get_toolset(self) -> AbstractToolset[Any]:
