@@ -35,8 +35,9 @@ ALLOWED: dict[str, str] = {
     # What survives restarts. Domains write workflows against its verbs; the server gives a worker what they need.
     "jobs": "records store",
     # What keeps an agent to its task: cores in the user's process. Plans and memories are kept in the store's smallest
-    # part; what it does is noted by the recorder, on the trace of the run.
-    "runtime": "records store sdk",
+    # part; what it does is noted by the recorder, on the trace of the run; runs that survive
+    # are runs of jobs.
+    "runtime": "records store sdk jobs",
     # Exports are made of what the verbs of traces give; their other half, on the user's side, needs neither.
     "files": "records store annotations traces",
     # Skills for coding agents: text of the package, and putting it where agents read it.

@@ -8,7 +8,7 @@ from .client import SYSTEM, Jobs
 from .desk import Desk
 from .journal_json import RunFailed
 from .model import STATES, Queue, Run, RunPage, RunState, Schedule, Step, Workflow
-from .port import Retry, StepContext, Work
+from .port import Kept, Ledger, Retry, StepContext, Work
 from .runtime import Runtime
 
 __all__ = [
@@ -16,6 +16,8 @@ __all__ = [
     "SYSTEM",
     "Desk",
     "Jobs",
+    "Kept",
+    "Ledger",
     "Queue",
     "Retry",
     "Run",

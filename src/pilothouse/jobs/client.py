@@ -13,6 +13,7 @@ from pilothouse.store.job_store import SCHEMA, JobStore, JobWorker, explained
 from .engine_log import quieten
 from .journal_json import JsonSerializer, RunFailed, plain
 from .model import STATES, Json, Queue, Run, RunPage, RunState, Step, Workflow
+from .port import Kept
 
 APPLICATION = "pilothouse"
 """One name for all releases: a run is open to every worker that knows its workflow, whichever release began it."""
@@ -48,7 +49,10 @@ class Jobs:
         try:
             from dbos import DBOSClient
         except ModuleNotFoundError as error:
-            raise Unreachable("durable runs need the server's extra", fix="pip install 'pilothouse[server]'") from error
+            raise Unreachable(
+                "durable runs need an extra",
+                fix="pip install 'pilothouse[server]', or 'pilothouse[runtime]' for agents",
+            ) from error
         quieten()
         self.store = store
         self._workflows = {workflow.name: workflow for workflow in workflows}
@@ -198,6 +202,19 @@ class Jobs:
         with explained():
             rows = self._client.list_workflow_steps(run_id, limit=limit, offset=after)
         return tuple(_step(row) for row in rows)
+
+    def kept(self, run_id: str) -> list[tuple[int, str, Kept]]:
+        """The number, name and whole result of each recorded step of a run, oldest first."""
+        with explained():
+            rows = self._client.list_workflow_steps(run_id)
+        found: list[tuple[int, str, Kept]] = []
+        for row in rows:
+            error = row.get("error")
+            failure = error if error is None or isinstance(error, RunFailed) else RunFailed(str(error))
+            found.append(
+                (int(row["function_id"]), str(row["function_name"]), Kept(value=row.get("output"), error=failure))
+            )
+        return found
 
     # -- steer ---------------------------------------------------------------------------------------------------
 

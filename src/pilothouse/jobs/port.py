@@ -1,6 +1,6 @@
 """The verbs of durable work. What uses them knows no engine; another engine implements these two classes.
 
-    inside a workflow   step, side_by_side, sleep, send, receive, run, enqueue
+    inside a workflow   step, side_by_side, sleep, send, receive, run, enqueue, ledger
     from outside        enqueue, run, send, fork, ls, show, cancel
 
 The rules an engine MUST keep:
@@ -19,6 +19,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from pilothouse.records import PilothouseError
+
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741  # an item
 
@@ -31,11 +33,21 @@ class StepContext:
     number: int
     """Its place in the run: the same at every attempt."""
     name: str
+    keyed: str = ""
+    """The key of a step of a ledger, whose place may differ from attempt to attempt."""
 
     @property
     def key(self) -> str:
         """An idempotency key: the same at every attempt of this step, and no other step's. A fork has keys of its own."""
-        return f"{self.run_id}/{self.number}"
+        return f"{self.run_id}/{self.keyed or self.number}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What a ledger has under a key."""
+
+    value: Any = None
+    error: PilothouseError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +59,20 @@ class Retry:
     """Before the second attempt."""
     factor: float = 2.0
     """Each wait is so many times the one before, up to an hour."""
+
+
+class Ledger(Protocol):
+    """Steps that are found again by a key of the caller's instead of by their place: they may come in any order, and
+    side by side, and still be replayed. For programs whose steps arrive as events do, such as agents."""
+
+    def find(self, key: str) -> Kept | None:
+        """What was kept under a key before this attempt began, or during it; None where the step is still to be done."""
+        ...
+
+    def keep(self, key: str, do: Callable[[StepContext], T]) -> T:
+        """Do a step once and keep its result, which must be JSON. From any thread; several keys may be done at once.
+        An error of an :class:`Exception` is kept too."""
+        ...
 
 
 class Work(Protocol):
@@ -108,4 +134,13 @@ class Work(Protocol):
 
     def enqueue(self, workflow: str, input: Any = None, *, queue: str = "") -> str:
         """Start another workflow when a worker is free, and return the id of its run without waiting."""
+        ...
+
+    def ledger(self, *, earlier: Sequence[str] = (), without: Sequence[str] = (), origin: str = "") -> Ledger:
+        """Steps by key, and nothing else that is recorded from then on in this workflow.
+
+        It begins with what ``earlier`` runs kept, the later over the former and but for the keys of ``without``, so that
+        a run goes on where another ended.
+        ``origin`` stands for the run's id in idempotency keys: what goes on under a new id keeps its keys.
+        """
         ...

@@ -142,6 +142,8 @@ class Runtime:
                     workflows=self._keys,
                 )
             )
+            # A queue nobody here declared holds other programs' runs: who takes one without knowing it holds it up.
+            DBOS.listen_queues([queue.name for queue in queues])
             DBOS.launch()
             for queue in queues:
                 DBOS.register_queue(

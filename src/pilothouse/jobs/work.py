@@ -16,7 +16,9 @@ from sqlalchemy import exc
 from pilothouse.records import BadRequest, NotFound, PilothouseError
 
 from .client import CHILDREN, Jobs
+from .interrupted import Interrupted
 from .journal_json import plain
+from .ledger import DbosLedger
 from .port import Retry, StepContext
 
 T = TypeVar("T")
@@ -25,13 +27,6 @@ I = TypeVar("I")  # noqa: E741  # an item
 _SLEEP_SLICE_S = 2.0
 _OWN_VERBS = Retry(attempts=8, wait_s=0.5)
 """Verbs on other runs are steps too; a database that is busy or away for a moment must not fail them."""
-
-
-class Interrupted(BaseException):
-    """The worker stops, or its database cannot be written: the run is left open, to be gone on with.
-
-    No Exception, so that neither a workflow's own handlers nor the engine take it for the run's outcome.
-    """
 
 
 class DbosWork:
@@ -164,6 +159,11 @@ class DbosWork:
     def enqueue(self, workflow: str, input: Any = None, *, queue: str = "") -> str:
         """Start another workflow when a worker is free; returns the id of its run."""
         return self._start(workflow, input, queue)
+
+    def ledger(self, *, earlier: Sequence[str] = (), without: Sequence[str] = (), origin: str = "") -> DbosLedger:
+        """Steps by key instead of by place."""
+        self._go_on()
+        return DbosLedger(self._jobs, self._run_id, self._closing, earlier=earlier, without=without, origin=origin)
 
     def _start(self, workflow: str, input: Any, queue: str) -> str:
         given = plain(input)

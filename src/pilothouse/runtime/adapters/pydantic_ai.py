@@ -28,8 +28,9 @@ from pilothouse.runtime.data_tools import Answer, DataTools
 from pilothouse.runtime.finish_gate import PUSHES_MAX, GateState, PersonNeeded, may_finish
 from pilothouse.runtime.folders import VALUES, plans_at, runtime_folder
 from pilothouse.runtime.handles import HandleStore
-from pilothouse.runtime.plan import plan_text
+from pilothouse.runtime.plan import as_dict, from_dict, plan_text
 from pilothouse.runtime.plan_tools import PlanKeeper, PlanTools
+from pilothouse.runtime.steps import observed
 from pilothouse.runtime.tracing import data_kept, gate_asked, plan_changed
 
 Placement = Literal["tail", "after_system"]
@@ -173,7 +174,9 @@ class FinishGate(AbstractCapability[Any]):
             return output
         keeper = self.plans or plans_at(runtime_folder())
         tools = PlanTools(keeper=keeper, key=plan_key(ctx), request=request_of(ctx))
-        verdict = may_finish(tools.plan(), self._state, pushes_max=self.pushes_max, plan_required=self.plan_required)
+        # In a durable run the plan is the one of then: gone on with, the gate says again what it said.
+        plan = from_dict(await observed("plan at the answer", lambda: as_dict(tools.plan())))
+        verdict = may_finish(plan, self._state, pushes_max=self.pushes_max, plan_required=self.plan_required)
         self._state = verdict.state
         gate_asked(verdict)
         if verdict.action == "push":

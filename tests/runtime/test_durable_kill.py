@@ -1,0 +1,93 @@
+"""An agent that writes is killed at any moment: its run ends, what it wrote is there once, no recorded step is repeated."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pilothouse.runtime.adapters.durable_agents import DurableAgents
+
+from .durable_program import TURNS, World, agents
+
+
+class Place:
+    """A database, what the agents write to, and the processes working there."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
+        self.world = World(folder)
+        self.runs = DurableAgents(agents(self.world), store=url, folder=folder, worker=False)
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def work(self, *, python: str = sys.executable, **options: object) -> subprocess.Popen[bytes]:
+        """One more process that keeps a worker going."""
+        given = json.dumps({"url": self.url, "folder": str(self.world.folder), **options})
+        self.processes.append(subprocess.Popen([python, "-m", "tests.runtime.durable_program", given]))
+        return self.processes[-1]
+
+    def written(self) -> list[str]:
+        """What was written, in no order."""
+        return sorted(line.partition(" = ")[2] for line in self.world.lines("ledger"))
+
+    def close(self) -> None:
+        """End everything."""
+        (self.world.folder / "stop").touch()
+        for process in self.processes:
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self.runs.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    url = ""
+    if request.param == "postgresql":
+        server = request.getfixturevalue("postgresql_url")
+        name = f"agents_{time.time_ns()}"
+        subprocess.run(["psql", "-q", server, "-c", f"CREATE DATABASE {name}"], check=True)
+        url = f"{server.rpartition('/')[0]}/{name}"
+    made = Place(url, tmp_path / "world")
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("agent", ["short", pytest.param("long", marks=pytest.mark.slow)])
+def test_killed_at_every_boundary_of_every_step(place: Place, agent: str) -> None:
+    turns = TURNS[agent]
+    wanted = sorted(what for turn in turns for what in turn)
+    (place.world.folder / "mortal").touch()
+    run = place.runs.start(agent, "Write it all.", run_id="job-1")
+    place.work()
+    ended = place.runs.wait(run, timeout_s=200)
+    assert (ended.state, ended.output, ended.error) == ("done", "all written", "")
+    assert place.written() == wanted
+    deaths = len(list(place.world.folder.glob("*.died")))
+    assert deaths == 2 * (len(turns) + 1) + 2 * len(wanted)
+    # Every request died twice before it was recorded and then never again was made.
+    assert place.world.lines("requests") == [f"{agent} {turn}" for turn in range(len(turns) + 1) for _ in range(3)]
+    if agent == "short":
+        # Dead before the write, it is tried again; dead after it, the hook says that it happened.
+        assert place.world.lines("attempts") == ["a", "a"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_killed_at_random_moments_with_two_workers(place: Place, seed: int) -> None:
+    print(f"seed {seed}")
+    for number in range(6):
+        place.runs.start("long", "Write it all.", run_id=f"job-{number}")
+    for worker in range(2):
+        place.work(kills=25, within_s=3.0, seed=seed * 10 + worker)
+    for number in range(6):
+        ended = place.runs.wait(f"job-{number}", timeout_s=280)
+        assert (ended.state, ended.output, ended.spent.calls) == ("done", "all written", len(TURNS["long"]) + 1)
+    assert place.written() == sorted(what for turn in TURNS["long"] for what in turn for _ in range(6))
+    print(f"{len(place.world.lines('attempts'))} attempts at {len(place.written())} writes")
