@@ -44,10 +44,7 @@ from .settings import CliSettings
 @click.option("--structured", is_flag=True, help="ids, cursor and suggested calls as structured content too")
 @click.pass_obj
 def mcp(run: Run, client: str, over_http: bool, tools: str, folder: str, plan: str, structured: bool) -> None:
-    """Serve MCP to the client that starts this: eight tools over the same server and key as every command.
-
-    With --tools runtime: the tools that keep an agent to its task instead, over files of this machine.
-    """
+    """Serve MCP to the client that starts this: tools over the same server and key as every command, or the runtime's."""
     if client:
         _print_config(run, client, over_http, tools)
         return
