@@ -86,6 +86,7 @@ def _serve_runtime(run: Run, folder: str, plan: str) -> None:
     from pilothouse.runtime.data_tools import DataTools
     from pilothouse.runtime.folders import VALUES, plans_at, runtime_folder
     from pilothouse.runtime.handles import HandleStore
+    from pilothouse.runtime.sources import ApiRows
     from pilothouse.runtime.toolbox import Toolbox
 
     serve(
@@ -94,6 +95,7 @@ def _serve_runtime(run: Run, folder: str, plan: str) -> None:
             data=DataTools(store=HandleStore(runtime_folder() / VALUES)),
             plan=plan or f"mcp-{secrets.token_hex(4)}",
             folder=_working_folder(folder),
+            rows=ApiRows(Client(_as_agent(run.settings))),
         )
     )
 

@@ -50,32 +50,32 @@ class DataTools:
             handle = self.store.put(value, label=label, media_type=media_type)
             return self._shown(handle, intro=f"{label or 'the result'} is kept as")
         except PilothouseError as error:
-            return self._failed(error)
+            return self.failed(error)
 
     def show(self, id: str) -> Answer:
         """What is kept under an id: whole where it fits, else its preview; the id is named either way."""
         try:
             handle = self.store.get(id)
             named = f"kept as {handle.id}\n"
-            narrower = replace(self, chars=self._room() - len(named))
+            narrower = replace(self, chars=self.room - len(named))
             shown = narrower._shown(handle, intro=f"{handle.label or 'the value'} is kept as")
             return shown if shown.handle is not None else Answer(text=named + shown.text, handle=handle)
         except PilothouseError as error:
-            return self._failed(error)
+            return self.failed(error)
 
     def jq(self, id: str, program: str) -> Answer:
         """Run a jq program over a value; each result is a line of JSON."""
         try:
             return self._jq(self.store.get(id), program)
         except PilothouseError as error:
-            return self._failed(error)
+            return self.failed(error)
 
     def grep_json(self, id: str, pattern: str, *, ignore_case: bool = False) -> Answer:
         """Find a regular expression in keys and values; each hit is a path that ``jq`` and ``slice`` take, and its text."""
         try:
             return self._grep(self.store.get(id), pattern, ignore_case)
         except PilothouseError as error:
-            return self._failed(error)
+            return self.failed(error)
 
     def slice(self, id: str, path: str = ".", start: int = 0, count: int = 20) -> Answer:
         """Members ``start`` to ``start + count`` of an array, object or text, whole where they fit."""
@@ -83,30 +83,30 @@ class DataTools:
             handle = self.store.get(id)
             return self._slice(handle, path, start, max(1, count))
         except PilothouseError as error:
-            return self._failed(error)
+            return self.failed(error)
 
     def schema(self, id: str, path: str = ".") -> Answer:
         """Every path in a value with its types, how often it is there, and an example."""
         try:
             handle = self.store.get(id)
             value = follow(self.store.document(handle).value, read_path(path))
-            return self._said("\n".join(shape_lines(value, self._room())))
+            return self._said("\n".join(shape_lines(value, self.room)))
         except PilothouseError as error:
-            return self._failed(error)
+            return self.failed(error)
 
     # -- one by one ----------------------------------------------------------------------------------------------
 
     def _jq(self, handle: Handle, program: str) -> Answer:
         with tempfile.TemporaryDirectory(prefix="pilothouse-query-") as folder:
             spill = Path(folder) / "results"
-            asked = {"op": "jq", "path": str(self.store.json_path(handle)), "program": program, "chars": self._room()}
+            asked = {"op": "jq", "path": str(self.store.json_path(handle)), "program": program, "chars": self.room}
             found = run_query(asked, spill, self.limits)
             if "error" in found:
                 raise self._program_error(handle, program, found["error"], compiling=found.get("at") == "compile")
             if found["stopped_by"]:
                 raise self._program_error(handle, program, found["stopped_by"], compiling=False)
             lines, count = cast("list[str]", found["shown"]), int(found["count"])
-            if found["chars"] <= self._room():
+            if found["chars"] <= self.room:
                 hint = self._null_hint(handle, program) if set(lines) <= {"null"} else ""
                 return self._said("\n".join(lines) + hint if lines else "(no results)" + hint)
             if not found["complete"]:
@@ -134,11 +134,18 @@ class DataTools:
             raise BadRequest(
                 f"the pattern is not understood: {found['error']}"[:500], got=pattern, fix="card declined|card_declined"
             )
+        if not int(found["count"]) and not ignore_case:
+            return self._said(
+                "no hit; with ignore_case=true upper and lower case are one. schema(id) shows which keys there are"
+            )
+        return self.said_hits(found)
+
+    def said_hits(self, found: dict[str, Any], where: str = "") -> Answer:
+        """The hits of a search, with their paths."""
         count = int(found["count"])
         if not count:
-            other = "" if ignore_case else "; with ignore_case=true upper and lower case are one"
-            return self._said(f"no hit{other}. schema(id) shows which keys there are")
-        lines = [f"{count:,} {'hit' if count == 1 else 'hits'}"]
+            return self._said(f"no hit{where}. schema(id) shows which keys there are")
+        lines = [f"{count:,} {'hit' if count == 1 else 'hits'}{where}"]
         for path, text, at, length in found["hits"]:
             where = path_text(path)
             lines.append(
@@ -159,15 +166,15 @@ class DataTools:
             items = cast("list[Any]", value)
             chosen, total = items[start : start + count], len(items)
         else:
-            return self._said(scalar(value, self._room()))
+            return self._said(scalar(value, self.room))
         if start >= total or start < -total:
             raise BadRequest(f"{path} has {total:,} members", got=start, fix=f"start={max(0, total - count)}")
         head = f"{path}: {start:,} to {min(start + count, total):,} of {total:,}\n"
         text = json.dumps(chosen, ensure_ascii=False)
-        if len(head) + len(text) <= self._room():
+        if len(head) + len(text) <= self.room:
             return self._said(head + text)
-        shown = preview(chosen, self._room() - len(head) - 200)
-        fits = max(1, count * self._room() // max(1, len(text)))
+        shown = preview(chosen, self.room - len(head) - 200)
+        fits = max(1, count * self.room // max(1, len(text)))
         again = f"\n({shown.rule}; about {fits:,} fit whole: count={fits})"
         return self._said(head + shown.text + again)
 
@@ -176,7 +183,7 @@ class DataTools:
         if len(lines) == 1:
             # One line: by characters, as many as fit.
             at = max(0, start)
-            part = text[at : at + self._room() - 200]
+            part = text[at : at + self.room - 200]
             return self._said(f"{path}: characters {at:,} to {at + len(part):,} of {len(text):,}\n{part}")
         if start >= len(lines):
             raise BadRequest(f"{path} has {len(lines):,} lines", got=start, fix=f"start={max(0, len(lines) - count)}")
@@ -186,18 +193,20 @@ class DataTools:
 
     # -- how it is said ------------------------------------------------------------------------------------------
 
-    def _room(self) -> int:
+    @property
+    def room(self) -> int:
+        """The most characters of any answer."""
         return max(500, self.chars)
 
     def _said(self, text: str, *, is_error: bool = False, handle: Handle | None = None) -> Answer:
-        room = self._room()
+        room = self.room
         if len(text) > room:
             text = text[: room - 40] + f"… cut, {len(text) - room + 40:,} more"
         return Answer(text=text[:room], is_error=is_error, handle=handle)
 
     def _lines(self, lines: Sequence[str], count: int, hint: str) -> Answer:
         """As many lines as fit, and in words how many that were; the first is a heading."""
-        room, shown = self._room() - len(hint) - 40, [lines[0]]
+        room, shown = self.room - len(hint) - 40, [lines[0]]
         used = len(lines[0])
         for line in lines[1:]:
             used += len(line) + 1
@@ -215,18 +224,19 @@ class DataTools:
         document = self.store.document(handle)
         notes = "".join(f"\nnote: {note}"[:300] for note in document.notes[:3])
         value = document.value
-        if handle.kind in ("json", "ndjson", "csv") and handle.bytes <= self._room() - len(notes) - 50:
-            return Answer(text=json.dumps(value, ensure_ascii=False)[: self._room()] + notes, handle=None)
-        if handle.kind == "text" and len(value) <= self._room() - len(notes) - 50:
+        if handle.kind in ("json", "ndjson", "csv") and handle.bytes <= self.room - len(notes) - 50:
+            return Answer(text=json.dumps(value, ensure_ascii=False)[: self.room] + notes, handle=None)
+        if handle.kind == "text" and len(value) <= self.room - len(notes) - 50:
             return Answer(text=value + notes, handle=None)
         size = f"{handle.bytes:,} bytes, {size_text(value)}"
         head = f"{intro} {handle.id} ({handle.kind}, {size}){notes}\n"
-        sizes = _sizes(value, self._room() // 6)
+        sizes = _sizes(value, self.room // 6)
         foot = f"{sizes}\nlook inside: jq, grep_json, slice or schema with id {handle.id}"
-        shown = preview(value, self._room() - len(head) - len(foot) - 120)
-        return Answer(text=f"{head}{shown.text}\n({shown.rule})\n{foot}"[: self._room()], handle=handle)
+        shown = preview(value, self.room - len(head) - len(foot) - 120)
+        return Answer(text=f"{head}{shown.text}\n({shown.rule})\n{foot}"[: self.room], handle=handle)
 
-    def _failed(self, error: PilothouseError) -> Answer:
+    def failed(self, error: PilothouseError) -> Answer:
+        """An error as a tool says it: what failed, what is there instead, what to try."""
         parts = [f"error: {cut_text(error.message, 1_000)}"]
         if error.got is not None:
             parts.append(f"got: {cut_text(str(error.got), 300)}")

@@ -6,7 +6,8 @@ their own, no environment, and are killed by whoever asked. One JSON line comes 
     {"op": "jq", "path": …, "program": …, "chars": 10000, "spill": …, "spill_bytes": …, "memory_bytes": …, "cpu_s": …}
     {"op": "grep", "path": …, "pattern": …, "ignore_case": false, "limit": 100, …}
 
-and one goes out. Results beyond ``chars`` go on into the file ``spill``, so that they can be a value themselves.
+and one goes out. ``jq_rows`` and ``grep_rows`` ask the same of many values, one on each further line of stdin, which
+are never held together. Results beyond ``chars`` go on into the file ``spill``, so that they can be a value themselves.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ import os
 import resource
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
+
+_ROWS_AT_ONCE = 100
 
 
 def main() -> None:
@@ -30,7 +34,7 @@ def main() -> None:
     # jq shows the environment to programs as $ENV.
     os.environ.clear()
     try:
-        answer = _jq(asked) if asked["op"] == "jq" else _grep(asked)
+        answer = _OPERATIONS[asked["op"]](asked)
     except MemoryError:
         answer = {"error": "memory"}
     except RecursionError:
@@ -39,16 +43,34 @@ def main() -> None:
 
 
 def _jq(asked: dict[str, Any]) -> dict[str, Any]:
+    program, problem = _compiled(asked)
+    if problem:
+        return problem
+    results = cast("Iterator[str]", iter(program.input_text(_value_text(asked))))
+    return _collected(results, asked)
+
+
+def _jq_rows(asked: dict[str, Any]) -> dict[str, Any]:
+    program, problem = _compiled(asked)
+    if problem:
+        return problem
+    # Several at once: jq is begun anew for each text it is given.
+    texts = iter(lambda: "".join(islice(sys.stdin, _ROWS_AT_ONCE)), "")
+    return _collected((result for text in texts for result in program.input_text(text)), asked)
+
+
+def _compiled(asked: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     import jq  # pyright: ignore[reportMissingTypeStubs]
 
     # Inside parentheses `import` and `include` are syntax errors, so a program reads no files; `tojson` keeps the
     # digits of numbers, which Python's and JavaScript's floats would not; the line end closes a comment.
     try:
-        program = cast("Any", jq).compile(f"({asked['program']}\n) | tojson")
+        wrapped = cast("Any", jq).compile(f"({asked['program']}\n) | tojson")
+        # By itself it must be a program too: `.a) , (.b` would close our parentheses.
+        cast("Any", jq).compile(asked["program"])
     except ValueError as error:
-        return {"error": str(error), "at": "compile"}
-    results = cast("Iterator[str]", iter(program.input_text(_value_text(asked))))
-    return _collected(results, asked)
+        return None, {"error": str(error), "at": "compile"}
+    return wrapped, {}
 
 
 def _value_text(asked: dict[str, Any]) -> str:
@@ -82,22 +104,36 @@ def _collected(results: Iterator[str], asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _grep(asked: dict[str, Any]) -> dict[str, Any]:
+    pattern, problem = _pattern(asked)
+    return problem or _hits(pattern, _scalars(json.loads(_value_text(asked))), asked)
+
+
+def _grep_rows(asked: dict[str, Any]) -> dict[str, Any]:
+    pattern, problem = _pattern(asked)
+    rows = (([place, *path], text) for place, line in enumerate(sys.stdin) for path, text in _scalars(json.loads(line)))
+    return problem or _hits(pattern, rows, asked)
+
+
+def _pattern(asked: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     try:
         import re2 as engine  # pyright: ignore[reportMissingTypeStubs]
 
         flags = "(?i)" if asked["ignore_case"] else ""
-        pattern = cast("Any", engine).compile(flags + asked["pattern"])
+        return cast("Any", engine).compile(flags + asked["pattern"]), {}
     except ImportError:
         import re
 
-        pattern = re.compile(asked["pattern"], re.IGNORECASE if asked["ignore_case"] else 0)
+        return re.compile(asked["pattern"], re.IGNORECASE if asked["ignore_case"] else 0), {}
     except Exception as error:
         said = error.args[0] if error.args else error
-        return {"error": said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said), "at": "compile"}
-    value: Any = json.loads(_value_text(asked))
+        text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+        return None, {"error": text, "at": "compile"}
+
+
+def _hits(pattern: Any, scalars: Iterator[tuple[list[str | int], str]], asked: dict[str, Any]) -> dict[str, Any]:
     hits: list[list[Any]] = []
     count = 0
-    for path, text in _scalars(value):
+    for path, text in scalars:
         found = pattern.search(text)
         if found is None:
             continue
@@ -144,6 +180,8 @@ def _members(value: Any) -> Iterator[tuple[str | int, Any]]:
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
+
+_OPERATIONS = {"jq": _jq, "grep": _grep, "jq_rows": _jq_rows, "grep_rows": _grep_rows}
 
 if __name__ == "__main__":
     main()
