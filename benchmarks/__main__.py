@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument(
         "--only",
         default="",
-        help="ingest, reading, guards, cli, imports, signals, analysis, export, recorder or runtime",
+        help="ingest, reading, guards, cli, imports, signals, analysis, export, recorder, runtime or placement",
     )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -48,8 +48,8 @@ def main() -> None:
         if options.only == "export":
             print_export(folder)
             return
-        if options.only == "runtime":
-            print_runtime()
+        if options.only in ("runtime", "placement"):
+            print_runtime(options.only)
             return
         parts = {
             "ingest": lambda: ingest_rows(folder, scale),
@@ -105,11 +105,11 @@ def print_export(folder: Path) -> None:
         print(line, flush=True)
 
 
-def print_runtime() -> None:
-    """Bad models with and without each capability of the runtime, and on others' planning."""
-    from . import runtime
+def print_runtime(part: str) -> None:
+    """Bad models with and without each capability, and on others' planning; where the plan stands and what it costs."""
+    from . import placement, runtime
 
-    for line in runtime.report():
+    for line in {"runtime": runtime.report, "placement": placement.report}[part]():
         print(line, flush=True)
     print(f"\nload {os.getloadavg()[0]:.1f} at the end")
 

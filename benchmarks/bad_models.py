@@ -325,7 +325,7 @@ def _ticks(model: BadModel, view: _View, note: str) -> Reply:
 
 def _loops(model: BadModel, view: _View) -> Reply:
     """Looks the fourth order up again and again, until it is told that it does."""
-    told = re.search(r"same call|again and again|repeat|identical", view.last, re.IGNORECASE)
+    told = re.search(r"same[ _](call|arguments|result)|again and again|repeat|identical", view.last, re.IGNORECASE)
     if told:
         model._since_told = 1
     if len(view.worked) == 3 and not model._since_told and not _behind(view):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pilothouse.runtime.adapters.drift import DriftWatch
 from pilothouse.runtime.adapters.pydantic_ai import FinishGate, LargeData, Planning
 from pilothouse.runtime.adapters.tool_names import ToolNaming
 from pilothouse.runtime.handles import HandleStore
@@ -24,11 +25,13 @@ SETUPS: Mapping[str, Setup] = {
     "nothing": lambda _: [],
     "Planning": lambda folder: [Planning(plans=plans_in(folder))],
     "Planning+FinishGate": lambda folder: [Planning(plans=plans_in(folder)), FinishGate(plans=plans_in(folder))],
+    "Planning+DriftWatch": lambda folder: [Planning(plans=plans_in(folder)), DriftWatch(plans=plans_in(folder))],
     "LargeData": lambda folder: [LargeData(store=HandleStore(folder / "values"))],
     "ToolNaming": lambda _: [ToolNaming()],
     "all": lambda folder: [
         Planning(plans=plans_in(folder)),
         FinishGate(plans=plans_in(folder)),
+        DriftWatch(plans=plans_in(folder)),
         LargeData(store=HandleStore(folder / "values")),
         ToolNaming(),
     ],

@@ -26,7 +26,7 @@ def run_of(fault: str, setup: str) -> Played:
 @pytest.mark.parametrize(
     ("fault", "alone", "helps"),
     [("drops tasks", 3, "Planning"), ("finishes early", 4, "Planning+FinishGate"), ("ticks off, not done", 6, "Planning"),
-     ("calls renamed tools", 3, "ToolNaming")],
+     ("calls renamed tools", 3, "ToolNaming"), ("loops on a call", 3, "Planning+DriftWatch")],
 )  # fmt: skip
 def test_a_fault_is_made_good_by_the_capability_for_it(fault: str, alone: int, helps: str) -> None:
     assert run_of(fault, "nothing").finished == alone
@@ -34,6 +34,12 @@ def test_a_fault_is_made_good_by_the_capability_for_it(fault: str, alone: int, h
         run = run_of(fault, setup)
         assert (run.finished, run.twice, run.ended) == (ORDERS, 0, "answered"), run
         assert run.calls < CALLS_MAX
+
+
+def test_a_neglected_plan_is_looked_after_once_it_is_said() -> None:
+    alone, watched = run_of("neglects its plan", "Planning"), run_of("neglects its plan", "Planning+DriftWatch")
+    # What scrolled out is tried again, until the plan says that it is done.
+    assert watched.finished == ORDERS and watched.twice < alone.twice
 
 
 def test_a_capability_helps_with_its_fault_and_not_with_another() -> None:

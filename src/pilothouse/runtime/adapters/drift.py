@@ -79,7 +79,7 @@ class DriftWatch(AbstractCapability[Any]):
         if self._waiting:
             text = signals_text(self._waiting)
             self._waiting = []
-            request_context.messages = placed(request_context.messages, text, "tail")
+            request_context.messages = placed(request_context.messages, text, "tail", cached=False)
         return request_context
 
     async def wrap_tool_execute(
