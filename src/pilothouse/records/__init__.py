@@ -43,6 +43,7 @@ from .errors import (
 from .harmless import Fence, clean, visible
 from .ids import is_hex, new_id, new_secret
 from .log import LogReading, Score
+from .memory import MEMORY_KINDS, Memory, MemoryKind
 from .message import Message, Part, message, message_as_dict, part_as_dict, part_from_dict, text_message
 from .outcome import failure_in
 from .signal import SEVERITIES, Evidence, Severity, Signal
@@ -68,6 +69,7 @@ __all__ = [
     "ACTOR_KINDS",
     "ANNOTATION_KINDS",
     "KINDS",
+    "MEMORY_KINDS",
     "SEVERITIES",
     "Actor",
     "ActorKind",
@@ -86,6 +88,8 @@ __all__ = [
     "GateFailed",
     "Kind",
     "LogReading",
+    "Memory",
+    "MemoryKind",
     "Message",
     "NeedsApproval",
     "NotAllowed",
