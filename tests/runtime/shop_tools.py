@@ -42,7 +42,9 @@ def shop_tools() -> list[Tool[Any]]:
 
 
 def _tool(verb: str, noun: str) -> Tool[Any]:
-    properties: dict[str, Any] = {f"{noun}_id": {"type": "string", "description": f"The {noun}'s id, e.g. {noun[:2]}_4411"}}
+    properties: dict[str, Any] = {
+        f"{noun}_id": {"type": "string", "description": f"The {noun}'s id, e.g. {noun[:2]}_4411"}
+    }
     if verb in ("list", "search", "export", "count"):
         properties = {
             "query": {"type": "string", "description": "Words to look for"},

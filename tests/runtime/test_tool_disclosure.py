@@ -110,7 +110,9 @@ def test_a_call_to_an_unloaded_or_renamed_tool_loads_it_and_costs_no_retry() -> 
     )
     agent = agent_of(model, ToolDisclosure(tools=shop_tools()), retries=0)
     assert agent.run_sync("Is order 1 paid?").output == "paid"
-    assert "no tool is called 'fetchOrder'. The nearest:\n" in model.shown(1) and "get_order(order_id)" in model.shown(1)
+    assert "no tool is called 'fetchOrder'. The nearest:\n" in model.shown(1) and "get_order(order_id)" in model.shown(
+        1
+    )
     assert "'getOrder' is called get_order here" in model.shown(2) and "get_order" in model.offered(2)
     assert "get_order is offered already under this name: call it" in model.shown(4)
 
@@ -144,7 +146,10 @@ def test_the_context_is_a_twentieth_of_all_schemas() -> None:
     rules: list[dict[str, Any]] = [
         {"user": "Hello", "reply": {"text": "Hello"}},
         {"after_tool": "", "reply": {"calls": [{"name": "search_tools", "arguments": {"query": "refund an order"}}]}},
-        {"after_tool": "search_tools", "reply": {"calls": [{"name": "load_tool", "arguments": {"name": "create_refund"}}]}},
+        {
+            "after_tool": "search_tools",
+            "reply": {"calls": [{"name": "load_tool", "arguments": {"name": "create_refund"}}]},
+        },
         {"reply": {"text": "done"}},
     ]
     with ModelServer({"rules": rules}) as server:
