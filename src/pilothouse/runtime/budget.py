@@ -108,6 +108,7 @@ class Purse:
         self._clock = clock
         self._began = clock()
         self._spent = Spent()
+        self._expected = 0
         self._held: dict[str, Budget] = {}
         self._lock = threading.Lock()
 
@@ -143,8 +144,13 @@ class Purse:
         with self._lock:
             self._spent += spent
 
-    def grant(self, key: str, wanted: Budget | None = None, *, among: int = 1) -> Budget:
-        """Hold something back for a child: what it wants, and at most its share of what is left among so many.
+    def expect(self, children: int) -> None:
+        """So many children will be granted something now: what is left is shared among them."""
+        with self._lock:
+            self._expected = children
+
+    def grant(self, key: str, wanted: Budget | None = None) -> Budget:
+        """Hold something back for a child: what it wants, and at most its share of what is left among those expected.
 
         Granting under a key a second time gives what it was given before.
 
@@ -155,11 +161,12 @@ class Purse:
         with self._lock:
             if key in self._held:
                 return self._held[key]
-            left = self._left()
+            left, among = self._left(), max(1, self._expected)
+            self._expected = among - 1
             share = Budget(
                 calls=_part(left.calls, among),
                 tokens=_part(left.tokens, among),
-                usd=None if left.usd is None else Decimal(left.usd) / max(1, among),
+                usd=None if left.usd is None else Decimal(left.usd) / among,
                 seconds=left.seconds,
             )
             granted = share.within(wanted or Budget())
@@ -170,6 +177,7 @@ class Purse:
         """Hold back again what was granted before a restart."""
         with self._lock:
             self._held[key] = granted
+            self._expected -= 1
 
     def settle(self, key: str, spent: Spent) -> None:
         """A child has ended: what it spent is charged, the rest of its grant is left again."""
@@ -237,7 +245,7 @@ def _least(one: Any, other: Any) -> Any:
 
 
 def _part(left: int | None, among: int) -> int | None:
-    return None if left is None else left // max(1, among)
+    return None if left is None else left // among
 
 
 def _said(name: str, bound: object) -> str:

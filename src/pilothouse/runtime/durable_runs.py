@@ -150,6 +150,8 @@ class DurableRuns:
     ) -> None:
         """``store``: ``postgresql://…``; empty: ``jobs.db`` in the folder, which is the runtime's where none is named.
 
+        ``jobs`` and ``store`` are the runs as ``pilothouse.jobs`` knows them.
+
         ``worker=False`` starts, shows and answers runs, and leaves running them to other processes.
 
         Raises:
@@ -164,7 +166,7 @@ class DurableRuns:
         self.folder = folder or runtime_folder()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._programs = dict(programs)
-        self._store = JobStore(job_url(store, self.folder))
+        self.store = JobStore(job_url(store, self.folder))
         self._loop = asyncio.new_event_loop()
         workflows = [
             Workflow(name=f"agent.{name}", run=self._workflow(name), queue=_queue(name), attempts_max=1_000)
@@ -184,13 +186,13 @@ class DurableRuns:
                 # Before the worker, which begins with what is open.
                 self._thread = threading.Thread(target=self._loop.run_forever, name="agents", daemon=True)
                 self._thread.start()
-                self._runtime = Runtime(self._store, workflows, queues=queues)
-                self._jobs = self._runtime.jobs
+                self._runtime = Runtime(self.store, workflows, queues=queues)
+                self.jobs = self._runtime.jobs
             else:
-                self._jobs = Jobs(self._store, workflows)
+                self.jobs = Jobs(self.store, workflows)
         except BaseException:
             self._stop_loop()
-            self._store.close()
+            self.store.close()
             raise
 
     def __enter__(self) -> DurableRuns:
@@ -204,9 +206,9 @@ class DurableRuns:
         if self._runtime is not None:
             self._runtime.close()
         else:
-            self._jobs.close()
+            self.jobs.close()
         self._stop_loop()
-        self._store.close()
+        self.store.close()
 
     # -- verbs ---------------------------------------------------------------------------------------------------
 
@@ -281,8 +283,9 @@ class DurableRuns:
         if text:
             answers.append({"task": run.tasks[0] if len(run.tasks) == 1 and not tasks else "", "text": text})
         if run.state != "paused":
-            before = given["answers"][-1] if given["answers"] else None
-            if before == answers and answers:
+            before: list[dict[str, str]] = given["answers"][-1] if given["answers"] else []
+            if answers and [said["text"] for said in before] == [said["text"] for said in answers]:
+                # Said twice: it is on its way.
                 return
             raise BadRequest(f"the run is {run.state} and waits for nobody", got=run_id)
         if not answers:
@@ -317,7 +320,7 @@ class DurableRuns:
             NotFound: there is no such run.
         """
         for leg in self._legs(run_id):
-            self._jobs.cancel(leg.run_id)
+            self.jobs.cancel(leg.run_id)
         return self.show(run_id)
 
     # -- children ------------------------------------------------------------------------------------------------
@@ -340,7 +343,7 @@ class DurableRuns:
         child = f"{steps.run_id}.{place}"[:200]
 
         async def start() -> Json:
-            granted = purse.grant(start_key, wanted, among=steps.siblings) if purse is not None else wanted or Budget()
+            granted = purse.grant(start_key, wanted) if purse is not None else wanted or Budget()
             given: dict[str, Any] = {"agent": agent, "run_id": child, "prompt": prompt, "history": None, "leg": 1}
             given |= {"answers": [], "earlier": [], "without": [], "budget": granted.as_dict(), "deadline_s": None}
             await asyncio.to_thread(self._enqueue, agent, given, CHILDREN_SUFFIX)
@@ -427,9 +430,9 @@ class DurableRuns:
 
     def _enqueue(self, agent: str, given: dict[str, Any], queue_suffix: str = "") -> None:
         leg_id = _leg_id(given["run_id"], given["leg"])
-        self._jobs.enqueue(f"agent.{agent}", given, run_id=leg_id, queue=_queue(agent) + queue_suffix)
+        self.jobs.enqueue(f"agent.{agent}", given, run_id=leg_id, queue=_queue(agent) + queue_suffix)
         # The engine keeps the first of an id; a second with other words must not pass for it.
-        kept = self._input(self._jobs.show(leg_id))
+        kept = self._input(self.jobs.show(leg_id))
         if any(kept[name] != given[name] for name in ("agent", "prompt", "history", "answers")):
             raise BadRequest(
                 "this id is another run's", got=given["run_id"], allowed=f"{kept['agent']}: {str(kept['prompt'])[:80]}"
@@ -446,7 +449,7 @@ class DurableRuns:
             wanted = _leg_id(run_id, len(legs) + 1)
             found: Run | None = None
             with contextlib.suppress(NotFound, BadRequest):
-                found = self._jobs.show(wanted)
+                found = self.jobs.show(wanted)
             # Asked for a whole id, and a beginning will do for it.
             if found is None or found.run_id != wanted:
                 break
@@ -470,7 +473,7 @@ class DurableRuns:
         kind = ""
         if last.state == "failed":
             try:
-                self._jobs.wait(last.run_id, timeout_s=0)
+                self.jobs.wait(last.run_id, timeout_s=0)
             except RunFailed as error:
                 kind = error.type
         return AgentRun(state=last.state, error=last.error, error_type=kind, spent=self._spent(legs), **known)
@@ -479,7 +482,7 @@ class DurableRuns:
         """Of a run that did not come to an end of its own: by its record."""
         found: dict[str, Spent] = {}
         for leg in legs:
-            for _, name, kept in self._jobs.kept(leg.run_id):
+            for _, name, kept in self.jobs.kept(leg.run_id):
                 value = _fields(kept.value)
                 if "spent" in value:
                     found[name] = Spent.from_dict(value["spent"])
@@ -487,7 +490,7 @@ class DurableRuns:
 
     def _last_failures(self, legs: Sequence[Run]) -> list[str]:
         """The failures of the last turn there is a record of."""
-        kept = {name: one for leg in legs for _, name, one in self._jobs.kept(leg.run_id)}
+        kept = {name: one for leg in legs for _, name, one in self.jobs.kept(leg.run_id)}
         turns = {name: _turn(name) for name in kept}
         last = max(turns.values(), default=(0, 0))
         return [

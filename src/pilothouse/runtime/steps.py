@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import contextvars
 import hashlib
+import inspect
 import json
 import os
 import threading
@@ -37,6 +38,7 @@ INLINE_CHARS_MAX = 1_000_000
 """A longer result is kept in a file beside the database, by its hash, and the record holds the name."""
 
 _FILE = "$file"
+_SAME = {"same": True}
 _KEY: contextvars.ContextVar[str] = contextvars.ContextVar("pilothouse_step_key", default="")
 _STEPS: contextvars.ContextVar[Steps | None] = contextvars.ContextVar("pilothouse_steps", default=None)
 
@@ -126,8 +128,8 @@ class Steps:
     purse: Purse | None = None
     run_child: Callable[..., Awaitable[Any]] | None = None
     """Starts another agent's run and waits for it: :meth:`pilothouse.runtime.durable_runs.DurableRuns.run_child`."""
-    siblings: int = field(default=1, init=False)
-    """How many children the last response asked for."""
+    observations: dict[str, Json] = field(default_factory=dict[str, Json], init=False)
+    """What was last observed, by name."""
     stopped: BaseException | None = field(default=None, init=False)
     """What the ledger said when it would record no more: the run was cancelled, or is another worker's."""
     repeated: bool = field(default=False, init=False)
@@ -290,19 +292,28 @@ def running(steps: Steps | None) -> Generator[None]:
         _STEPS.reset(token)
 
 
-async def observed(name: str, read: Callable[[], Json]) -> Json:
+async def observed(name: str, read: Callable[[], Json | Awaitable[Json]]) -> Json:
     """What ``read`` gives, which must be JSON; in a durable run, what it gave the first time.
 
-    For decisions about a run that hang on something outside it: replayed, they must be made as they were.
+    For decisions about a run that hang on something outside it: replayed, they must be made as they were. What is the
+    same as the last time under this name is not recorded again.
     """
     steps = current_steps()
     if steps is None:
-        return read()
+        return await _awaited(read())
 
     async def do() -> Json:
-        return read()
+        value = await _awaited(read())
+        return _SAME if name in steps.observations and steps.observations[name] == value else {"value": value}
 
-    return await steps.once(steps.key_in_turn(name), do)
+    found = await steps.once(steps.key_in_turn(name), do)
+    if found != _SAME:
+        steps.observations[name] = found["value"]
+    return steps.observations[name]
+
+
+async def _awaited(value: Json | Awaitable[Json]) -> Json:
+    return await value if inspect.isawaitable(value) else value
 
 
 def step_key() -> str:

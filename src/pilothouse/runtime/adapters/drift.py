@@ -31,8 +31,9 @@ from pilothouse.runtime.drift import (
 )
 from pilothouse.runtime.fence import fenced
 from pilothouse.runtime.folders import plans_at, runtime_folder
-from pilothouse.runtime.plan import Plan
+from pilothouse.runtime.plan import Plan, as_dict, from_dict
 from pilothouse.runtime.plan_tools import PlanKeeper, PlanTools
+from pilothouse.runtime.steps import observed
 from pilothouse.runtime.tracing import drifted
 
 from .pydantic_ai import placed, plan_key, request_of
@@ -73,7 +74,7 @@ class DriftWatch(AbstractCapability[Any]):
         self, ctx: RunContext[Any], request_context: ModelRequestContext
     ) -> ModelRequestContext:
         """Look at the plan, and say what there is to say; for this request only."""
-        plan = self._plan(ctx)
+        plan = await self._plan(ctx)
         asks = await self._asks_of(plan) if plan.tasks else ()
         await self._take(looked(self._watch, plan, asks))
         if self._waiting:
@@ -104,7 +105,7 @@ class DriftWatch(AbstractCapability[Any]):
         """Hold the answer against what was asked."""
         if ctx.partial_output or self._watch.answers_refused > _REFUSALS_MAX:
             return output
-        plan = self._plan(ctx)
+        plan = await self._plan(ctx)
         if plan.open_tasks:
             # The finish gate has more to say of it.
             return output
@@ -112,7 +113,8 @@ class DriftWatch(AbstractCapability[Any]):
         answer = output if isinstance(output, str) else repr(output)
         missed = {ask.id: "" for ask in left_open(plan, asks, answer)}
         if isinstance(self.judge, Judge):
-            missed = await self._judged(self.judge, asks, answer, plan, missed)
+            judge, by_rules = self.judge, missed
+            missed = await observed("verdict of the judge", lambda: self._judged(judge, asks, answer, plan, by_rules))
         seen = answered(self._watch, missed, asks)
         self._watch = seen.watch
         for signal in seen.signals:
@@ -121,20 +123,27 @@ class DriftWatch(AbstractCapability[Any]):
                 ctx.enqueue(signal.text)
         return output
 
-    def _plan(self, ctx: RunContext[Any]) -> Plan:
+    async def _plan(self, ctx: RunContext[Any]) -> Plan:
         keeper = self.plans or plans_at(runtime_folder())
-        return PlanTools(keeper=keeper, key=plan_key(ctx), request=request_of(ctx)).plan()
+        tools = PlanTools(keeper=keeper, key=plan_key(ctx), request=request_of(ctx))
+        # A durable run that is gone on with sees each plan as it was then.
+        return from_dict(await observed("plan for drift", lambda: as_dict(tools.plan())))
 
     async def _asks_of(self, plan: Plan) -> tuple[Ask, ...]:
         if self._asks is None:
             self._asks = asks_of(plan.request)
             if isinstance(self.judge, Judge):
-                try:
-                    told = asks_from(await self.judge.asks(plan.request))
-                    self._asks = told or self._asks
-                except Exception as error:
-                    LOG.warning("the judge could not tell the asks apart; rules do it (%s)", type(error).__name__)
+                judge = self.judge
+                told = await observed("asks by the judge", lambda: self._told_apart(judge, plan.request))
+                self._asks = asks_from(told) or self._asks
         return self._asks
+
+    async def _told_apart(self, judge: Judge, request: str) -> list[str]:
+        try:
+            return list(await judge.asks(request))
+        except Exception as error:
+            LOG.warning("the judge could not tell the asks apart; rules do it (%s)", type(error).__name__)
+            return []
 
     async def _judged(
         self, judge: Judge, asks: Sequence[Ask], answer: str, plan: Plan, by_rules: dict[str, str]

@@ -114,6 +114,11 @@ class Durable(AbstractCapability[Any]):
         """Those of a durable run."""
         return self._steps
 
+    @property
+    def purse(self) -> Purse | None:
+        """What the run spends from; None where it may spend anything."""
+        return self._purse
+
     # -- for the wrappers ----------------------------------------------------------------------------------------
 
     def begins(self, settings: ModelSettings | None) -> ModelSettings | None:
@@ -158,7 +163,7 @@ class _DurableModel(WrapperModel):
         if steps is None:
             response = await self._asked(messages, durable.begins(model_settings), model_request_parameters)
             durable.charge(spent_on(response).as_dict())
-            return response
+            return self._expecting(response)
         key = steps.next_turn()
         kept = steps.recorded(key)
         steps.repeated = kept is not None
@@ -192,14 +197,16 @@ class _DurableModel(WrapperModel):
         if steps is None:
             async with inner(messages, durable.begins(model_settings), model_request_parameters, run_context) as stream:
                 yield stream
-            durable.charge(spent_on(stream.get()).as_dict())
+            durable.charge(spent_on(self._expecting(stream.get())).as_dict())
             return
         key = steps.next_turn()
         kept = steps.recorded(key)
         steps.repeated = kept is not None
         if kept is not None:
             response = self._answered(steps, steps.value_of(kept))
-            yield CompletedStreamedResponse(response, model_request_parameters=model_request_parameters)
+            yield CompletedStreamedResponse(
+                response, model_request_parameters=model_request_parameters, replay_events=True
+            )
             return
         settings = durable.begins(model_settings)
         async with steps.open(key) as opened:
@@ -217,8 +224,12 @@ class _DurableModel(WrapperModel):
             raise failure_of(outcome["error"])
         (response,) = ModelMessagesTypeAdapter.validate_python([outcome["response"]])
         assert isinstance(response, ModelResponse)
-        calls = [part.tool_name for part in response.parts if isinstance(part, ToolCallPart)]
-        steps.siblings = max(1, calls.count(DELEGATE))
+        return self._expecting(response)
+
+    def _expecting(self, response: ModelResponse) -> ModelResponse:
+        if self._durable.purse is not None:
+            calls = [part.tool_name for part in response.parts if isinstance(part, ToolCallPart)]
+            self._durable.purse.expect(calls.count(DELEGATE))
         return response
 
     async def _asked(

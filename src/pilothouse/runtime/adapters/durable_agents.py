@@ -19,6 +19,7 @@ from pydantic_ai.messages import (
     ToolReturnPart,
 )
 from pydantic_ai.tools import RunContext
+from pydantic_ai.usage import UsageLimits
 
 from pilothouse.runtime.budget import Budget
 from pilothouse.runtime.durable_runs import Answer, DurableRuns, Finished, Paused, Start
@@ -89,6 +90,10 @@ class _AgentProgram:
         prompt = load_prompt(start.prompt)
         history = None if start.history is None else ModelMessagesTypeAdapter.validate_python(start.history)
         own = durable_of(self.agent)
+        # Where a budget counts requests, that is the bound, and not the framework's own of 50.
+        budgets = (own.budget if own is not None else None, steps.purse.budget if steps.purse is not None else None)
+        counted = any(budget is not None and budget.calls is not None for budget in budgets)
+        limits = UsageLimits(request_limit=None) if counted else None
         for place in range(len(start.answers) + 1):
             with running(steps), capture_run_messages() as messages:
                 try:
@@ -100,6 +105,7 @@ class _AgentProgram:
                         deps=self.deps(start) if self.deps is not None else None,
                         capabilities=[] if own is not None else [Durable()],
                         event_stream_handler=self._events(start.run_id),
+                        usage_limits=limits,
                     )
                     return Finished(output=dump_output(result.output))
                 except PersonNeeded as needed:

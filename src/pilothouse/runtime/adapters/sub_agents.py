@@ -1,4 +1,4 @@
-"""Agents that work for an agent: ``SubAgents({"researcher": agent})`` gives it the tool ``delegate``.
+"""Agents that work for an agent: ``SubAgents(agents={"researcher": agent})`` gives it the tool ``delegate``.
 
 Each has a run of its own, with its own plan, conversation and budget. In ``DurableAgents`` that run is durable too, and
 may be worked on by another process; its budget is at most what its parent's has left, and is paid from it.
