@@ -7,9 +7,11 @@ errors included, is longer than the limit. An error says what failed, what is th
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -23,6 +25,9 @@ from .shape import shape_lines
 
 _GREP_HITS: Final = 200
 _SIZES_SHOWN: Final = 30
+_COMMENT: Final = re.compile(r"#[^\n]*")
+_COLUMN: Final = re.compile(r"line 1, column (\d+)")
+_PAST_THE_END: Final = re.compile(r" line 2, column \d+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +64,7 @@ class DataTools:
             named = f"kept as {handle.id}\n"
             narrower = replace(self, chars=self.room - len(named))
             shown = narrower._shown(handle, intro=f"{handle.label or 'the value'} is kept as")
-            return shown if shown.handle is not None else Answer(text=named + shown.text, handle=handle)
+            return shown if shown.handle is not None else self._said(named + shown.text, handle=handle)
         except PilothouseError as error:
             return self.failed(error)
 
@@ -97,6 +102,10 @@ class DataTools:
     # -- one by one ----------------------------------------------------------------------------------------------
 
     def _jq(self, handle: Handle, program: str) -> Answer:
+        if "\x00" in program:
+            raise BadRequest("the program has a character that no text has (U+0000)", got=program.replace("\x00", "␀"))
+        if not _COMMENT.sub("", program).strip():
+            raise BadRequest("the program is empty", got=program, fix=_example(self.store.document(handle).value))
         with tempfile.TemporaryDirectory(prefix="pilothouse-query-") as folder:
             spill = Path(folder) / "results"
             asked = {"op": "jq", "path": str(self.store.json_path(handle)), "program": program, "chars": self.room}
@@ -158,37 +167,37 @@ class DataTools:
         value = follow(self.store.document(handle).value, read_path(path))
         if isinstance(value, str):
             return self._slice_text(value, path, start, count)
-        if isinstance(value, dict):
-            fields = list(cast("dict[str, Any]", value).items())
-            chosen: Any = dict(fields[start : start + count])
-            total = len(fields)
-        elif isinstance(value, list):
-            items = cast("list[Any]", value)
-            chosen, total = items[start : start + count], len(items)
-        else:
+        if not isinstance(value, (dict, list)):
             return self._said(scalar(value, self.room))
-        if start >= total or start < -total:
-            raise BadRequest(f"{path} has {total:,} members", got=start, fix=f"start={max(0, total - count)}")
-        head = f"{path}: {start:,} to {min(start + count, total):,} of {total:,}\n"
-        text = json.dumps(chosen, ensure_ascii=False)
-        if len(head) + len(text) <= self.room:
+        total = len(cast("dict[str, Any] | list[Any]", value))
+        at = _begin(path, "members", start, count, total)
+        chosen: Any = (
+            dict(islice(cast("dict[str, Any]", value).items(), at, at + count))
+            if isinstance(value, dict)
+            else cast("list[Any]", value)[at : at + count]
+        )
+        head = f"{cut_text(path, 200)}: {at:,} to {min(at + count, total):,} of {total:,}\n"
+        text, fits = _as_many_as_fit(chosen, self.room - len(head))
+        if text is not None:
             return self._said(head + text)
-        shown = preview(chosen, self.room - len(head) - 200)
-        fits = max(1, count * self.room // max(1, len(text)))
-        again = f"\n({shown.rule}; about {fits:,} fit whole: count={fits})"
-        return self._said(head + shown.text + again)
+        shown = preview(chosen, self.room - len(head) - 240)
+        if fits:
+            return self._said(f"{head}{shown.text}\n({shown.rule}; {fits:,} fit whole: count={fits})")
+        step = next(iter(cast("dict[str, Any]", chosen))) if isinstance(value, dict) else at
+        further = cut_text(path_text((*read_path(path), step)), 150)
+        return self._said(f"{head}{shown.text}\n({shown.rule}; not one fits whole: slice(id, {further}))")
 
     def _slice_text(self, text: str, path: str, start: int, count: int) -> Answer:
         lines = text.split("\n")
+        path = cut_text(path, 200)
         if len(lines) == 1:
             # One line: by characters, as many as fit.
-            at = max(0, start)
-            part = text[at : at + self.room - 200]
+            at = max(0, min(start if start >= 0 else len(text) + start, len(text)))
+            part = text[at : at + self.room - len(path) - 80]
             return self._said(f"{path}: characters {at:,} to {at + len(part):,} of {len(text):,}\n{part}")
-        if start >= len(lines):
-            raise BadRequest(f"{path} has {len(lines):,} lines", got=start, fix=f"start={max(0, len(lines) - count)}")
-        chosen = lines[start : start + count]
-        head = f"{path}: lines {start:,} to {start + len(chosen):,} of {len(lines):,}"
+        at = _begin(path, "lines", start, count, len(lines))
+        chosen = lines[at : at + count]
+        head = f"{path}: lines {at:,} to {at + len(chosen):,} of {len(lines):,}"
         return self._lines([head, *chosen], len(chosen), "fewer lines fit: {} of these are shown")
 
     # -- how it is said ------------------------------------------------------------------------------------------
@@ -202,7 +211,7 @@ class DataTools:
         room = self.room
         if len(text) > room:
             text = text[: room - 40] + f"… cut, {len(text) - room + 40:,} more"
-        return Answer(text=text[:room], is_error=is_error, handle=handle)
+        return Answer(text=_writable(text[:room]), is_error=is_error, handle=handle)
 
     def _lines(self, lines: Sequence[str], count: int, hint: str) -> Answer:
         """As many lines as fit, and in words how many that were; the first is a heading."""
@@ -225,15 +234,15 @@ class DataTools:
         notes = "".join(f"\nnote: {note}"[:300] for note in document.notes[:3])
         value = document.value
         if handle.kind in ("json", "ndjson", "csv") and handle.bytes <= self.room - len(notes) - 50:
-            return Answer(text=json.dumps(value, ensure_ascii=False)[: self.room] + notes, handle=None)
+            return self._said(json.dumps(value, ensure_ascii=False) + notes)
         if handle.kind == "text" and len(value) <= self.room - len(notes) - 50:
-            return Answer(text=value + notes, handle=None)
+            return self._said(value + notes)
         size = f"{handle.bytes:,} bytes, {size_text(value)}"
         head = f"{intro} {handle.id} ({handle.kind}, {size}){notes}\n"
         sizes = _sizes(value, self.room // 6)
         foot = f"{sizes}\nlook inside: jq, grep_json, slice or schema with id {handle.id}"
         shown = preview(value, self.room - len(head) - len(foot) - 120)
-        return Answer(text=f"{head}{shown.text}\n({shown.rule})\n{foot}"[: self.room], handle=handle)
+        return self._said(f"{head}{shown.text}\n({shown.rule})\n{foot}", handle=handle)
 
     def failed(self, error: PilothouseError) -> Answer:
         """An error as a tool says it: what failed, what is there instead, what to try."""
@@ -247,10 +256,13 @@ class DataTools:
         return self._said("\n".join(parts), is_error=True)
 
     def _program_error(self, handle: Handle, program: str, said: str, *, compiling: bool) -> BadRequest:
-        # Our own wrapping must not be what the model is told of.
-        plain = (
-            said.replace("at <top-level>, ", "").replace("jq: error: ", "").replace("jq: 1 compile error", "").strip()
-        )
+        # Our own wrapping must not be what the model is told of: neither its sign before the program nor its line after.
+        plain = said.replace("at <top-level>, ", "").replace("jq: error: ", "").replace("<top-level>, ", "").strip()
+        if compiling:
+            plain = _COLUMN.sub(lambda found: f"line 1, column {int(found.group(1)) - 1}", plain.split("\n")[0])
+            plain = _PAST_THE_END.sub(" at its end" if "\n" not in program.strip() else r"\g<0>", plain).rstrip(":")
+        elif plain == "break":
+            plain = "there is no other input: the value is `.`"
         what = "the program is not jq" if compiling else "jq stopped"
         value = self.store.document(handle).value
         return BadRequest(f"{what}: {plain[:600]}", got=program, allowed=_keys(value), fix=_example(value))
@@ -263,6 +275,39 @@ class DataTools:
             near = f"; there is: {cut_text(_listed(error.allowed), 300)}" if error.allowed else ""
             return f"\n({cut_text(error.message, 300)}{near})" if error.kind == "not_found" else ""
         return ""
+
+
+def _begin(path: str, what: str, start: int, count: int, total: int) -> int:
+    """Where a slice begins, counted from the end where ``start`` is below 0."""
+    if total == 0:
+        return 0
+    if not -total <= start < total:
+        raise BadRequest(f"{cut_text(path, 200)} has {total:,} {what}", got=start, fix=f"start={max(0, total - count)}")
+    return start if start >= 0 else total + start
+
+
+def _as_many_as_fit(chosen: Any, room: int) -> tuple[str | None, int]:
+    """All of it as JSON where that fits, else how many of its first members do."""
+    used, fits = 2, 0
+    pairs = cast("dict[str, Any]", chosen).items() if isinstance(chosen, dict) else enumerate(cast("list[Any]", chosen))
+    for key, member in pairs:
+        used += len(json.dumps(member, ensure_ascii=False)) + 2
+        if isinstance(key, str):
+            used += len(json.dumps(key, ensure_ascii=False)) + 2
+        # The last one has no comma after it.
+        if used - 2 > room:
+            return None, fits
+        fits += 1
+    return json.dumps(chosen, ensure_ascii=False), fits
+
+
+def _writable(text: str) -> str:
+    """Half characters as U+FFFD: a text that is sent on must be one."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def _listed(allowed: Any) -> str:
@@ -311,9 +356,9 @@ def _json_chars(value: Any) -> int:
     if isinstance(value, list):
         items = cast("list[Any]", value)
         if len(items) > 1_000:
-            return len(json.dumps(items[:200])) * len(items) // 200
+            return len(json.dumps(items[:200], ensure_ascii=False)) * len(items) // 200
     if isinstance(value, dict) and len(cast("dict[str, Any]", value)) > 1_000:
         fields = cast("dict[str, Any]", value)
         first = dict(list(fields.items())[:200])
-        return len(json.dumps(first)) * len(fields) // 200
-    return len(json.dumps(value))
+        return len(json.dumps(first, ensure_ascii=False)) * len(fields) // 200
+    return len(json.dumps(value, ensure_ascii=False))

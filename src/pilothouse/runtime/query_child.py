@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import sys
 from collections.abc import Iterator
@@ -74,7 +75,18 @@ def _compiled(asked: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 
 
 def _value_text(asked: dict[str, Any]) -> str:
-    return Path(asked["path"]).read_text("utf-8-sig", "replace")
+    text = Path(asked["path"]).read_text("utf-8-sig", "replace")
+    # One half of a character, written as an escape, makes jq refuse the whole value.
+    return _ESCAPE.sub(_whole_character, text) if "\\ud" in text or "\\uD" in text else text
+
+
+_ESCAPE = re.compile(
+    r"\\(?:(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+
+
+def _whole_character(found: re.Match[str]) -> str:
+    return "\\ufffd" if found.group(2) else found.group()
 
 
 def _collected(results: Iterator[str], asked: dict[str, Any]) -> dict[str, Any]:
