@@ -84,7 +84,10 @@ def test_many_calls_without_an_answer_are_told_at_27_and_at_54() -> None:
 
 
 def test_planning_is_no_work_and_is_not_counted() -> None:
-    assert run_of(Watch(limits=Limits(calls_max=2)), *(("todo_read", {}, "same") for _ in range(9))) == []
+    calls = [("todo_update", {"id": number}, number) for number in range(9)]
+    assert run_of(Watch(limits=Limits(calls_max=2)), *calls) == []
+    again = [("todo_update", {"id": 1}, "error: no such state")] * 2
+    assert run_of(Watch(), *again) == [(2, "same_call", "agent")]
 
 
 def test_a_plan_that_nobody_touches_is_asked_about() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pilothouse.testing import Fault, Latency, ModelRequest, ModelServer, Reply, Rule, Script, ScriptError
+from pilothouse.testing import Fault, Latency, ModelRequest, ModelServer, Reply, Rule, Script, ScriptError, ToolCall
 from pilothouse.testing.answering import ScriptedModel
 from pilothouse.testing.exchange import Segment, ToolResult, Turn
 
@@ -181,3 +181,17 @@ def test_a_bad_request_is_answered_and_does_not_break_the_server(path: str, body
         assert json.loads(raised.value.read())["error"]["message"]
         with urllib.request.urlopen(f"{server.address}/healthz", timeout=10) as response:
             assert response.status == 200
+
+
+def test_what_was_seen_anywhere_goes_into_texts_and_arguments() -> None:
+    call = ToolCall(name="jq", arguments={"id": "{match}", "programs": [".a == {match2}", 7], "user": "{user}"})
+    model = scripted(
+        Rule(seen=r"(data_\d+) of (\w+)", reply=Reply(text="{match} and {match2}", calls=(call,))),
+        Rule(seen="whole", reply=Reply(text="all of it: {match}")),
+        Rule(reply=Reply(text="nothing: {match}")),
+    )
+    answer = model.outcome(request(user("data_1 of a, then data_2 of b."), user("go on"))).answer
+    assert answer is not None and answer.text == "data_2 and b"
+    assert answer.calls[0].arguments == {"id": "data_2", "programs": [".a == b", 7], "user": "{user}"}
+    assert said(model, request(user("the WHOLE thing"))) == "all of it: WHOLE"
+    assert said(model, request(user("?"))) == "nothing: {match}"

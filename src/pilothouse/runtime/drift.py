@@ -87,20 +87,19 @@ class Judge(Protocol):
 
 
 def called(watch: Watch, tool: str, arguments: object, result: object) -> Seen:
-    """A tool call is over. Calls to the planning tools are no work and are not counted."""
-    if tool in PLAN_TOOLS:
-        return Seen(watch=watch)
+    """A tool call is over. Calls to the planning tools are no work and are not counted, but may go round in circles too."""
+    work = tool not in PLAN_TOOLS
     limits = watch.limits
     digest = _digest(tool, arguments, result)
     times = watch.seen.get(digest, 0) + 1
     seen = {**{key: count for key, count in watch.seen.items() if key != digest}, digest: times}
     while len(seen) > _SEEN_MAX:
         seen.pop(next(iter(seen)))
-    now = replace(watch, calls=watch.calls + 1, untouched=watch.untouched + 1, seen=seen)
+    now = replace(watch, calls=watch.calls + work, untouched=watch.untouched + work, seen=seen)
     signals: list[Signal] = []
     if times in (limits.same_max, limits.same_max * 2):
         signals.append(_same_call(tool, times, "agent" if times == limits.same_max else "operator"))
-    if now.calls in (limits.calls_max, limits.calls_max * 2):
+    if work and now.calls in (limits.calls_max, limits.calls_max * 2):
         text = (
             f"{now.calls} tool calls and no answer yet. Answer now with what you have and say what is missing, or name "
             "in the plan the step that still stands between you and the answer."

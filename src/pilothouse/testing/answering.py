@@ -6,13 +6,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from pilothouse.testing.exchange import CHARACTERS_PER_TOKEN, Answer, ModelRequest, ToolCall, Usage, tokens_of
 from pilothouse.testing.improvise import improvise
 from pilothouse.testing.jsons import compact
 from pilothouse.testing.prompt_cache import CachedTokens, PromptCache
-from pilothouse.testing.script import Fault, Latency, Reply, Script
+from pilothouse.testing.script import Fault, Latency, Reply, Rule, Script
 from pilothouse.testing.seeded import fingerprint, identifier, seeded
 
 COUNTERS_MAX = 20_000
@@ -69,7 +69,7 @@ class ScriptedModel:
             seen = _bump(self._matches, (index, request.conversation))
             if seen < rule.skip or (rule.times is not None and seen >= rule.skip + rule.times):
                 continue
-            return _filled(rule.reply, request)
+            return _filled(rule, request)
         return None
 
     def _answer(self, request: ModelRequest, reply: Reply, cached: CachedTokens, *, key: str) -> Answer:
@@ -100,11 +100,29 @@ def _bump(counters: "OrderedDict[Key, int]", key: Key) -> int:
     return seen
 
 
-def _filled(reply: Reply, request: ModelRequest) -> Reply:
+def _filled(rule: Rule, request: ModelRequest) -> Reply:
+    reply = rule.reply
+    found = rule.found(request) if rule.seen is not None else None
+    if found is not None:
+        calls = tuple(replace(call, arguments=_put(call.arguments, found)) for call in reply.calls)
+        reply = replace(reply, text=_put(reply.text, found), calls=calls)
     if "{" not in reply.text:
         return reply
     result = request.new_results[-1].text if request.new_results else ""
     return replace(reply, text=reply.text.replace("{user}", request.last_user).replace("{result}", result))
+
+
+def _put(value: Any, found: tuple[str, ...]) -> Any:
+    """A text, or the texts in a call's arguments, with what was found."""
+    if isinstance(value, str):
+        for place, text in enumerate(found, 1):
+            value = value.replace("{match}" if place == 1 else f"{{match{place}}}", text)
+        return value
+    if isinstance(value, dict):
+        return {key: _put(item, found) for key, item in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_put(item, found) for item in cast("list[Any]", value)]
+    return value
 
 
 def _cut(text: str, tokens_max: int | None) -> tuple[str, Literal["stop", "length"]]:

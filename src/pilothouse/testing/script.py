@@ -48,7 +48,11 @@ class Latency:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What the model does. In `text`, `{user}` and `{result}` stand for the last user text and tool result."""
+    """What the model does. In `text`, `{user}` and `{result}` stand for the last user text and tool result.
+
+    In `text` and in texts of the calls' arguments, `{match}` stands for what the rule's `seen` found, `{match2}` for its
+    second group, and so on.
+    """
 
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
@@ -79,6 +83,8 @@ class Rule:
     """Pattern in a tool result that waits for an answer."""
     after_tool: str | None = None
     """Shell pattern of the name of a tool whose result waits for an answer; an empty text means no result waits."""
+    seen: str | None = None
+    """Pattern in everything the model reads. Its last match counts: the first group, or all of it, is `{match}` in the reply."""
     turn: int | None = None
     """Number of user messages so far, from 1."""
     skip: int = 0
@@ -96,8 +102,17 @@ class Rule:
             and _found(self.user, request.last_user)
             and (self.turn is None or self.turn == request.user_turns)
             and (self.result is None or any(_found(self.result, result.text) for result in waiting))
+            and (self.seen is None or self.found(request) is not None)
             and self._follows_tool(request)
         )
+
+    def found(self, request: ModelRequest) -> tuple[str, ...] | None:
+        """The groups of what `seen` finds last in a request, or all of it; None where it finds nothing or is not set."""
+        compiled = _compiled(self.seen)
+        matches = list(compiled.finditer(request.content)) if compiled is not None else []
+        if not matches:
+            return None
+        return tuple(group or "" for group in matches[-1].groups()) or (matches[-1][0],)
 
     def _follows_tool(self, request: ModelRequest) -> bool:
         if self.after_tool is None:
@@ -175,7 +190,7 @@ def _rule(data: JsonObject) -> Rule:
         if reply.get(name) is not None:
             reply[name] = kind(**_known(kind, as_object(reply[name])))
     values["reply"] = Reply(**reply)
-    for name in ("system", "user", "result"):
+    for name in ("system", "user", "result", "seen"):
         _compiled(values.get(name))
     return Rule(**values)
 

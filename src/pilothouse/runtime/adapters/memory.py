@@ -18,6 +18,7 @@ from pydantic_ai.toolsets import AbstractToolset, FunctionToolset
 from pilothouse.records import BadRequest
 from pilothouse.runtime.folders import runtime_folder
 from pilothouse.runtime.memory import CHARS, MemoryKeeper, MemoryTools
+from pilothouse.runtime.steps import observed
 
 from .pydantic_ai import request_of
 
@@ -75,7 +76,8 @@ class UserMemory(AbstractCapability[Any]):
     async def before_run(self, ctx: RunContext[Any]) -> None:
         """Recall once, in the run's own span."""
         if self.recalled > 0:
-            self._beside = self._run_tools().for_context(request_of(ctx), self.recalled)
+            recall = self._run_tools().for_context
+            self._beside = await observed("memory beside the request", lambda: recall(request_of(ctx), self.recalled))
 
     async def before_model_request(
         self, ctx: RunContext[Any], request_context: ModelRequestContext

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pydantic_ai import Tool
 from pydantic_ai.capabilities import AbstractCapability
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolCallPart, ToolReturn, ToolReturnPart
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolCallPart, ToolReturnPart
 from pydantic_ai.models import ModelRequestContext
 from pydantic_ai.tools import RunContext
 from pydantic_ai.toolsets import AbstractToolset, CombinedToolset, FunctionToolset, WrapperToolset
@@ -18,8 +19,8 @@ from pilothouse.records import names
 from pilothouse.runtime.tool_catalogue import SEARCH_MAX, ToolCatalogue, ToolEntry
 from pilothouse.runtime.tracing import note
 
-_LOADED: Final = "pilothouse.loaded"
-"""In the metadata of a tool's answer: the tools it loaded. The history is the state, so a resumed run has it too."""
+_LOADED: Final = re.compile(r"^(\S+) is loaded: call it$", re.MULTILINE)
+"""The last line of an answer that loaded something. The history is the state: a run that is gone on with has it too."""
 _SEARCH, _LOAD = "search_tools", "load_tool"
 
 
@@ -69,7 +70,7 @@ class ToolDisclosure(AbstractCapability[Any]):
             """
             return self._search(query)
 
-        def load_tool(name: str) -> ToolReturn[str]:
+        def load_tool(name: str) -> str:
             """Load a tool that search_tools found, so that it can be called.
 
             Args:
@@ -104,16 +105,16 @@ class ToolDisclosure(AbstractCapability[Any]):
         more = f"\n(the best {SEARCH_MAX} of {len(catalogue)} tools)" if len(found) == SEARCH_MAX else ""
         return f"{lines}{more}\nload_tool(name) before you call one"
 
-    def _load(self, name: str) -> ToolReturn[str]:
+    def _load(self, name: str) -> str:
         catalogue = self._known()
         resolved = catalogue.resolve(name, self._offered)
         if not resolved.name:
             near = "\n".join(catalogue.entries[one].line for one in resolved.near if one in catalogue.entries)
             nearest = f"The nearest:\n{near}" if near else "Nothing is near it."
-            return ToolReturn(f"error: no tool is called {name[:100]!r}. {nearest}\nsearch_tools(query) finds others")
+            return f"error: no tool is called {name[:100]!r}. {nearest}\nsearch_tools(query) finds others"
         entry = catalogue.entries.get(resolved.name)
         if entry is None or resolved.name in self._loaded:
-            return ToolReturn(f"{resolved.name} is offered already under this name: call it")
+            return f"{resolved.name} is offered already under this name: call it"
         self._loaded.add(resolved.name)
         note(
             names.CATALOGUE_EVENT,
@@ -123,9 +124,7 @@ class ToolDisclosure(AbstractCapability[Any]):
             ),
         )
         meant = "" if name == resolved.name else f"{name[:100]!r} is called {resolved.name} here. "
-        return ToolReturn(
-            f"{meant}{entry.line}\n{resolved.name} is loaded: call it", metadata={_LOADED: [resolved.name]}
-        )
+        return f"{meant}{entry.line}\n{resolved.name} is loaded: call it"
 
     def _known(self) -> ToolCatalogue:
         assert self._catalogue is not None, "only within a run"
@@ -153,6 +152,7 @@ class _LoadedToolset(WrapperToolset[Any]):
             )
             disclosure._catalogue = ToolCatalogue(entries, renamed=disclosure.renamed)  # pyright: ignore[reportPrivateUsage]
         loaded = disclosure._loaded  # pyright: ignore[reportPrivateUsage]
+        loaded |= _loaded_in(ctx.messages)
         return {name: tool for name, tool in every.items() if name in loaded}
 
 
@@ -160,8 +160,8 @@ def _loaded_in(messages: Sequence[ModelMessage]) -> set[str]:
     found: set[str] = set()
     for message in messages:
         for part in message.parts if isinstance(message, ModelRequest) else ():
-            if isinstance(part, ToolReturnPart) and part.tool_name == _LOAD and isinstance(part.metadata, dict):
-                found.update(part.metadata.get(_LOADED, ()))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            if isinstance(part, ToolReturnPart) and part.tool_name == _LOAD and isinstance(part.content, str):
+                found.update(_LOADED.findall(part.content)[-1:])
     return found
 
 
