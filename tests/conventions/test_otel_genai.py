@@ -181,3 +181,11 @@ def test_malformed_messages_fall_back_to_the_text(text: str) -> None:
 def test_a_framework_in_the_place_of_the_provider_is_not_one() -> None:
     found = reading({"gen_ai.system": "Langchain", "gen_ai.request.model": "claude-sonnet-4-5"})
     assert found.provider == "anthropic"
+
+
+def test_a_replayed_call_has_no_usage() -> None:
+    attributes = {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 90, "gen_ai.usage.output_tokens": 10}
+    spent = reading(attributes)
+    assert spent.usage is not None and spent.usage.total == 100
+    replayed = reading(attributes | {"pilothouse.replayed": True})
+    assert replayed.usage is None and "nothing was spent" in " ".join(replayed.notes)

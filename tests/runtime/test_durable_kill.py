@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,11 @@ import pytest
 from pilothouse.runtime.adapters.durable_agents import DurableAgents
 
 from .durable_program import TURNS, World, agents
+
+
+ROOT = Path(__file__).parents[2]
+PYTHONS = [one for one in os.environ.get("PILOTHOUSE_PYTHONS", "").split(os.pathsep) if one]
+"""Other interpreters that have the runtime's extra, e.g. of ``python3.13 -m venv V && V/bin/pip install -e '.[runtime]'``."""
 
 
 class Place:
@@ -28,7 +34,9 @@ class Place:
     def work(self, *, python: str = sys.executable, **options: object) -> subprocess.Popen[bytes]:
         """One more process that keeps a worker going."""
         given = json.dumps({"url": self.url, "folder": str(self.world.folder), **options})
-        self.processes.append(subprocess.Popen([python, "-m", "tests.runtime.durable_program", given]))
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+        program = [python, "-m", "tests.runtime.durable_program", given]
+        self.processes.append(subprocess.Popen(program, cwd=ROOT, env=environment))
         return self.processes[-1]
 
     def written(self) -> list[str]:
@@ -91,3 +99,18 @@ def test_killed_at_random_moments_with_two_workers(place: Place, seed: int) -> N
         assert (ended.state, ended.output, ended.spent.calls) == ("done", "all written", len(TURNS["long"]) + 1)
     assert place.written() == sorted(what for turn in TURNS["long"] for what in turn for _ in range(6))
     print(f"{len(place.world.lines('attempts'))} attempts at {len(place.written())} writes")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PYTHONS, reason="name interpreters in PILOTHOUSE_PYTHONS")
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+def test_killed_at_every_boundary_on_another_python(place: Place, python: str) -> None:
+    asked = "import sqlite3, sys; print(sys.version.split()[0], sqlite3.sqlite_version)"
+    print("python and SQLite:", subprocess.run([python, "-c", asked], capture_output=True, text=True).stdout)
+    (place.world.folder / "mortal").touch()
+    place.runs.start("short", "Write it all.", run_id="job-1")
+    place.work(python=python)
+    ended = place.runs.wait("job-1", timeout_s=200)
+    assert (ended.state, ended.output, place.written()) == ("done", "all written", ["a"])
+    assert len(list(place.world.folder.glob("*.died"))) == 6

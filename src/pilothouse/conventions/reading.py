@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pilothouse.records import RawSpan, Reading
+from pilothouse.records import RawSpan, Reading, names
 
 from .detect import READERS, dialect_of
 from .draft import Draft
@@ -22,6 +22,10 @@ def read(raw: RawSpan) -> Reading:
     try:
         fill_recorder(raw, draft)
         READERS[dialect](raw, draft)
+        if raw.attributes.get(names.REPLAYED) is True and draft.usage is not None:
+            # The call was made, and paid for, by an attempt before this one.
+            draft.usage = None
+            draft.note("replayed from the record of a durable run: nothing was spent")
         fill_failure(raw, draft)
         fill_identity(raw, draft)
         return draft.reading()

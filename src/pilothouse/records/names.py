@@ -80,6 +80,9 @@ IMPORTED_OPEN: Final = "pilothouse.imported.open"
 IMPORTED_LEFT_OUT: Final = "pilothouse.imported.left_out"
 """How many of the oldest messages of a conversation the import left out, so that a call keeps within its bound."""
 
+REPLAYED: Final = "pilothouse.replayed"
+"""True on a call that was not made: a durable run that is gone on with took its result from the record."""
+
 PLAN_EVENT: Final = "pilothouse.plan"
 """Span event: an agent's plan changed. It holds the whole plan, so that the newest is the plan as it stands."""
 PLAN_KEY: Final = "pilothouse.plan.key"

@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from opentelemetry import trace
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering, WrapRunHandler
 from pydantic_ai.exceptions import ModelAPIError, ModelRetry, ToolFailed
@@ -29,6 +30,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import RunContext
 from pydantic_ai.toolsets import AbstractToolset, ToolsetTool, WrapperToolset
 
+from pilothouse.records import names
 from pilothouse.runtime.budget import Budget, Purse, Spent, given_purse, spending
 from pilothouse.runtime.steps import Json, Steps, Stopped, current_steps, running, shown_error
 
@@ -168,6 +170,7 @@ class _DurableModel(WrapperModel):
         kept = steps.recorded(key)
         steps.repeated = kept is not None
         if kept is not None:
+            _mark_replayed()
             return self._answered(steps, steps.value_of(kept))
         settings = durable.begins(model_settings)
         problem: Exception | None = None
@@ -203,6 +206,7 @@ class _DurableModel(WrapperModel):
         kept = steps.recorded(key)
         steps.repeated = kept is not None
         if kept is not None:
+            _mark_replayed()
             response = self._answered(steps, steps.value_of(kept))
             yield CompletedStreamedResponse(
                 response, model_request_parameters=model_request_parameters, replay_events=True
@@ -265,6 +269,7 @@ class _DurableToolset(WrapperToolset[Any]):
         key = steps.key_in_turn(f"tool {name} {ctx.tool_call_id or ''}".rstrip())
         kept = steps.recorded(key)
         if kept is not None:
+            _mark_replayed()
             return returned(name, steps.value_of(kept))
         problem: Exception | None = None
         async with steps.open(key) as opened:
@@ -313,6 +318,11 @@ class _DurableToolset(WrapperToolset[Any]):
             return {"retry": error.message}
         except ToolFailed as error:
             return {"failed": error.message}
+
+
+def _mark_replayed() -> None:
+    """On the span of the call, whoever records: what it reports was spent by an attempt before this one."""
+    trace.get_current_span().set_attribute(names.REPLAYED, True)
 
 
 def durable_of(agent: Agent) -> Durable | None:
