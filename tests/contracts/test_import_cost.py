@@ -67,3 +67,25 @@ def test_help_of_the_root_imports_no_command() -> None:
     assert modules <= {
         f"pilothouse.cli.{name}" for name in ["root", "help", "client", "output", "budget", "settings", "terminal"]
     }
+
+
+def test_durable_agents_need_nothing_of_the_server() -> None:
+    absent = [
+        "orjson",
+        "chdb",
+        "fastapi",
+        "uvicorn",
+        "grpc",
+        "google.protobuf",
+        "jinja2",
+        "isal",
+        "zstandard",
+        "sqlglot",
+    ]
+    statement = (
+        f"sys.modules.update(dict.fromkeys({absent!r}))\n"
+        "import pilothouse.runtime.adapters.durable_agents, pilothouse.runtime.adapters.sub_agents\n"
+        "import pilothouse.store.plan_store, pilothouse.store.job_store, pilothouse.jobs.work\n"
+        f"for name in {absent!r}: del sys.modules[name]"
+    )
+    assert not set(absent) & loaded_after(statement)

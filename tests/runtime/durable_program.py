@@ -38,6 +38,8 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(exist_ok=True)
+        self.pace_s = 0.1 if (folder / "slow").exists() else 0.002
+        """How long a call takes, before its write and after it."""
 
     def append(self, name: str, line: str) -> None:
         """One line, on disk when this returns."""
@@ -89,10 +91,10 @@ def agents(world: World) -> dict[str, Agent[None, str]]:
             key = step_key()
             world.append("attempts", what)
             world.die(f"{name} {what} before")
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(world.pace_s)
             world.append("ledger", f"{key} = {what}")
             world.die(f"{name} {what} after")
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(world.pace_s)
             return {"wrote": what}
 
         return agent
@@ -104,11 +106,18 @@ def work(url: str, folder: Path) -> None:
     """Be a worker until the parent ends."""
     world = World(folder)
     runs = DurableAgents(agents(world), store=url, folder=folder)
+    (folder / f"worker {os.getpid()}").touch()
     parent = os.getppid()
     while os.getppid() == parent and not (folder / "stop").exists():
         time.sleep(0.02)
     runs.close()
     os._exit(0)
+
+
+def _until(path: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
 
 
 def main() -> None:
@@ -126,6 +135,9 @@ def main() -> None:
             finally:
                 os._exit(2)
         if kills > 0:
+            # Sometimes while it begins, mostly while it works.
+            if dice.random() < 0.8:
+                _until(Path(given["folder"]) / f"worker {child}")
             time.sleep(dice.uniform(0.0, given["within_s"]))
             kills -= 1
             os.kill(child, signal.SIGKILL)

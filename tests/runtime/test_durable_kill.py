@@ -16,7 +16,6 @@ from pilothouse.runtime.adapters.durable_agents import DurableAgents
 
 from .durable_program import TURNS, World, agents
 
-
 ROOT = Path(__file__).parents[2]
 PYTHONS = [one for one in os.environ.get("PILOTHOUSE_PYTHONS", "").split(os.pathsep) if one]
 """Other interpreters that have the runtime's extra, e.g. of ``python3.13 -m venv V && V/bin/pip install -e '.[runtime]'``."""
@@ -90,10 +89,11 @@ def test_killed_at_every_boundary_of_every_step(place: Place, agent: str) -> Non
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_killed_at_random_moments_with_two_workers(place: Place, seed: int) -> None:
     print(f"seed {seed}")
+    (place.world.folder / "slow").touch()
     for number in range(6):
         place.runs.start("long", "Write it all.", run_id=f"job-{number}")
     for worker in range(2):
-        place.work(kills=25, within_s=3.0, seed=seed * 10 + worker)
+        place.work(kills=25, within_s=1.0, seed=seed * 10 + worker)
     for number in range(6):
         ended = place.runs.wait(f"job-{number}", timeout_s=280)
         assert (ended.state, ended.output, ended.spent.calls) == ("done", "all written", len(TURNS["long"]) + 1)
