@@ -37,6 +37,8 @@ from pilothouse.intake.settings import MIB, Settings
 from pilothouse.jobs import Desk
 from pilothouse.mcp.http import McpEndpoint
 from pilothouse.records import BadRequest, Forbidden, iso
+from pilothouse.runtime.adapters.mcp_http import runtime_server
+from pilothouse.runtime.served import ServedTools
 from pilothouse.server.analyses import Analyses
 from pilothouse.server.config import Config, read_config
 from pilothouse.server.housekeeping import Housekeeping
@@ -155,6 +157,7 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
         jobs=jobs,
         analyses=Analyses(jobs, data, config.analysis_models),
         job_worker=job_worker,
+        agent_tools=ServedTools(options.control, data / "runtime"),
         config=config,
         project_id=project_id,
         token=new_token(),
@@ -170,8 +173,11 @@ def build(state: ServerState, intake: Intake, *, url: str, grpc: str, loopback: 
     provider = ApiProvider(state, intake)
     app = api.build(provider, version=__version__)
     app.router.routes[:0] = otlp_routes(intake)
-    app.state.mcp = McpEndpoint(app, provider.authenticate, loopback=loopback, hosts=state.config.allowed_hosts)
-    app.router.routes.insert(0, Route("/mcp", app.state.mcp))
+    hosts = state.config.allowed_hosts
+    traces = McpEndpoint(app, provider.authenticate, loopback=loopback, hosts=hosts)
+    runtime = McpEndpoint(app, provider.authenticate, loopback=loopback, hosts=hosts, server_of=runtime_server)
+    app.state.mcp = (traces, runtime)
+    app.router.routes[:0] = [Route("/mcp", traces), Route("/runtime/mcp", runtime)]
     pages = PageProvider(state, url=url, grpc=grpc)
     app.include_router(web.build(pages))
     _answer_browsers(app, pages)
@@ -237,7 +243,8 @@ async def _serve(options: UpOptions, state: ServerState, listening: socket.socke
     def stop() -> None:
         # Streams end when they are told to, not by themselves: the server waits for them otherwise.
         application.state.feeds.close()
-        application.state.mcp.stop()
+        for endpoint in application.state.mcp:
+            endpoint.stop()
         server.end()
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -277,7 +284,8 @@ async def _serve(options: UpOptions, state: ServerState, listening: socket.socke
         await serving
     finally:
         await waking
-        await application.state.mcp.close()
+        for endpoint in application.state.mcp:
+            await endpoint.close()
         await housekeeping.stop()
         if grpc is not None:
             await grpc.stop()

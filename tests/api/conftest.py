@@ -14,6 +14,7 @@ from pilothouse import access, api
 from pilothouse.access import Grant, Keyring
 from pilothouse.jobs import Desk
 from pilothouse.records import NotAllowed
+from pilothouse.runtime.served import ServedTools
 from pilothouse.server.analyses import Analyses
 from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore
@@ -39,6 +40,7 @@ class PretendedServer:
         folder = Path(tempfile.mkdtemp())
         self.jobs = Desk("", folder, [])
         self.analyses = Analyses(self.jobs, folder, ())
+        self.agent_tools = ServedTools("", folder)
         self.parts: dict[str, str] = {"store": "ok"}
         self.asked: list[tuple[str, bool]] = []
         self.refused: tuple[Refused, ...] = ()

@@ -45,14 +45,14 @@ ALLOWED: dict[str, str] = {
     # Reads exports, on the user's side as on the server's: what a body says of itself is read by the rules of signals.
     "analysis": "records files signals",
     # Surfaces: thin over the verbs.
-    "api": "records store annotations deletions traces access files jobs skills analysis",
+    "api": "records store annotations deletions traces access files jobs skills analysis runtime",
     "web": "records store annotations deletions traces access jobs analysis",
     "cli": "records",
     # Asks the API, over HTTP or within the server: the same tools for both.
     "mcp": "records",
     # What makes a server of the parts.
-    "server": "records store intake annotations deletions traces access jobs api web costs conventions guards signals files analysis",
-    "app": "records mcp store intake annotations deletions traces access jobs api web server analysis",
+    "server": "records store intake annotations deletions traces access jobs api web costs conventions guards signals files analysis runtime",
+    "app": "records mcp runtime store intake annotations deletions traces access jobs api web server analysis",
     # Public helpers for tests and demos: real clients, no store.
     "testing": "records",
 }

@@ -8,7 +8,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from .conftest import environment_of, over_stdio
+from tests.live import LiveServer
+
+from .conftest import environment_of, key_of, over_http, over_stdio
 
 
 def test_an_agent_plans_and_looks_into_files_without_any_server(tmp_path: Path) -> None:
@@ -64,3 +66,35 @@ def test_a_plan_belongs_to_the_runtime_s_tools(tmp_path: Path) -> None:
 
     code, _, err = run(environment_of(PILOTHOUSE_DATA=str(tmp_path)), "mcp", "--plan", "x")
     assert (code, json.loads(err)["error"]["kind"]) == (2, "bad_request")
+
+
+def test_the_same_tools_stand_at_the_server_s_address(mcp_server: LiveServer) -> None:
+    plan = f"{mcp_server.url}/runtime/mcp?plan=http-plan"
+
+    async def within() -> None:
+        async with over_http(plan, key_of(mcp_server, "annotate")) as talk:
+            assert len((await talk.session.list_tools()).tools) == 9
+            await talk.call("todo_write", tasks=["count"], request="How many traces?")
+            refused = await talk.call("finish")
+            assert refused.error["kind"] == "open_tasks"
+            found = await talk.call("jq", id="data://groups?by=agent&since=30d", program="map(.traces) | add")
+            assert not found.result.is_error and int(found.text.splitlines()[0]) > 5
+        async with over_http(f"{mcp_server.url}/runtime/mcp", key_of(mcp_server, "annotate")) as talk:
+            assert "which plan" in (await talk.call("todo_read")).text
+            assert "1. count" in (await talk.call("todo_read", plan="http-plan")).text
+            assert (await talk.call("keep", file="/etc/passwd")).result.is_error
+        async with over_http(plan, key_of(mcp_server, "read")) as talk:
+            assert "annotate" in (await talk.call("todo_read")).error["fix"]
+
+    anyio.run(within)
+
+
+def test_over_stdio_the_recorded_is_looked_into_by_way_of_the_server(mcp_server: LiveServer, tmp_path: Path) -> None:
+    async def within() -> None:
+        async with over_stdio(mcp_server.environment, tmp_path, "--tools", "runtime") as talk:
+            found = await talk.call("jq", id="data://traces?since=30d", program="map(.agent) | unique | length")
+            assert not found.result.is_error and int(found.text.splitlines()[0]) > 0
+            missing = await talk.call("jq", id="data://traces?filter=agnt:x", program=".")
+            assert missing.result.is_error and "agent" in missing.text
+
+    anyio.run(within)

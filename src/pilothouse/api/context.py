@@ -14,6 +14,7 @@ from fastapi import Depends, Request
 from pilothouse.access import Grant, Mode, actor_of, check_same_site, narrowed
 from pilothouse.jobs import Desk
 from pilothouse.records import Actor, Forbidden, new_id
+from pilothouse.runtime.served import ServedTools
 from pilothouse.store import TraceStore
 from pilothouse.store.control_store import ControlStore
 from pilothouse.traces import Rulebook
@@ -61,6 +62,11 @@ class Provider(Protocol):
     @property
     def analyses(self) -> Analyses:
         """Analyses on this server."""
+        ...
+
+    @property
+    def agent_tools(self) -> ServedTools:
+        """The runtime's tools for agents elsewhere."""
         ...
 
     @property

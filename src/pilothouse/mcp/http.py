@@ -35,11 +35,27 @@ class Authenticate(Protocol):
     def __call__(self, token: str | None, cookie: str | None, /) -> object: ...
 
 
-class McpEndpoint:
-    """The ASGI application at ``/mcp``. The SDK is imported at the first request, off the loop."""
+ServerOf = Callable[[Callable[[Any], InsideCaller]], Any]
+"""Builds a server of the SDK from what gives the caller of a request; imported late."""
 
-    def __init__(self, app: ASGIApp, authenticate: Authenticate, *, loopback: bool, hosts: Sequence[str] = ()) -> None:
-        """``loopback``: the server listens on this machine only. ``hosts`` are further names it is known by."""
+
+class McpEndpoint:
+    """The ASGI application at ``/mcp``, or another server of tools beside it. The SDK is imported at the first request, off the loop."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        authenticate: Authenticate,
+        *,
+        loopback: bool,
+        hosts: Sequence[str] = (),
+        server_of: ServerOf | None = None,
+    ) -> None:
+        """``loopback``: the server listens on this machine only. ``hosts`` are further names it is known by.
+
+        ``server_of`` builds the tools; None: those that show traces.
+        """
+        self._server_of = server_of
         self._app = app
         self._authenticate = authenticate
         self._loopback = loopback
@@ -92,7 +108,7 @@ class McpEndpoint:
     async def _started(self) -> StreamableHTTPSessionManager:
         async with self._starting:
             if self._manager is None:
-                self._manager = await asyncio.to_thread(_manager, self._desk)
+                self._manager = await asyncio.to_thread(_manager, self._server)
                 ready = asyncio.Event()
                 self._running = asyncio.create_task(self._keep(self._manager, ready))
                 await ready.wait()
@@ -103,28 +119,35 @@ class McpEndpoint:
             ready.set()
             await self._stopping.wait()
 
-    def _desk(self, request: Request[Any]) -> Desk:
+    def _server(self) -> Any:
+        if self._server_of is not None:
+            return self._server_of(self._caller)
+        from .server import build
+
+        return build(self._desk)
+
+    def _caller(self, request: Request[Any]) -> InsideCaller:
         url = f"{request.url.scheme}://{request.headers.get('host', '')}"
-        caller = InsideCaller(self._app, url=url, headers=_passed_on(request))
+        return InsideCaller(self._app, url=url, headers=_passed_on(request))
+
+    def _desk(self, request: Request[Any]) -> Desk:
         asked = parse_qs(request.url.query).get("structured", [""])[0]
-        return Desk(caller=caller, structured=asked in ("1", "true", "yes"))
+        return Desk(caller=self._caller(request), structured=asked in ("1", "true", "yes"))
 
 
 _FIX = 'allowed_hosts = ["{host}"] under [server] in pilothouse.toml'
 
 
-def _manager(desk_of: Callable[[Any], Desk]) -> StreamableHTTPSessionManager:
+def _manager(server: Callable[[], Any]) -> StreamableHTTPSessionManager:
     try:
         from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
-        from .server import build
+        built = server()
     except ModuleNotFoundError as error:
         raise BadRequest(
             "this server was installed without MCP", got=error.name, fix="pip install 'pilothouse[mcp]'"
         ) from error
-    return StreamableHTTPSessionManager(
-        build(desk_of), json_response=True, stateless=True, max_request_body_size=BODY_MAX
-    )
+    return StreamableHTTPSessionManager(built, json_response=True, stateless=True, max_request_body_size=BODY_MAX)
 
 
 def _token(request: Request[Any]) -> str:

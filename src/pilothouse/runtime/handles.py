@@ -7,6 +7,7 @@ both are written beside their place and put there in one move, so a reader finds
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -146,13 +147,35 @@ class HandleStore:
         gone = 0
         for handle in list(self.handles()):
             if time.time_ns() - handle.created_ns > older_than_s * 1e9:
-                for name in (f"{handle.sha256}.json", f"{handle.sha256}.value", handle.sha256):
-                    (self._folder / name).unlink(missing_ok=True)
-                with self._lock:
-                    _, size = self._parsed.pop(handle.sha256, (None, 0))
-                    self._parsed_bytes -= size
+                self._remove(handle)
                 gone += 1
         return gone
+
+    def keep_within(self, bytes_max: int) -> int:
+        """Remove the oldest values until the rest takes no more on disk; how many went."""
+        try:
+            with os.scandir(self._folder) as entries:
+                held = sum(entry.stat().st_size for entry in entries if entry.is_file())
+        except OSError:
+            return 0
+        gone = 0
+        for handle in sorted(self.handles(), key=lambda one: one.created_ns) if held > bytes_max else ():
+            if held <= bytes_max:
+                break
+            held -= self._remove(handle)
+            gone += 1
+        return gone
+
+    def _remove(self, handle: Handle) -> int:
+        freed = 0
+        for name in (f"{handle.sha256}.json", f"{handle.sha256}.value", handle.sha256):
+            with contextlib.suppress(OSError):
+                freed += (self._folder / name).stat().st_size
+                (self._folder / name).unlink(missing_ok=True)
+        with self._lock:
+            _, size = self._parsed.pop(handle.sha256, (None, 0))
+            self._parsed_bytes -= size
+        return freed
 
     def _known(self, digest: str) -> Handle | None:
         try:

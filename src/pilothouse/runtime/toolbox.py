@@ -69,7 +69,7 @@ class Toolbox:
     plans: PlanKeeper
     data: DataTools
     plan: str
-    """The name of its plan, unless a call names another."""
+    """The name of its plan, unless a call names another; empty: each call names one."""
     within: str = ""
     """Stands before every plan's name where several agents' owners share one place."""
     request: str = ""
@@ -91,9 +91,13 @@ class Toolbox:
         """The tools of one plan.
 
         Raises:
-            BadRequest: its name is too long.
+            BadRequest: it has no name, or one that is none.
         """
         wanted = name.strip() or self.plan
+        if not wanted:
+            raise BadRequest("which plan is missing", fix='plan="NAME": choose one, and keep to it')
+        if "#" in wanted or not wanted.isprintable():
+            raise BadRequest("a plan's name has no # and no control characters", got=repr(wanted[:60]))
         if len(wanted) > PLAN_NAME_MAX:
             raise BadRequest(f"a plan's name has at most {PLAN_NAME_MAX} characters", got=wanted[:60] + "…")
         return PlanTools(keeper=self.plans, key=self.within + wanted, request=self.request)
@@ -382,11 +386,23 @@ def checked(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
         if schema is None:
             raise BadRequest(f"{tool.name} takes no such argument", got=name, allowed=list(tool.arguments))
         if name == "data" or (value is not None and value != ""):
-            given[name] = _typed(tool, name, schema, value)
+            given[name] = _typed(tool, name, schema, value if name == "data" else _whole(value))
     missing = [name for name in tool.required if name not in given]
     if missing:
         raise BadRequest(f"{tool.name} needs {' and '.join(missing)}", got=sorted(given), allowed=list(tool.arguments))
     return given
+
+
+def _whole(value: Any) -> Any:
+    """The value with U+FFFD for each half character, which no text that is kept may have."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, Mapping):
+        fields = cast("Mapping[str, Any]", value)
+        return {_whole(key): _whole(member) for key, member in fields.items()}
+    if isinstance(value, list):
+        return [_whole(member) for member in cast("list[Any]", value)]
+    return value
 
 
 def _typed(tool: Tool, name: str, schema: Schema, value: Any) -> Any:

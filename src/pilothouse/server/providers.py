@@ -14,6 +14,7 @@ from pilothouse.api import Metric
 from pilothouse.intake.receive import Intake
 from pilothouse.jobs import SYSTEM, Desk
 from pilothouse.records import PilothouseError, iso
+from pilothouse.runtime.served import ServedTools
 from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore
 from pilothouse.store.control_store import ControlStore
@@ -90,6 +91,11 @@ class ApiProvider:
     def analyses(self) -> Analyses:
         """Analyses on this server."""
         return self._state.analyses
+
+    @property
+    def agent_tools(self) -> ServedTools:
+        """The runtime's tools for agents elsewhere."""
+        return self._state.agent_tools
 
     @property
     def cookie_name(self) -> str:

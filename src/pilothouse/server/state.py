@@ -10,6 +10,7 @@ from typing import Any
 
 from pilothouse.access import Keyring
 from pilothouse.jobs import Desk
+from pilothouse.runtime.served import ServedTools
 from pilothouse.store import TraceStore
 from pilothouse.store.control_store import ControlStore
 
@@ -37,6 +38,8 @@ class ServerState:
     """What runs them, once there are any."""
     analyses: Analyses
     """Analyses, whose runs are among them."""
+    agent_tools: ServedTools
+    """The runtime's tools for agents elsewhere: their plans, their large values."""
     config: Config
     project_id: str
     """The first project: what the one-time link and the local token open."""
@@ -48,6 +51,7 @@ class ServerState:
         """Close in the order that loses nothing: what writes to the store first."""
         self.job_worker.close()
         self.jobs.close()
+        self.agent_tools.close()
         self.worker.close()
         if self.forwarder is not None:
             self.forwarder.close()

@@ -63,13 +63,37 @@ class PlanStore:
         with self._reading() as connection:
             return [json.loads(body) for body in connection.scalars(wanted)]
 
+    def newest(self, prefix: str, limit: int, *, name: str | None = None) -> list[tuple[str, int, Mapping[str, Any]]]:
+        """Keys that begin so (or are that and ``name``), when each plan was changed last, and it; the last first.
+
+        What is kept beside a plan, under its key and a ``#``, is none.
+        """
+        last = sa.select(_PLAN.c.plan_key, sa.func.max(_PLAN.c.version).label("last")).group_by(_PLAN.c.plan_key)
+        last = (
+            last.where(_PLAN.c.plan_key == prefix + name)
+            if name is not None
+            else last.where(
+                _PLAN.c.plan_key.startswith(prefix, autoescape=True), ~_PLAN.c.plan_key.contains("#", autoescape=True)
+            )
+        )
+        ends = last.subquery()
+        wanted = (
+            sa.select(_PLAN.c.plan_key, _PLAN.c.changed_ns, _PLAN.c.body)
+            .join(ends, sa.and_(_PLAN.c.plan_key == ends.c.plan_key, _PLAN.c.version == ends.c.last))
+            .order_by(_PLAN.c.changed_ns.desc(), _PLAN.c.plan_key)
+            .limit(limit)
+        )
+        with self._reading() as connection:
+            return [(key, changed_ns, json.loads(body)) for key, changed_ns, body in connection.execute(wanted)]
+
     def save(self, key: str, version: int, plan: Mapping[str, Any]) -> bool:
         """Keep a version; False where another process kept one of this number first: load it and try again.
 
         Raises:
             Unreachable: the database does not answer.
         """
-        body = json.dumps(plan, ensure_ascii=False, sort_keys=True)
+        # Escapes: a model may write half a character, which is no UTF-8.
+        body = json.dumps(plan, sort_keys=True)
         try:
             with self._engine.begin() as connection:
                 connection.execute(
@@ -90,6 +114,15 @@ class PlanStore:
             return self._engine.connect()
         except exc.OperationalError as error:
             raise Unreachable(f"the database of plans does not answer: {error.orig}") from error
+
+
+def plans_of(url: str, folder: Path) -> PlanStore:
+    """The plans kept beside the small records that ``--control`` names; empty: ``plans.db`` in the folder."""
+    if not url:
+        return plans_in(folder)
+    if url.startswith("postgresql://"):
+        url = "postgresql+psycopg://" + url.removeprefix("postgresql://")
+    return PlanStore(url)
 
 
 def plans_in(folder: Path) -> PlanStore:
