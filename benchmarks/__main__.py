@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument(
         "--only",
         default="",
-        help="ingest, reading, guards, cli, imports, signals, analysis, export, recorder, runtime or placement",
+        help="ingest, reading, guards, cli, imports, signals, analysis, export, recorder, runtime, placement or large-data",
     )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -50,6 +50,9 @@ def main() -> None:
             return
         if options.only in ("runtime", "placement"):
             print_runtime(options.only)
+            return
+        if options.only == "large-data":
+            print_large_data(folder, quick=options.quick)
             return
         parts = {
             "ingest": lambda: ingest_rows(folder, scale),
@@ -110,6 +113,15 @@ def print_runtime(part: str) -> None:
     from . import placement, runtime
 
     for line in {"runtime": runtime.report, "placement": placement.report}[part]():
+        print(line, flush=True)
+    print(f"\nload {os.getloadavg()[0]:.1f} at the end")
+
+
+def print_large_data(folder: Path, *, quick: bool) -> None:
+    """Previews and queries of large values, beside jq and head."""
+    from . import large_data
+
+    for line in large_data.report(folder / "large", large_data.SIZES_MB[:2] if quick else large_data.SIZES_MB):
         print(line, flush=True)
     print(f"\nload {os.getloadavg()[0]:.1f} at the end")
 

@@ -115,6 +115,8 @@ def test_schema_says_what_is_where_and_how_often(tools: DataTools, orders: str) 
     lines = tools.schema(orders).text.splitlines()
     assert lines[0] == ".  object, up to 4 members"
     assert any(line.startswith(".orders[].lines[].sku  string x6,000") for line in lines)
+    by_id = tools.store.put({"customers": {f"c{number}": {"since": number} for number in range(900)}})
+    assert ".customers.<other keys>.since  number x900" in tools.schema(by_id.id).text
     mixed = tools.store.put([{"a": 1}, {"a": "x", "b": None}] * 400)
     told = tools.schema(mixed.id).text
     assert ".[].a  number|string x800" in told and ".[].b  null in 400 of 800" in told

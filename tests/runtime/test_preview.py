@@ -51,7 +51,17 @@ def test_members_alike_are_told_by_examples_a_count_and_the_keys_only_some_have(
     found = preview({"rows": rows, "by_id": {f"k{number}": {"a": number} for number in range(3_000)}}, 4_000)
     assert "more, objects; only some have: refund (1)" in found.text
     assert "more, all objects with the same 1 key" in found.text
-    assert f"+ {5_000 - json.loads(found.text)['rows'][-2]['id'] - 1:,} more" in found.text
+    shown = json.loads(found.text)["rows"]
+    assert f"+ {5_000 - shown[-3]['id'] - 1:,} more" in found.text
+    assert shown[-1] == {"…": "keys that only some have", "refund": True}
+
+
+def test_as_many_members_are_shown_as_fit() -> None:
+    rows = [{"id": number, "text": "x" * 30} for number in range(1_000)]
+    found = preview(rows, 500)
+    (members,) = re.findall(r"the first (\d+) shown", found.rule)
+    assert 3 < int(members) < 20 and len(json.loads(found.text)) == int(members) + 1
+    assert len(found.text) > 400, "the room is used"
 
 
 def test_kinds_that_differ_are_counted() -> None:

@@ -4,8 +4,8 @@ The rule, stated in the preview itself. Each level is tried in turn until the te
 
 1. every string is cut to 100 characters; every key, field and element is shown;
 2. strings are cut to 40, then to 16 characters;
-3. arrays, and objects used as maps, whose members have one shape are shown by their first members (20, 8, 3, 1), the
-   count, and the keys that only some members have;
+3. arrays, and objects used as maps, whose members have one shape are shown by their first members (as many of 20 as
+   fit), the count, and the keys that only some members have, the first dozen of these by an example each;
 4. what lies deeper than 6, 4, 3, 2, 1 levels is shown as its type and size.
 
 Every level stops as soon as it passes the budget, so that a value of any size costs no more than what is shown of it,
@@ -17,8 +17,8 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Sized
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence, Sized
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any, Final, cast
 
@@ -30,6 +30,7 @@ VALUE_CHARS: Final = 100
 _MEMBERS_COMPARED: Final = 20_000
 """Members of one array whose keys are counted; beyond it the count says of how many."""
 _UNION_KEYS: Final = 40
+_EXAMPLE_KEYS: Final = 12
 _ALL: Final = 1 << 60
 _TYPE_NAMES: Final[dict[type, str]] = {
     dict: "object",
@@ -54,12 +55,14 @@ class Level:
     says: str
 
 
+_SAYS: Final = "values cut to {} characters; of members alike the first {} shown"
+_MEMBERS_TRIED: Final = 20
 LEVELS: Final = (
     Level(says="values cut to 100 characters; all structure shown"),
     Level(value_chars=40, says="values cut to 40 characters; all structure shown"),
     Level(value_chars=16, says="values cut to 16 characters; all structure shown"),
     *(
-        Level(value_chars=chars, members=members, says=f"values cut to {chars} characters; of members alike the first {members} shown")
+        Level(value_chars=chars, members=members, says=_SAYS.format(chars, members))
         for chars, members in ((100, 20), (40, 8), (40, 3), (40, 1))
     ),
     *(
@@ -87,6 +90,8 @@ class _Shape:
 
     alike: bool
     words: str
+    examples: tuple[tuple[str, Any], ...] = ()
+    """The first value of each key that only some members have."""
 
 
 class _Full(Exception):
@@ -97,15 +102,31 @@ def preview(value: Any, budget: int = BUDGET_CHARS) -> Preview:
     """The value within ``budget`` characters, at least 200; never raises for a value of plain data."""
     budget = max(200, budget)
     shapes: dict[int, _Shape] = {}
+    before = LEVELS[0]
     for level in LEVELS:
-        writer = _Writer(level, budget, shapes)
-        try:
-            writer.write(value, 0)
-        except _Full:
+        found = _at_level(value, level, budget, shapes)
+        if found is None:
+            before = level
             continue
-        rule = level.says if writer.cut or level is not LEVELS[0] else "whole"
-        return Preview(text="".join(writer.parts), rule=rule, whole=not writer.cut)
+        # Between two levels there is room: as many more members as fit.
+        for members in range(min(before.members, _MEMBERS_TRIED) - 1, level.members, -1):
+            more = replace(level, members=members, says=_SAYS.format(level.value_chars, members))
+            fuller = _at_level(value, more, budget, shapes)
+            if fuller is not None:
+                return fuller
+        return found
     return _outermost(value, budget)
+
+
+def _at_level(value: Any, level: Level, budget: int, shapes: dict[int, _Shape]) -> Preview | None:
+    """The value at one level; None where that is more than the budget."""
+    writer = _Writer(level, budget, shapes)
+    try:
+        writer.write(value, 0)
+    except _Full:
+        return None
+    rule = level.says if writer.cut or level is not LEVELS[0] else "whole"
+    return Preview(text="".join(writer.parts), rule=rule, whole=not writer.cut)
 
 
 def size_text(value: Any) -> str:
@@ -156,6 +177,7 @@ class _Writer:
         if rest:
             self.cut = True
             self._put((", " if shown else "") + '"…": ' + quoted(rest))
+            self._examples(fields, fields.values(), shown, depth, before=', "… of these": ')
         self._put("}")
 
     def _array(self, items: list[Any], depth: int) -> None:
@@ -171,7 +193,21 @@ class _Writer:
         if rest:
             self.cut = True
             self._put((", " if shown else "") + quoted(rest))
+            self._examples(items, items, shown, depth, before=", ")
         self._put("]")
+
+    def _examples(self, whole: Sized, members: Iterable[Any], shown: int, depth: int, *, before: str) -> None:
+        """Keys that only some members have, and none of those shown, with a value each."""
+        shape = self._shapes.get(id(whole))
+        if shape is None or not shape.examples:
+            return
+        seen: set[str] = set(chain.from_iterable(islice(cast("Iterable[dict[str, Any]]", members), shown)))
+        for place, (key, member) in enumerate(one for one in shape.examples if one[0] not in seen):
+            self._put((", " if place else before + '{"…": "keys that only some have", ') + scalar(key, 60) + ": ")
+            self.write(member, depth + 2)
+            before = ""
+        if not before:
+            self._put("}")
 
     def _mark(self, text: str) -> None:
         self.cut = True
@@ -208,12 +244,25 @@ def _shape(members: Iterable[Any], count: int) -> _Shape:
             return _Shape(alike=True, words=f"all objects with the same {_counted(len(keys), 'key')}{of}")
         named = ", ".join(cut_text(one, 60) for one in some[:_UNION_KEYS])
         others = f" and {len(some) - _UNION_KEYS:,} others" if len(some) > _UNION_KEYS else ""
-        return _Shape(alike=True, words=f"objects; only some have{of}: {named}{others}")
+        return _Shape(
+            alike=True, words=f"objects; only some have{of}: {named}{others}", examples=_first_of(compared, keys)
+        )
     if kind == "number":
         finite = [number for number in compared if math.isfinite(number)]
         between = f" from {scalar(min(finite), 40)} to {scalar(max(finite), 40)}" if finite else ""
         return _Shape(alike=True, words=f"numbers{of}{between}")
     return _Shape(alike=True, words=f"all of kind {kind}{of}")
+
+
+def _first_of(members: Sequence[dict[str, Any]], keys: Counter[str]) -> tuple[tuple[str, Any], ...]:
+    """The first value of each key that only some members have, in the order of the keys."""
+    wanted = [key for key, number in keys.items() if number < len(members)][:_EXAMPLE_KEYS]
+    found: dict[str, Any] = {}
+    for member in members:
+        if len(found) == len(wanted):
+            break
+        found.update({key: member[key] for key in wanted if key not in found and key in member})
+    return tuple((key, found[key]) for key in wanted)
 
 
 def _outermost(value: Any, budget: int) -> Preview:

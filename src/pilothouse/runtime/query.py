@@ -19,6 +19,7 @@ from pilothouse.records import BadRequest
 TIME_MAX_S: Final = 20.0
 MEMORY_MAX_BYTES: Final = 3 << 30
 """jq needs some ten times the size of a document, and Python some eight times."""
+_CHILD: Final = Path(__file__).with_name("query_child.py")
 SPILL_BYTES: Final = 64 << 20
 """What a result may grow to, kept as a value of its own."""
 _GRACE_S: Final = 5.0
@@ -92,10 +93,12 @@ def _child(question: dict[str, Any], spill: Path, limits: QueryLimits) -> Genera
         "memory_bytes": limits.memory_bytes,
         # The wall clock is the bound that counts; this one ends a child whose parent was killed.
         "cpu_s": int(limits.time_s) + 2,
+        "import_paths": sys.path,
     }
     with tempfile.TemporaryFile() as complaints:
         child = subprocess.Popen(
-            [sys.executable, "-m", "pilothouse.runtime.query_child"],
+            # A third of the start of a usual Python: no site packages to look through, nothing of ours to import.
+            [sys.executable, "-I", "-S", str(_CHILD)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,

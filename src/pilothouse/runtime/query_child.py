@@ -1,4 +1,6 @@
-"""A process that runs one question over one value, with bounds: ``python -m pilothouse.runtime.query_child``.
+"""A process that runs one question over one value, with bounds: ``python -I -S query_child.py``.
+
+It imports nothing of ours and starts without site packages, since a model waits for it; where libraries lie it is told.
 
 Programs come from a model, so they may never end or want all memory. Here they get a processor and a memory limit of
 their own, no environment, and are killed by whoever asked. One JSON line comes in on stdin::
@@ -18,11 +20,12 @@ import re
 import resource
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any, cast
 
 _ROWS_AT_ONCE = 100
+_TEXTS_AT_ONCE = 200
 
 
 def main() -> None:
@@ -32,6 +35,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys.path[:] = asked.get("import_paths") or sys.path
     # jq shows the environment to programs as $ENV.
     os.environ.clear()
     try:
@@ -75,7 +79,8 @@ def _compiled(asked: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 
 
 def _value_text(asked: dict[str, Any]) -> str:
-    text = Path(asked["path"]).read_text("utf-8-sig", "replace")
+    with open(asked["path"], encoding="utf-8-sig", errors="replace") as file:
+        text = file.read()
     # One half of a character, written as an escape, makes jq refuse the whole value.
     return _ESCAPE.sub(_whole_character, text) if "\\ud" in text or "\\uD" in text else text
 
@@ -126,33 +131,53 @@ def _grep_rows(asked: dict[str, Any]) -> dict[str, Any]:
     return problem or _hits(pattern, rows, asked)
 
 
-def _pattern(asked: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+@dataclass(frozen=True)
+class _Pattern:
+    """A regular expression, and one that finds it in many texts at once, each on lines of its own."""
+
+    search: Any
+    anywhere: Any
+    """None where it could miss one."""
+
+
+# What begins or ends the whole text, or takes a flag away, does not mean the same in many texts at once.
+_OF_ONE_TEXT = re.compile(r"\\[AzZ]|\(\?[a-zA-Z]*-")
+
+
+def _pattern(asked: dict[str, Any]) -> tuple[_Pattern, dict[str, Any]]:
+    engine: Any = re
     try:
-        import re2 as engine  # pyright: ignore[reportMissingTypeStubs]
+        import re2  # pyright: ignore[reportMissingTypeStubs]
 
-        flags = "(?i)" if asked["ignore_case"] else ""
-        return cast("Any", engine).compile(flags + asked["pattern"]), {}
+        engine = re2
     except ImportError:
-        import re
-
-        return re.compile(asked["pattern"], re.IGNORECASE if asked["ignore_case"] else 0), {}
+        pass
+    flags, text = "i" if asked["ignore_case"] else "", asked["pattern"]
+    try:
+        one = engine.compile(f"(?{flags}){text}" if flags else text)
+        many = None if _OF_ONE_TEXT.search(text) else engine.compile(f"(?m{flags}){text}")
+        return _Pattern(one.search, many and many.search), {}
     except Exception as error:
         said = error.args[0] if error.args else error
-        text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-        return None, {"error": text, "at": "compile"}
+        shown = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+        return _Pattern(None, None), {"error": shown, "at": "compile"}
 
 
-def _hits(pattern: Any, scalars: Iterator[tuple[list[str | int], str]], asked: dict[str, Any]) -> dict[str, Any]:
+def _hits(pattern: _Pattern, scalars: Iterator[tuple[list[str | int], str]], asked: dict[str, Any]) -> dict[str, Any]:
     hits: list[list[Any]] = []
     count = 0
-    for path, text in scalars:
-        found = pattern.search(text)
-        if found is None:
+    # Calling into the engine costs more than searching: most texts are looked at many at once.
+    while some := list(islice(scalars, _TEXTS_AT_ONCE)):
+        if pattern.anywhere is not None and pattern.anywhere("\n".join([text for _, text in some])) is None:
             continue
-        count += 1
-        if len(hits) < int(asked["limit"]):
-            start = max(0, found.start() - 60)
-            hits.append([path, text[start : found.end() + 100][:300], found.start(), len(text)])
+        for path, text in some:
+            found = pattern.search(text)
+            if found is None:
+                continue
+            count += 1
+            if len(hits) < int(asked["limit"]):
+                start = max(0, found.start() - 60)
+                hits.append([path, text[start : found.end() + 100][:300], found.start(), len(text)])
     return {"hits": hits, "count": count}
 
 
@@ -165,22 +190,20 @@ def _scalars(value: Any) -> Iterator[tuple[list[str | int], str]]:
     # A stack of iterators: a list of a million needs no more than its own place.
     waiting = [_members(value)]
     while waiting:
-        step = next(waiting[-1], None)
-        if step is None:
+        for key, member in waiting[-1]:
+            name = key if isinstance(key, str) else ""
+            if isinstance(member, (dict, list)):
+                path.append(key)
+                if name:
+                    yield [*path], name
+                waiting.append(_members(member))
+                break
+            text = member if isinstance(member, str) else _text(member)
+            yield [*path, key], f"{name}: {text}" if name else text
+        else:
             waiting.pop()
             if path:
                 path.pop()
-            continue
-        key, member = step
-        name = key if isinstance(key, str) else ""
-        if isinstance(member, (dict, list)):
-            path.append(key)
-            if name:
-                yield [*path], name
-            waiting.append(_members(member))
-        else:
-            text = _text(member)
-            yield [*path, key], f"{name}: {text}" if name else text
 
 
 def _members(value: Any) -> Iterator[tuple[str | int, Any]]:
@@ -190,7 +213,7 @@ def _members(value: Any) -> Iterator[tuple[str | int, Any]]:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else repr(value) if type(value) is int else json.dumps(value)
 
 
 _OPERATIONS = {"jq": _jq, "grep": _grep, "jq_rows": _jq_rows, "grep_rows": _grep_rows}

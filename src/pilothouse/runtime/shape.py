@@ -16,6 +16,8 @@ _ELEMENTS_MAX: Final = 5_000
 """Elements of one array looked at."""
 _KEYS_MAX: Final = 200
 """Different keys at one place; beyond it they are taken for a map's and told as one."""
+_MAP_KEYS_MIN: Final = 40
+"""An object of so many keys, all with members of one kind, is a map: its keys are told as one."""
 _DEPTH_MAX: Final = 40
 
 
@@ -100,7 +102,8 @@ def _look(value: Any, root: _Place) -> int:
         if isinstance(item, dict) and depth < _DEPTH_MAX:
             fields = cast("dict[str, Any]", item)
             place.longest = max(place.longest, len(fields))
-            waiting.extend((member, _key_place(place, key), depth + 1) for key, member in fields.items())
+            together = _is_map(fields)
+            waiting.extend((member, _key_place(place, key, together), depth + 1) for key, member in fields.items())
         elif isinstance(item, list) and depth < _DEPTH_MAX:
             items = cast("Sequence[Any]", item)
             place.longest = max(place.longest, len(items))
@@ -116,11 +119,15 @@ def _look(value: Any, root: _Place) -> int:
     return looked
 
 
-def _key_place(place: _Place, key: str) -> _Place:
+def _is_map(fields: dict[str, Any]) -> bool:
+    return len(fields) >= _MAP_KEYS_MIN and len(set(map(type, fields.values()))) == 1
+
+
+def _key_place(place: _Place, key: str, together: bool) -> _Place:
     found = place.keys.get(key)
     if found is not None:
         return found
-    if len(place.keys) < _KEYS_MAX:
+    if len(place.keys) < _KEYS_MAX and not together:
         return place.keys.setdefault(key, _Place())
     if place.other_keys is None:
         place.other_keys = _Place()
