@@ -6,12 +6,11 @@ import json
 import random
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("sklearn")
 
 from pilothouse.analysis.answers import accept
 from pilothouse.analysis.cluster import clusters, template
@@ -23,6 +22,8 @@ from pilothouse.analysis.playbook import load_playbook
 from pilothouse.records import BadRequest, NotFound
 
 from .exports import Call, Told, make_export
+
+pytestmark = pytest.mark.skipif(find_spec("sklearn") is None, reason="scikit-learn is not installed")
 
 SOLD = "I could not order it."
 

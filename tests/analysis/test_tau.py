@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("sklearn")
-
-from benchmarks.analysis import Agreement, compare, export_of_runs, grouped_errors, label_of
-
 from pilothouse.store import TraceStore
+
+if find_spec("sklearn") is None:
+    pytest.skip("scikit-learn is not installed", allow_module_level=True)
 
 
 def test_how_alike_two_groupings_are() -> None:
+    from benchmarks.analysis import Agreement, compare
+
     assert compare(["a", "a", "b"], ["x", "x", "y"]) == Agreement(precision=1, recall=1, rand=1, v_measure=1)
     alike = compare(["a", "a", "a", "b", "b", "b"], ["x", "x", "y", "y", "z", "z"])
     assert (alike.precision, alike.recall) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
@@ -25,6 +27,8 @@ def test_tool_errors_of_real_runs_are_grouped_as_a_person_does(
 ) -> None:
     if not (fixtures_folder / "tau_bench").is_dir():
         pytest.skip("no tau_bench among the fixtures")
+    from benchmarks.analysis import compare, export_of_runs, grouped_errors, label_of
+
     errors = grouped_errors(export_of_runs(store, tmp_path / "export", fixtures_folder))
     assert len(errors) == 34
     alike = compare([label_of(text) for text, _ in errors], [group for _, group in errors])

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks as schemathesis_checks
 
@@ -20,7 +21,7 @@ from tests.traces.support import support_trace
 from .conftest import Calling, PretendedServer
 
 EXAMPLES = int(os.environ.get("PILOTHOUSE_FUZZ_EXAMPLES", "12"))
-"""Cases for each route; `make test-all` sets more."""
+"""Cases for each route."""
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +51,35 @@ _CHECKS = [
 
 
 # The stream of events does not end: tests/watch/test_events.py listens to it.
-@schema.exclude(path="/api/v1/live/events").parametrize()
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.generate],
-)
-def test_no_call_is_too_strange(case: schemathesis.Case, fuzzed: Calling) -> None:
+ROUTES = [
+    (path, method.upper())
+    for path, methods in APP.openapi()["paths"].items()
+    for method in methods
+    if path != "/api/v1/live/events"
+]
+
+
+def called(case: schemathesis.Case, fuzzed: Calling) -> None:
     case.call_and_validate(checks=_CHECKS, headers={"Authorization": f"Bearer {fuzzed.keys['admin']}"})
+
+
+# Strategies are made when a test runs: made while tests are gathered, they cost every run of anything seconds.
+@pytest.mark.parametrize(("path", "method"), ROUTES)
+def test_no_call_is_too_strange(path: str, method: str, fuzzed: Calling) -> None:
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+    @given(case=schema[path][method].as_strategy())
+    def call(case: schemathesis.Case) -> None:
+        called(case, fuzzed)
+
+    call()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("path", "method"), ROUTES)
+def test_no_value_at_the_border_is_too_strange(path: str, method: str, fuzzed: Calling) -> None:
+    """The smallest, the largest, the missing, the one too many, of every parameter and every field of a body."""
+    cases = schema.iter_coverage_cases(
+        schema[path][method], generation_modes=list(GenerationMode), generation_config=schema.config.generation
+    )
+    for case in cases:
+        called(case, fuzzed)

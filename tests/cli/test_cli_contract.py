@@ -239,6 +239,7 @@ def test_a_slip_names_what_was_meant_and_a_fix_that_runs(ph: Runner, line: str, 
     # A gate that is asked about may well be failed.
     assert fixed.code in ((0, 7) if line.startswith("audit") else (0,)), f"{error['fix']}: {fixed.err}"
     if line.startswith("retention set"):
+        _ANSWERS.clear()  # what has changed is asked for again, and so is putting it back
         ph("retention set --off --environment contract")
     assert error["fix"].split()[1] == line.split()[0] or line.split()[0] in FIX_DOES_OTHERWISE
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,12 @@ from .contract import CALLS, MORE_FORMS, Sample, one_json, record_sample
 from .test_cli_help import EVERY
 
 KNOWN = json.loads(schemas.FILE.read_text())
-MADE = schemas.made()
+
+
+@cache
+def made() -> str:
+    """The file anew; once, since it takes a second."""
+    return schemas.made()
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +34,7 @@ def sample(live_server: LiveServer) -> Sample:
 
 
 def test_the_file_is_what_the_code_says() -> None:
-    assert schemas.FILE.read_text() == MADE, "python -m tools.reference"
+    assert schemas.FILE.read_text() == made(), "python -m tools.reference"
 
 
 def test_every_command_has_a_schema() -> None:
@@ -83,7 +89,7 @@ def test_lines_of_a_tail_fit_their_schema(cli: Cli, live: LiveServer) -> None:
 
 
 def test_a_key_that_goes_or_changes_is_noticed(tmp_path: Path) -> None:
-    old, new = json.loads(MADE), json.loads(MADE)
+    old, new = json.loads(made()), json.loads(made())
     row = new["$defs"]["Hit"]["properties"]
     row["text"] = row.pop("snippet")
     row["time"] = {"type": "integer"}
@@ -98,15 +104,16 @@ def test_the_writer_refuses_to_take_a_key_away(
     from tools import reference
 
     path = tmp_path / "schemas.json"
-    more = json.loads(MADE)
+    text = made()
+    more = json.loads(made())
     more["$defs"]["Hit"]["properties"]["promised"] = {"type": "string"}
     path.write_text(json.dumps(more))
     monkeypatch.setattr(schemas, "FILE", path)
-    monkeypatch.setattr(schemas, "made", lambda: MADE)
+    monkeypatch.setattr(schemas, "made", lambda: text)
     monkeypatch.setattr(reference, "PAGES", {})
     monkeypatch.setattr(reference, "FOLDER", tmp_path)
     assert reference.main(["--check"]) == 1
     assert reference.main([]) == 1
     assert "Hit.promised is gone" in capsys.readouterr().err
     assert reference.main(["--keys-may-go"]) == 0
-    assert path.read_text() == MADE
+    assert path.read_text() == made()

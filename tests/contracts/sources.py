@@ -33,6 +33,15 @@ class Import:
 
 
 @cache
+def routes() -> frozenset[str]:
+    """The paths of the API."""
+    from pilothouse.api.build import build
+
+    described = build(None).openapi()  # type: ignore[arg-type]  # the description needs nobody who answers
+    return frozenset(described["paths"])
+
+
+@cache
 def files() -> tuple[Path, ...]:
     """Every source file."""
     return tuple(sorted(SOURCE.rglob("*.py")))
@@ -94,11 +103,12 @@ def _modules(node: ast.AST, path: Path) -> list[str]:
 def strings(path: Path) -> Iterator[tuple[int, str]]:
     """Every string of a file with its line; of an f-string the fixed parts, with ``{}`` between."""
     fixed: set[ast.AST] = set()
+    constants: list[ast.Constant] = []
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.JoinedStr):
             fixed.update(node.values)
             parts = [str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values]
             yield node.lineno, "".join(parts)
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in fixed:
-            yield node.lineno, node.value
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            constants.append(node)
+    yield from ((node.lineno, str(node.value)) for node in constants if node not in fixed)

@@ -6,13 +6,12 @@ import re
 import shlex
 
 import click
-import pytest
 
 from pilothouse.cli.root import root
 from pilothouse.cli.settings import read_settings
 from pilothouse.records import BadRequest
 
-from .sources import PROJECT, SOURCE, files, strings
+from .sources import SOURCE, files, strings
 
 NO_COMMANDS: dict[str, str] = {
     "pilothouse key": "the name of a masking rule",
@@ -40,16 +39,20 @@ def every_hint() -> list[tuple[str, str]]:
     return found
 
 
-HINTS = every_hint()
+def test_every_hint_is_a_command_line() -> None:
+    hints = every_hint()
+    assert len(hints) > 400
+    wrong: list[str] = []
+    for place, command in hints:
+        try:
+            check(place, command)
+        except (AssertionError, click.ClickException) as error:
+            wrong.append(f"{place} {command[:40]}: {error}")
+    assert wrong == []
 
 
-def test_hints_are_found() -> None:
-    assert len(HINTS) > 20
-    assert PROJECT.exists()
-
-
-@pytest.mark.parametrize(("place", "command"), HINTS, ids=[f"{place} {command[:40]}" for place, command in HINTS])
-def test_a_hint_is_a_command_line(place: str, command: str) -> None:
+def check(place: str, command: str) -> None:
+    """One hint names a command there is, with options it has."""
     text = re.sub(r"\{\{?[^}]+\}?\}", "x1", command.replace("{}", " x1"))
     text = re.sub(r"[.,:…]+$", "", text.strip()).strip()
     try:
