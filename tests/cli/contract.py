@@ -69,6 +69,7 @@ MORE_FORMS: dict[str, tuple[str, ...]] = {
     "show --as path": ("show {trace} --as path",),
     "show --as waterfall": ("show {trace} --as waterfall",),
     "show --as states": ("show {trace} --as states",),
+    "show --as plan": ("show {trace} --as plan",),
     "show --step": ("show {trace} --step 1",),
     "ls --facets": ("ls --facets agent,status",),
     "decision STEP": ("decision {trace} {model_step}",),

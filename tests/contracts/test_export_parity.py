@@ -87,6 +87,7 @@ PLACES: dict[tuple[str, str], tuple[str, str]] = {
     ("traces", "heatmap"): ("index.db#traces.duration_ms", "sql"),
     ("trace", "trace"): ("trace.md", "show"),
     ("trace", "breakdown"): ("index.db#spans.ms", "show --as breakdown"),
+    ("trace", "plan"): ("spans.jsonl#events", "show --as plan"),
     ("trace", "states"): ("spans.jsonl#events", "show --as states"),
     ("trace", "transcript"): ("transcript.md", "show --as transcript"),
     ("trace", "rows"): ("tree.txt", "show --as tree"),

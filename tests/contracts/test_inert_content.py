@@ -270,6 +270,7 @@ CALLS: dict[str, list[list[str]]] = {
                 "path",
                 "waterfall",
                 "states",
+                "plan",
             ]
         ),
         *([TRACE, "--step", str(step)] for step in (1, 2, 3)),
@@ -454,6 +455,7 @@ FORMS = [
     "decision",
     "context",
     "states",
+    "plan",
     "graph",
     "breakdown",
     "path",

@@ -27,6 +27,7 @@ SURFACES: dict[str, tuple[str, str, str]] = {
     "critical_path": ("/traces/{id}/critical-path", "show --as path", "/traces/{id}"),
     "decision": ("/traces/{id}/spans/{key}/decision", "decision", "/traces/{id}/spans/{key}"),
     "decisions": ("/traces/{id}/decisions", "decision", ""),
+    "plan": ("/traces/{id}/plan", "show --as plan", "/traces/{id}"),
     "states": ("/traces/{id}/states", "show --as states", "/traces/{id}"),
     "why": ("/traces/{id}/why", "why", "/traces/{id}"),
     "text_search": ("/search", "search", "/traces"),

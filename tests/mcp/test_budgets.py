@@ -71,7 +71,7 @@ ASKED: list[tuple[str, dict[str, Any]]] = [
         ("get", {"id": "ID", "as": form})
         for form in ("card", "tree", "transcript", "json", "why", "decision", "context")
     ),
-    *(("get", {"id": "ID", "as": form}) for form in ("states", "graph", "breakdown", "path", "cost")),
+    *(("get", {"id": "ID", "as": form}) for form in ("states", "plan", "graph", "breakdown", "path", "cost")),
     ("get", {"id": "ID", "step": "STEP"}),
     ("get", {"id": "ID", "step": "STEP", "as": "json"}),
     ("get", {"id": "ID", "step": "STEP", "field": "attributes"}),

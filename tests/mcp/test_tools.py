@@ -95,6 +95,7 @@ def test_every_kind_is_found(talk: Talking, kind: str) -> None:
         "decision",
         "context",
         "states",
+        "plan",
         "graph",
         "breakdown",
         "path",

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +41,6 @@ def test_an_example_is_short(name: str) -> None:
     source = (EXAMPLES / name / "agent.py").read_text()
     assert len(source.splitlines()) < 250 and "harness(" in source and "PILOTHOUSE_MODEL" in source
     assert (EXAMPLES / name / "README.md").exists()
-
-
-def test_support_finishes_everything_once(tmp_path: Path) -> None:
-    said = run_example("support", tmp_path)
-    assert said == "Refunded the second charge of order 4411 (re_ch_2), emailed Ann, closed ticket 17.\n"
-    shop: Mapping[str, Any] = json.loads((tmp_path / "shop.json").read_text())
-    assert [refund["charge"] for refund in shop["refunds"].values()] == ["ch_2"]
-    assert [mail["to"] for mail in shop["mails"].values()] == ["ann"] and shop["tickets"] == {"17": "closed"}
 
 
 @pytest.mark.slow

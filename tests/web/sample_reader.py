@@ -18,6 +18,7 @@ from pilothouse.traces.model import (
     LIVE_STATES,
     Action,
     AgentGraph,
+    AgentPlan,
     Audit,
     Breakdown,
     BreakdownRow,
@@ -44,7 +45,9 @@ from pilothouse.traces.model import (
     LostError,
     Overview,
     Page,
+    PlanTask,
     Resolved,
+    RuntimeEvent,
     ScoreView,
     SeenAt,
     Series,
@@ -61,6 +64,7 @@ from pilothouse.traces.model import (
     TraceBreakdown,
     TraceDiff,
     TraceLogs,
+    TracePlan,
     TraceQuery,
     TraceRow,
     TraceStates,
@@ -512,6 +516,18 @@ class SampleReader:
         )
         share = StateShare(state="planning", times=1, ms=100.0, cost_usd=Decimal("0.01"), model_calls=1, tool_calls=0)
         return TraceStates(trace_id=trace_id, transitions=(change,), by_state=(share,), hidden_retries=0)
+
+    def plan(self, trace_id: str) -> TracePlan:
+        span = self.load(trace_id).spans[0]
+        tasks = (
+            PlanTask(id="1", text="look the order up", state="completed", note="order 4411"),
+            PlanTask(id="2", text="refund <b>it</b>", state="blocked", note="may I?"),
+        )
+        event = RuntimeEvent(
+            agent=span.agent, step=1, time=span.start_time, offset_ms=0.0, what="plan", said="1 pending -> completed"
+        )
+        plan = AgentPlan(key="c1", agent=span.agent, version=3, changes=3, done=1, open=1, tasks=tasks)
+        return TracePlan(trace_id=trace_id, plans=(plan,), events=(event,))
 
     def context(self, trace_id: str, step: int) -> Context:
         return sample_context(self.load(trace_id), step)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from pilothouse import traces
 from pilothouse.records import BadRequest
-from pilothouse.traces.model import Decision, Decisions, TraceStates
+from pilothouse.traces.model import Decision, Decisions, TracePlan, TraceStates
 
 from .context import Caller
 from .envelope import Envelope, answer
@@ -67,3 +67,9 @@ def list_decisions(
 def show_states(caller: Caller, id: IdText) -> Response:
     """What agents were doing when: states they told of, waits, retries; time and money spent in each."""
     return answer(traces.states(caller.store, caller.project_id, trace_id_of(caller, id)))
+
+
+@router.get("/traces/{id}/plan", response_model=Envelope[TracePlan])
+def show_plan(caller: Caller, id: IdText) -> Response:
+    """What agents planned, task by task, and what the runtime did to keep them to it."""
+    return answer(traces.plan(caller.store, caller.project_id, trace_id_of(caller, id)))

@@ -15,6 +15,7 @@ ROUTES: dict[str, tuple[str, str]] = {
     "show --as path": ("get", "/traces/{id}/critical-path"),
     "show --as waterfall": ("get", "/traces/{id}/waterfall"),
     "show --as states": ("get", "/traces/{id}/states"),
+    "show --as plan": ("get", "/traces/{id}/plan"),
     "why": ("get", "/traces/{id}/why"),
     "decision": ("get", "/traces/{id}/decisions"),
     "decision STEP": ("get", "/traces/{id}/spans/{key}/decision"),

@@ -27,6 +27,7 @@ _PARTS = {
     "path": "critical-path",
     "waterfall": "waterfall",
     "states": "states",
+    "plan": "plan",
 }
 _WHOLE = 20_000_000
 
@@ -130,7 +131,7 @@ def _facets(facets: list[dict[str, Any]]) -> Iterable[str]:
     "form",
     default="",
     metavar="FORM",
-    help="tree card transcript preview json md graph breakdown path waterfall states atif",
+    help="tree card transcript preview json md graph breakdown path waterfall states plan atif",
 )
 @click.option("--step", default="", metavar="N", help="one step, with all its content")
 @click.option("--field", default="", metavar="NAME", help="of that step: input output attributes attributes.KEY …")
@@ -306,7 +307,35 @@ def _states(found: dict[str, Any]) -> list[str]:
     ]
 
 
-_PART_LINES = {"graph": _graph, "breakdown": _breakdown, "path": _path, "waterfall": _as_json, "states": _states}
+_MARKS = {"pending": "[ ]", "in_progress": "[>]", "completed": "[x]", "blocked": "[!]", "dropped": "[-]"}
+
+
+def _plan(found: dict[str, Any]) -> list[str]:
+    if not found["events"]:
+        return ["no agent of this trace tells of a plan: pilothouse.runtime's agents do"]
+    lines: list[str] = []
+    for plan in found["plans"]:
+        size = f"{plan['done']} of {plan['done'] + plan['open']} tasks done"
+        lines.append(f"plan of {plan['agent'] or plan['key']}  {size}, {plan['changes']} changes")
+        for task in plan["tasks"]:
+            note = f"  ({task['note']})" if task["note"] else ""
+            lines.append(f"{_MARKS.get(task['state'], task['state'])} {task['id']}. {task['text']}{note}")
+        lines.append("")
+    events = (
+        (f"{event['step']:03d}", duration(event["offset_ms"]), event["agent"], event["what"], event["said"])
+        for event in found["events"]
+    )
+    return [*lines, *table(("step", "at", "agent", "what", "said"), events, right="at")]
+
+
+_PART_LINES = {
+    "graph": _graph,
+    "breakdown": _breakdown,
+    "path": _path,
+    "waterfall": _as_json,
+    "states": _states,
+    "plan": _plan,
+}
 
 
 @command(

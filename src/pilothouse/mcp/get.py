@@ -23,6 +23,7 @@ OUTLINES: Mapping[str, str] = {
     "breakdown": "breakdown",
     "path": "critical-path",
     "states": "states",
+    "plan": "plan",
     "why": "why",
     "decision": "decisions",
     "context": "context",

@@ -84,7 +84,7 @@ TOOLS: tuple[ToolSpec, ...] = (
         arguments={
             "id": _TEXT,
             "as": _text(
-                "trace: card tree transcript json why decision context notes states graph breakdown path cost link; "
+                "trace: card tree transcript json why decision context notes states plan graph breakdown path cost link; "
                 "agent: audit level; step: decision context json link"
             ),
             "step": _text("step number or span id"),

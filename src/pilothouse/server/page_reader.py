@@ -43,6 +43,7 @@ from pilothouse.traces.model import (
     TraceBreakdown,
     TraceDiff,
     TraceLogs,
+    TracePlan,
     TraceQuery,
     TraceRow,
     TraceStates,
@@ -131,6 +132,10 @@ class PageReader:
     def states(self, trace_id: str) -> TraceStates:
         """What agents of a trace were doing when."""
         return traces.states(self._store, self._project, trace_id)
+
+    def plan(self, trace_id: str) -> TracePlan:
+        """What agents planned."""
+        return traces.plan(self._store, self._project, trace_id)
 
     def cost_why(self, trace_id: str, step: int) -> CostWhy:
         """Why one step costs what it costs."""

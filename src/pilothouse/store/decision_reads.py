@@ -78,6 +78,16 @@ def state_events(store: TraceStore, project: str, trace_id: str, *, limit: int) 
     ).dicts()
 
 
+def runtime_events(store: TraceStore, project: str, trace_id: str, *, limit: int) -> list[dict[str, Any]]:
+    """What the runtime of a trace's agents told of itself, in order of time."""
+    return store.query(
+        "SELECT span_id, name, toUnixTimestamp64Nano(time) AS time_ns, attributes FROM {db}.event FINAL "
+        "WHERE project_id = {project:String} AND trace_id = {id:String} AND has({names:Array(String)}, name) "
+        "ORDER BY time_ns, position LIMIT {limit:UInt32}",
+        {"project": project, "id": trace_id, "names": list(names.RUNTIME_EVENTS), "limit": limit},
+    ).dicts()
+
+
 def waits_and_tries(
     store: TraceStore, project: str, trace_id: str, stretch: Stretch, *, limit: int
 ) -> dict[str, tuple[str, str, int]]:

@@ -22,6 +22,7 @@ from .logs import logs
 from .logs_search import log_facets, logs_exist, lost_errors, search_logs
 from .model import DEFAULT_BUDGET, FORMS, SORTS, Form, Sort, TraceQuery
 from .paths import breakdown, critical_path
+from .plans import plan
 from .render import media_type, render
 from .resolve import resolve
 from .search import search
@@ -79,6 +80,7 @@ __all__ = [
     "overview",
     "parse_filter",
     "parse_moment",
+    "plan",
     "render",
     "resolve",
     "search",

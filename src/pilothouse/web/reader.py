@@ -39,6 +39,7 @@ from pilothouse.traces.model import (
     TraceBreakdown,
     TraceDiff,
     TraceLogs,
+    TracePlan,
     TraceQuery,
     TraceRow,
     TraceStates,
@@ -99,6 +100,10 @@ class Reader(Protocol):
 
     def states(self, trace_id: str) -> TraceStates:
         """What agents of a trace were doing when."""
+        ...
+
+    def plan(self, trace_id: str) -> TracePlan:
+        """What agents of a trace planned, and what the runtime did."""
         ...
 
     def cost_why(self, trace_id: str, step: int) -> CostWhy:

@@ -74,6 +74,7 @@ from .logs import (
     TraceLogs,
 )
 from .maps import COMPONENT_KINDS, Component, ComponentKind, MapEdge, PromptUse, ServiceUse, SystemMap
+from .plans import AgentPlan, PlanTask, RuntimeEvent, TracePlan
 from .shapes import AgentGraph, GraphEdge, GraphNode, PathPart, Role, Share, TraceBreakdown, Waterfall
 from .spans import (
     DEFAULT_BUDGET,
@@ -108,6 +109,7 @@ __all__ = [
     "Action",
     "AgentGraph",
     "AgentLevel",
+    "AgentPlan",
     "Audit",
     "AuditCheck",
     "AuditState",
@@ -173,6 +175,7 @@ __all__ = [
     "Overview",
     "Page",
     "PathPart",
+    "PlanTask",
     "PromptEntry",
     "PromptUse",
     "Question",
@@ -181,6 +184,7 @@ __all__ = [
     "Repeat",
     "Resolved",
     "Role",
+    "RuntimeEvent",
     "ScoreView",
     "SeenAt",
     "Segment",
@@ -207,6 +211,7 @@ __all__ = [
     "TraceDiff",
     "TraceLogRow",
     "TraceLogs",
+    "TracePlan",
     "TraceQuery",
     "TraceRow",
     "TraceStates",

@@ -12,6 +12,7 @@ from pilothouse.traces.model import (
     AgentGraph,
     TraceBreakdown,
     TraceLogs,
+    TracePlan,
     TraceRow,
     TraceStates,
     Transcript,
@@ -24,6 +25,7 @@ from pilothouse.web.context import as_plain, told
 from pilothouse.web.format import count, duration, moment_ns, own_name, tokens
 from pilothouse.web.graph_layout import GraphPicture, layout
 from pilothouse.web.model import Written
+from pilothouse.web.reader import Reader
 from pilothouse.web.repeats import Stretch, folded
 from pilothouse.web.spans_table import SpanLine, TraceColumns, columns_of, lines
 from pilothouse.web.visit import PageContext, PageSpec, Visit, link, trace_url
@@ -62,6 +64,9 @@ class TracePage(PageContext):
     )
     states: TraceStates | None = field(
         metadata=told("what agents were doing when: states they told of, waits, retries; nothing for huge traces")
+    )
+    plan: TracePlan | None = field(
+        metadata=told("what agents planned and what the runtime did to keep them to it; nothing where none tells of it")
     )
     transcript: Transcript | None = field(
         metadata=told("in view transcript: what was said and done, each message once")
@@ -249,6 +254,7 @@ def gather(visit: Visit) -> TracePage:
         follow=follow,
         next_after=next_after,
         states=reader.states(trace_id) if row.spans <= LATER_FROM and part in ("", "facts", "steps") else None,
+        plan=_planned(reader, row) if part == "" else None,
         breakdown=reader.breakdown(trace_id) if row.spans <= LATER_FROM or part == "breakdown" else None,
         transcript=transcript,
         rows=rows,
@@ -261,6 +267,11 @@ def gather(visit: Visit) -> TracePage:
         may_write=visit.visitor.mode != "read",
         expand=expand,
     )
+
+
+def _planned(reader: Reader, row: TraceRow) -> TracePlan | None:
+    found = reader.plan(row.trace_id) if row.spans <= LATER_FROM else None
+    return found if found is not None and found.events else None
 
 
 def _command(short: str, view: View, step: int, *, infra: bool, level: str) -> str:
