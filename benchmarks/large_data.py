@@ -26,6 +26,7 @@ from typing import Any, Final
 from pilothouse.runtime import query_child
 from pilothouse.runtime.data_tools import DataTools
 from pilothouse.runtime.handles import HandleStore
+from pilothouse.runtime.query import QueryLimits
 
 from .export_sizes import fixtures_folder
 
@@ -212,6 +213,7 @@ from pathlib import Path
 from pilothouse.runtime import query_child
 from pilothouse.runtime.data_tools import DataTools
 from pilothouse.runtime.handles import HandleStore
+from pilothouse.runtime.query import QueryLimits
 raw = Path(sys.argv[1]).read_bytes()
 begun = time.process_time()
 answer = DataTools(store=HandleStore(Path(sys.argv[2]))).keep(raw, label="export")
@@ -272,7 +274,9 @@ def _costs(file: Path, folder: Path, rounds: int, *, made: bool) -> Iterator[str
     kept = best(keep)
     yield f"  keep and preview{kept.seconds:>31.2f} s {kept.megabytes:>7,.0f} MB"
     program = shutil.which("jq")
-    tools = DataTools(store=HandleStore(folder / "values"), chars=CHARS)
+    # What it takes is measured, not where it is stopped.
+    limits = QueryLimits(time_s=600, memory_bytes=8 << 30)
+    tools = DataTools(store=HandleStore(folder / "values"), chars=CHARS, limits=limits)
     handle = tools.keep(file.read_bytes(), label="export").handle
     assert handle is not None
     questions = QUESTIONS if made else {"count": "length", "filter": "[.[] | select(.reward == 1)] | length"}

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ def test_schema_says_what_is_where_and_how_often(tools: DataTools, orders: str) 
     [(b'{"a": 1}\n{"a": 2}\n{"a"', "ndjson", "1 of 3 lines are no JSON"), ("id,name,n\n1,x,2\n2,y,3\n", "csv", ""),
      (b'{"a": "\xff"}', "json", "not UTF-8 from byte 7 on"), (b"\x89PNG\x00\x01", "binary", "bytes, not text"),
      ("[" * 100_000 + "]" * 100_000, "text", "nested too deep"), ('{"a": NaN, "a": Infinity}', "json", ""),
-     ("\ufeff[1]", "text", ""), (b"\xef\xbb\xbf[1, 2]", "json", ""), ("", "text", ""), ("{broken", "text", "looks like JSON and is not")],
+     ("\ufeff[1]", "json", ""), (b"\xef\xbb\xbf[1, 2]", "json", ""), ("", "text", ""), ("{broken", "text", "looks like JSON and is not")],
 )  # fmt: skip
 def test_what_is_odd_is_kept_and_said(tools: DataTools, value: Any, kind: str, note: str) -> None:
     kept = tools.store.put(value)
@@ -136,6 +137,60 @@ def test_what_is_odd_is_kept_and_said(tools: DataTools, value: Any, kind: str, n
     assert tools.store.path(kept).read_bytes() == raw
     for answer in (tools.jq(kept.id, "."), tools.schema(kept.id), tools.slice(kept.id), tools.grep_json(kept.id, "a")):
         assert 0 < len(answer.text) <= 10_000
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "read"),
+    [('id,text,n\n1,"a\nb",2\n3,"c, d ""e""",4\n', "csv",
+      [{"id": "1", "text": "a\nb", "n": "2"}, {"id": "3", "text": 'c, d "e"', "n": "4"}]),
+     ("\ufeffid;name\r\n1;a\r\n2;b\r\n", "csv", [{"id": "1", "name": "a"}, {"id": "2", "name": "b"}]),
+     ("a,a,b\n1,2,3\n4,5,6\n", "csv", [{"a": "1", "a_2": "2", "b": "3"}, {"a": "4", "a_2": "5", "b": "6"}]),
+     ("Dear Sir, I write, again\nabout the, parcel, now\nthat was, well, late\n", "text", None),
+     ("id,name\n1,a\n2,b,c\n3\n", "text", None),
+     ('{"a": "x\u2028y"}\r\n\n{"a": 2}\n', "ndjson", [{"a": "x\u2028y"}, {"a": 2}]),
+     ('{"a": ' + "9" * 5_000 + ', "b": 9007199254740993}', "json", {"a": "9" * 5_000, "b": 9007199254740993}),
+     ({"a": 10**5_000}, "json", {"a": hex(10**5_000)}), ({"a": b"caf\xc3\xa9", "b": b"\xff\x00"}, "json", {"a": "café", "b": "hex:ff00"}),
+     ("", "text", ""), (b"", "text", ""), (None, "json", None), ({}, "json", {}), ([], "json", []), (False, "json", False)],
+)  # fmt: skip
+def test_every_value_is_read_as_what_it_is(tools: DataTools, value: Any, kind: str, read: Any) -> None:
+    kept = tools.store.put(value)
+    document = tools.store.document(kept)
+    assert kept.kind == kind and document.value == (value if kind == "text" and read is None else read)
+    # Another process reads the same off the disk.
+    again = HandleStore(tools.store.path(kept).parent).document(kept)
+    assert again.value == document.value
+    for answer in (tools.jq(kept.id, "."), tools.schema(kept.id), tools.slice(kept.id), tools.grep_json(kept.id, "a")):
+        assert not answer.is_error and 0 < len(answer.text) <= 10_000
+
+
+def test_python_values_without_a_bottom_are_kept_and_said(tools: DataTools) -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    kept = tools.store.put(deep)
+    assert kept.kind == "text" and "nested too deep" in " ".join(kept.notes)
+    # Its parts let go of one another one by one: Python's own stack would not hold all at once.
+    while deep:
+        deep = deep.pop()
+
+
+class Number:
+    """A number as numpy has them."""
+
+    def tolist(self) -> int:
+        return 7
+
+
+@pytest.mark.parametrize("way", ["to_pylist", "to_dicts", "to_dict"])
+def test_frames_of_every_library_are_rows(tools: DataTools, way: str) -> None:
+    rows = [{"at": datetime(2026, 11, 29, tzinfo=UTC), "n": Number(), "share": float("nan"), "none": None}] * 2
+
+    class Frame:
+        columns = ("at", "n", "share", "none")
+
+    setattr(Frame, way, lambda _, **_options: rows)
+    text = '{"at": "2026-11-29T00:00:00+00:00", "n": 7, "share": NaN, "none": null}'
+    assert tools.keep(Frame()).text == f"[{text}, {text}]"
 
 
 def test_tables_and_objects_are_rows(tools: DataTools) -> None:

@@ -188,7 +188,7 @@ class DataTools:
         return self._said(f"{head}{shown.text}\n({shown.rule}; not one fits whole: slice(id, {further}))")
 
     def _slice_text(self, text: str, path: str, start: int, count: int) -> Answer:
-        lines = text.split("\n")
+        lines = text.removesuffix("\n").split("\n")
         path = cut_text(path, 200)
         if len(lines) == 1:
             # One line: by characters, as many as fit.

@@ -2,7 +2,8 @@
 
 Nothing is refused, and nothing changes silently: what is not as JSON has it is kept as far as it can be, and said.
 
-- Integers of any size keep every digit. ``NaN`` and ``Infinity`` are numbers.
+- Integers keep every digit; one of more than 4,000 digits is a text. ``NaN`` and ``Infinity`` are numbers, which jq knows
+  as null and as the largest there is.
 - Of keys that stand twice in one object the last counts, as in every reader of JSON.
 - Bytes that are no UTF-8 become U+FFFD; the original bytes stay in the handle.
 - JSON nested deeper than the reader goes is text.
@@ -11,6 +12,7 @@ Nothing is refused, and nothing changes silently: what is not as JSON has it is 
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ _CSV_LINES_MIN: Final = 3
 _CSV_FIELD_MAX: Final = 1_000_000
 _CONTROL_SHARE_MAX: Final = 0.02
 _LINE_STARTS: Final = ("{", "[")
+_INTEGER_BITS_MAX: Final = 13_000
+"""Python writes none of more than 4,300 digits; larger ones are hexadecimal texts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +50,17 @@ def document_of(value: object, *, media_type: str = "") -> tuple[Document, bytes
         raw = bytes(cast("bytes", value))
         return read_document(raw, media_type=media_type), raw
     if isinstance(value, str):
-        return _from_text(value, (), media_type), value.encode("utf-8", "surrogatepass")
+        return _from_text(value.removeprefix("\ufeff"), (), media_type), value.encode("utf-8", "surrogatepass")
     rows = _table_rows(value)
     try:
         plain = jsonable(value if rows is None else rows)
         return Document(kind="json", value=plain), to_bytes(plain)
     except RecursionError:
         note = "nested too deep, or inside itself: kept as Python shows it"
-        text = repr(value)
+        try:
+            text = repr(value)
+        except RecursionError:
+            text = f"<{type(value).__name__}, nested too deep to be shown>"
         return Document(kind="text", value=text, notes=(note,)), text.encode("utf-8", "surrogatepass")
 
 
@@ -81,14 +88,20 @@ def to_bytes(value: Any) -> bytes:
 def jsonable(value: Any) -> Any:
     """A Python value as plain data. Keys become strings; what JSON has no word for becomes its text."""
     kind = cast("type[Any]", type(value))
-    if value is None or kind in (str, int, float, bool):
+    if value is None or kind in (str, float, bool):
         return value
+    if kind is int:
+        return value if value.bit_length() <= _INTEGER_BITS_MAX else hex(value)
     if isinstance(value, Mapping):
         fields = cast("Mapping[Any, Any]", value)
         return {key if isinstance(key, str) else _key(key): jsonable(member) for key, member in fields.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [jsonable(member) for member in cast("Sequence[Any]", value)]
-    for name in ("model_dump", "_asdict", "isoformat"):
+    if isinstance(value, (bytes, bytearray)):
+        raw = bytes(value)
+        return raw.decode() if _is_text(raw) else f"hex:{raw.hex()}"
+    # Of numpy's and pandas' values, what Python has for them.
+    for name in ("model_dump", "_asdict", "isoformat", "tolist"):
         convert = cast("Callable[[], Any] | None", getattr(value, name, None))
         if callable(convert) and not isinstance(value, type):
             return jsonable(convert())
@@ -100,6 +113,14 @@ def jsonable(value: Any) -> Any:
         if isinstance(value, base):
             return base(value)
     return str(value)
+
+
+def _is_text(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return not _looks_binary(raw)
 
 
 def _key(key: Any) -> str:
@@ -118,21 +139,32 @@ def _from_text(text: str, notes: tuple[str, ...], media_type: str) -> Document:
     return Document(kind="text", value=text, notes=notes)
 
 
+def _loaded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        # An integer of more digits than Python reads: its text, then.
+        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= 4_000 else digits)
+
+
 def _as_json(text: str, notes: tuple[str, ...]) -> Document | None:
     try:
-        return Document(kind="json", value=json.loads(text), notes=notes)
+        return Document(kind="json", value=_loaded(text), notes=notes)
     except RecursionError:
         return Document(kind="text", value=text, notes=(*notes, "JSON nested too deep to be read: kept as text"))
     except ValueError as error:
         broken = error
     if not text.lstrip().startswith(_LINE_STARTS):
         return None
-    lines = [line for line in text.splitlines() if line.strip()]
+    # Not every sign that ends a line elsewhere does so here: U+2028 may stand in a JSON string.
+    lines = [line for line in text.split("\n") if line.strip()]
     values: list[Any] = []
     bad = 0
     for line in lines:
         try:
-            values.append(json.loads(line))
+            values.append(_loaded(line))
         except (ValueError, RecursionError):
             bad += 1
     # One torn line at the end of a log is no reason to call it prose.
@@ -151,7 +183,11 @@ def _delimiter(text: str) -> str:
     if len(lines) < _CSV_LINES_MIN:
         return ""
     for sign in ("\t", ";", ",", "|"):
-        widths = {len(row) for row in _read_csv("\n".join(lines), sign) if row}
+        rows = _read_csv("\n".join(lines), sign)
+        if sign == "," and rows and all(cell.startswith(" ") for cell in rows[0][1:]):
+            # Prose: a comma, then a space.
+            continue
+        widths = {len(row) for row in rows if row}
         if len(widths) == 1 and widths.pop() >= (3 if sign == "," else 2):
             return sign
     return ""
@@ -174,7 +210,8 @@ def _rows(text: str, delimiter: str) -> list[dict[str, str]]:
 def _read_csv(text: str, delimiter: str) -> list[list[str]]:
     csv.field_size_limit(_CSV_FIELD_MAX)
     try:
-        return list(csv.reader(text.splitlines(), delimiter=delimiter))
+        # By lines as a file has them: a quoted cell may hold some of its own.
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error:
         return [[line] for line in text.splitlines()]
 

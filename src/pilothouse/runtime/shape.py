@@ -107,10 +107,11 @@ def _look(value: Any, root: _Place) -> int:
         elif isinstance(item, list) and depth < _DEPTH_MAX:
             items = cast("Sequence[Any]", item)
             place.longest = max(place.longest, len(items))
-            if place.elements is None:
+            if place.elements is None and items:
                 place.elements = _Place()
             elements = place.elements
-            waiting.extend((member, elements, depth + 1) for member in items[:_ELEMENTS_MAX])
+            if elements is not None:
+                waiting.extend((member, elements, depth + 1) for member in items[:_ELEMENTS_MAX])
         else:
             if isinstance(item, str):
                 place.longest = max(place.longest, len(item))
