@@ -96,12 +96,24 @@ def odd(work: Work, given: Any) -> Any:
     return work.step("odd", lambda _: threading.Lock())
 
 
+def keyed(work: Work, given: Any) -> Any:
+    ledger = work.ledger(earlier=given["earlier"], without=given["without"], origin=given["origin"])
+    found: list[Any] = []
+    for key in given["keys"]:
+        kept = ledger.find(key)
+        if kept is None:
+            found.append(ledger.keep(key, lambda step: BOARD.note(step.key)))
+        else:
+            found.append(["kept", kept.value if kept.error is None else kept.error.message])
+    return found
+
+
 def tick(work: Work, given: Any) -> Any:
     return BOARD.note(("tick", given["due"]))
 
 
 WORKFLOWS = [
-    *(Workflow(name=run.__name__, run=run) for run in (greet, many, ask, parent, fails, waits, odd, tick)),
+    *(Workflow(name=run.__name__, run=run) for run in (greet, many, ask, parent, fails, waits, odd, keyed, tick)),
     Workflow(name="slow", run=slow, queue="narrow"),
 ]
 QUEUES = [Queue(name="narrow", worker_concurrency=2)]

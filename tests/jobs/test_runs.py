@@ -54,6 +54,21 @@ def test_items_go_side_by_side_within_the_bound_and_come_back_in_order(runtime: 
         runtime.jobs.run("many", {"items": 30, "at_once": 2, "bad": 3})
 
 
+def test_steps_of_a_ledger_are_found_by_key_whatever_their_order_also_by_a_run_that_goes_on_from_another(
+    runtime: Runtime,
+) -> None:
+    jobs, none = runtime.jobs, {"earlier": [], "without": [], "origin": ""}
+    first = jobs.enqueue("keyed", {**none, "keys": ["a", "b"]})
+    assert jobs.wait(first) == [f"{first}/a", f"{first}/b"]
+    assert [(number, name) for number, name, _ in jobs.kept(first)] == [(1, "a"), (2, "b")]
+    # Replayed up to its second step.
+    again = jobs.fork(first, 2)
+    assert jobs.wait(again) == [["kept", f"{first}/a"], f"{again}/b"]
+    # Another run goes on from both, in another order, but for what it is to forget.
+    more = {"earlier": [first, again], "without": ["a"], "origin": "mine", "keys": ["b", "a", "c"]}
+    assert jobs.run("keyed", more) == [["kept", f"{again}/b"], "mine/a", "mine/c"]
+
+
 def test_a_message_waits_for_its_receiver_and_is_received_once(runtime: Runtime) -> None:
     run_id = runtime.jobs.enqueue("ask", {"timeout_s": 30})
     for _ in range(2):

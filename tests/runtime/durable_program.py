@@ -23,7 +23,10 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from pilothouse.runtime.adapters.durable import Durable
 from pilothouse.runtime.adapters.durable_agents import DurableAgents
+from pilothouse.runtime.adapters.pydantic_ai import FinishGate, Planning
+from pilothouse.runtime.adapters.sub_agents import SubAgents
 from pilothouse.runtime.steps import step_key
+from pilothouse.store.plan_store import plans_in
 
 TURNS: dict[str, list[list[str]]] = {
     "short": [["a"]],
@@ -38,7 +41,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(exist_ok=True)
-        self.pace_s = 0.1 if (folder / "slow").exists() else 0.002
+        self.pace_s = 0.3 if (folder / "slow").exists() else 0.002
         """How long a call takes, before its write and after it."""
 
     def append(self, name: str, line: str) -> None:
@@ -99,7 +102,59 @@ def agents(world: World) -> dict[str, Agent[None, str]]:
 
         return agent
 
-    return {name: made(name, turns) for name, turns in TURNS.items()}
+    found = {name: made(name, turns) for name, turns in TURNS.items()}
+    return found | {"whole": whole(world, found["short"])}
+
+
+WHOLE: list[tuple[str, dict[str, Any]] | str] = [
+    ("todo_write", {"tasks": ["look it up", "refund"]}),
+    ("delegate", {"agent": "short", "task": "Look it up."}),
+    ("todo_update", {"id": "1", "state": "completed", "note": "looked up"}),
+    "Everything is done.",
+    ("todo_update", {"id": "2", "state": "blocked", "note": "may I?"}),
+    "I asked.",
+    ("refund", {}),
+    ("todo_update", {"id": "2", "state": "completed", "note": "refunded"}),
+    "Refunded.",
+]
+"""What an agent does that plans, delegates, finishes too early, asks a person, and is answered."""
+
+
+def whole(world: World, worker: Agent[None, str]) -> Agent[None, str]:
+    """An agent with everything."""
+
+    def model(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        turn = sum(isinstance(message, ModelResponse) for message in messages)
+        world.append("requests", f"whole {turn}")
+        world.die(f"whole model {turn} before")
+        does = WHOLE[turn]
+        part = TextPart(does) if isinstance(does, str) else ToolCallPart(does[0], does[1])
+        world.die(f"whole model {turn} after")
+        return ModelResponse(parts=[part])
+
+    def happened(key: str, args: Mapping[str, Any]) -> Any:
+        return "refunded" if f"{key} = refund" in world.lines("ledger") else None
+
+    plans = plans_in(world.folder)
+    agent = Agent(
+        FunctionModel(model),
+        capabilities=[
+            Planning(plans=plans),
+            FinishGate(plans=plans),
+            SubAgents(agents={"short": worker}),
+            Durable(happened={"refund": happened}),
+        ],
+    )
+
+    @agent.tool_plain
+    def refund() -> str:
+        """Refund."""
+        world.die("whole refund before")
+        world.append("ledger", f"{step_key()} = refund")
+        world.die("whole refund after")
+        return "refunded"
+
+    return agent
 
 
 def work(url: str, folder: Path) -> None:

@@ -29,6 +29,8 @@ def test_money_and_time_are_bounds_too() -> None:
         purse.check()
     now[0] = 10.0
     late = Purse(Budget(seconds=3), clock=lambda: now[0])
+    with pytest.raises(BudgetSpent, match="3 seconds"):
+        Purse(Budget(seconds=3), elapsed_s=3.5).check()
     now[0] = 13.0
     with pytest.raises(BudgetSpent, match="3 seconds"):
         late.check()

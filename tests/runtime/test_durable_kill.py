@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 from pilothouse.runtime.adapters.durable_agents import DurableAgents
 
-from .durable_program import TURNS, World, agents
+from .durable_program import TURNS, WHOLE, World, agents
 
 ROOT = Path(__file__).parents[2]
 PYTHONS = [one for one in os.environ.get("PILOTHOUSE_PYTHONS", "").split(os.pathsep) if one]
@@ -86,6 +87,7 @@ def test_killed_at_every_boundary_of_every_step(place: Place, agent: str) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_killed_at_random_moments_with_two_workers(place: Place, seed: int) -> None:
     print(f"seed {seed}")
@@ -93,12 +95,30 @@ def test_killed_at_random_moments_with_two_workers(place: Place, seed: int) -> N
     for number in range(6):
         place.runs.start("long", "Write it all.", run_id=f"job-{number}")
     for worker in range(2):
-        place.work(kills=25, within_s=1.0, seed=seed * 10 + worker)
+        place.work(kills=8, within_s=4.0, seed=seed * 10 + worker)
     for number in range(6):
-        ended = place.runs.wait(f"job-{number}", timeout_s=280)
+        ended = place.runs.wait(f"job-{number}", timeout_s=800)
         assert (ended.state, ended.output, ended.spent.calls) == ("done", "all written", len(TURNS["long"]) + 1)
     assert place.written() == sorted(what for turn in TURNS["long"] for what in turn for _ in range(6))
     print(f"{len(place.world.lines('attempts'))} attempts at {len(place.written())} writes")
+
+
+@pytest.mark.slow
+def test_killed_at_every_boundary_while_it_plans_delegates_and_waits_for_a_person(place: Place) -> None:
+    (place.world.folder / "mortal").touch()
+    place.runs.start("whole", "Refund order 7.", run_id="job-1")
+    place.work()
+    paused = place.runs.wait("job-1", timeout_s=250)
+    assert (paused.state, paused.questions) == ("paused", ("2. refund: may I?",)), paused
+    place.runs.answer("job-1", "yes")
+    ended = place.runs.wait("job-1", timeout_s=250)
+    assert (ended.state, ended.output, ended.legs) == ("done", "Refunded.", 2), ended
+    assert place.written() == ["a", "refund"]
+    # Nine requests of its own and two of the worker's, each recorded once and dead twice before.
+    assert Counter(place.world.lines("requests")) == Counter(
+        [f"whole {turn}" for turn in range(len(WHOLE)) for _ in range(3)] + ["short 0", "short 1"] * 3
+    )
+    assert ended.spent.calls == len(WHOLE) + 2
 
 
 @pytest.mark.slow

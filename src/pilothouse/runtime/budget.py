@@ -103,10 +103,11 @@ class Budget:
 class Purse:
     """A budget while it is spent. Safe to use from several threads."""
 
-    def __init__(self, budget: Budget, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, budget: Budget, *, elapsed_s: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
+        """``elapsed_s``: how long ago the work began, in a process before this one."""
         self.budget = budget
         self._clock = clock
-        self._began = clock()
+        self._began = clock() - elapsed_s
         self._spent = Spent()
         self._expected = 0
         self._held: dict[str, Budget] = {}

@@ -168,10 +168,7 @@ class DurableRuns:
         self._programs = dict(programs)
         self.store = JobStore(job_url(store, self.folder))
         self._loop = asyncio.new_event_loop()
-        workflows = [
-            Workflow(name=f"agent.{name}", run=self._workflow(name), queue=_queue(name), attempts_max=1_000)
-            for name in programs
-        ]
+        workflows = [Workflow(name=f"agent.{name}", run=self._workflow(name), queue=_queue(name)) for name in programs]
         self._runtime: Runtime | None = None
         try:
             if worker:
@@ -388,20 +385,15 @@ class DurableRuns:
     async def _drive(
         self, name: str, work: Work, ledger: LedgerLike, given: Mapping[str, Any], out: list[Steps]
     ) -> Json:
-        purse = Purse(Budget.from_dict(given["budget"])) if given["budget"] is not None else Purse(Budget())
-        steps = Steps(
-            ledger=ledger,
-            run_id=given["run_id"],
-            folder=self.folder / "steps",
-            purse=purse,
-            run_child=self.run_child,
-        )
+        budget = Budget.from_dict(given["budget"]) if given["budget"] is not None else Budget()
+        steps = Steps(ledger=ledger, run_id=given["run_id"], folder=self.folder / "steps", run_child=self.run_child)
         out.append(steps)
 
         async def first_begun() -> Json:
             return time.time()
 
         began = await steps.once(f"leg {given['leg']} begun", first_begun)
+        steps.purse = purse = Purse(budget, elapsed_s=max(0.0, time.time() - began))
         left_s = None if given["deadline_s"] is None else began + given["deadline_s"] - time.time()
         task = asyncio.ensure_future(self._programs[name](_start(given), steps))
         watch = asyncio.ensure_future(_watch(work, task))
