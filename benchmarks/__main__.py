@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument(
         "--only",
         default="",
-        help="ingest, reading, guards, cli, imports, signals, analysis, export, recorder, runtime, placement or large-data",
+        help="ingest, reading, guards, cli, imports, signals, analysis, export, recorder, runtime, placement, large-data or experiments",
     )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -47,6 +47,9 @@ def main() -> None:
             return
         if options.only == "export":
             print_export(folder)
+            return
+        if options.only == "experiments":
+            print_experiments(folder)
             return
         if options.only in ("runtime", "placement"):
             print_runtime(options.only)
@@ -106,6 +109,15 @@ def print_export(folder: Path) -> None:
 
     for line in export_sizes.report(folder / "export"):
         print(line, flush=True)
+
+
+def print_experiments(folder: Path) -> None:
+    """Hundreds of experiments compared over MCP, and what that puts into the context."""
+    from . import experiments
+
+    for line in experiments.report(folder / "experiments"):
+        print(line, flush=True)
+    print(f"\nload {os.getloadavg()[0]:.1f} at the end")
 
 
 def print_runtime(part: str) -> None:
