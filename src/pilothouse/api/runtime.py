@@ -58,7 +58,7 @@ class ToolSaid(BaseModel):
     id: str = Field("", description="The value it is about, where one was kept.")
 
 
-class AgentPlan(BaseModel):
+class KeptAgentPlan(BaseModel):
     """A plan of an agent."""
 
     name: str
@@ -161,7 +161,7 @@ async def keep_value(
     )
 
 
-@router.get("/runtime/plans", response_model=Envelope[list[AgentPlan]])
+@router.get("/runtime/plans", response_model=Envelope[list[KeptAgentPlan]])
 def list_plans(
     caller: Caller, limit: Annotated[int, Query(ge=1, le=200, description="Plans in the answer.")] = 50
 ) -> Response:
@@ -169,14 +169,14 @@ def list_plans(
     return answer([_shown(found) for found in caller.provider.agent_tools.newest(caller.project_id, limit)])
 
 
-@router.get("/runtime/plans/{plan}", response_model=Envelope[AgentPlan])
+@router.get("/runtime/plans/{plan}", response_model=Envelope[KeptAgentPlan])
 def show_plan(caller: Caller, plan: PlanName) -> Response:
     """One plan."""
     check_text(plan, "a plan's name", PLAN_NAME_MAX)
     return answer(_shown(caller.provider.agent_tools.plan(caller.project_id, plan)))
 
 
-@router.post("/runtime/plans/{plan}/answers", response_model=Envelope[AgentPlan])
+@router.post("/runtime/plans/{plan}/answers", response_model=Envelope[KeptAgentPlan])
 def answer_task(caller: Caller, plan: PlanName, said: PersonsAnswer) -> Response:
     """Say what a blocked task waits for: the agent goes on with it. Needs annotate."""
     caller.need("annotate")
