@@ -230,7 +230,12 @@ class Steps:
                 raise
             finally:
                 _KEY.reset(token)
-            await self._through(ended)
+            try:
+                await asyncio.shield(self._through(ended))
+            except asyncio.CancelledError:
+                # It is done and about to be recorded: who goes on next must find it.
+                await asyncio.wait([ended])
+                raise
 
     async def _through(self, ended: asyncio.Future[None]) -> None:
         try:
