@@ -25,6 +25,8 @@ from pilothouse.runtime.adapters.pydantic_ai import FinishGate, LargeData, Perso
 from pilothouse.runtime.handles import HandleStore
 from pilothouse.store.plan_store import PlanStore, plans_in
 
+from .rows import MadeRows
+
 Turn = Callable[[Sequence[ModelMessage]], ModelResponse]
 
 
@@ -172,6 +174,25 @@ def test_a_large_result_stays_outside_and_is_looked_into(tmp_path: Path) -> None
     assert agent.run_sync("Which order was declined?").output == "1234"
     assert len(json.dumps(rows)) > 200_000 and len(model.shown(2)) < 12_000
     assert "more, all objects with the same 3 keys" in model.shown(1)
+
+
+def test_what_was_recorded_is_a_value_too(tmp_path: Path) -> None:
+    def row(number: int) -> dict[str, Any]:
+        return {"trace_id": f"{number:032x}", "status": "error" if number == 77 else "ok"}
+
+    program = '.[] | select(.status == "error") | .trace_id'
+    model = Scripted(
+        calls("jq", id="data://traces?since=7d", program=program),
+        lambda messages: says(str(messages[-1].parts[-1].content)),  # type: ignore[union-attr]
+    )
+    agent = agent_of(model, LargeData(store=HandleStore(tmp_path / "values"), rows=MadeRows(300_000, row)))
+    assert f"{77:032x}" in agent.run_sync("Which trace failed?").output
+    model = Scripted(
+        calls("jq", id="data://traces?since=7d", program=program),
+        lambda messages: says(str(messages[-1].parts[-1].content)),  # type: ignore[union-attr]
+    )
+    agent = agent_of(model, LargeData(store=HandleStore(tmp_path / "values")))
+    assert "no server is known here" in agent.run_sync("Which trace failed?").output
 
 
 def test_a_small_result_is_left_as_it_is(tmp_path: Path) -> None:

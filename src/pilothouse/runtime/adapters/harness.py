@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pilothouse.runtime.handles import HandleStore
     from pilothouse.runtime.memory import MemoryKeeper
     from pilothouse.runtime.plan_tools import PlanKeeper
+    from pilothouse.runtime.sources import RowReader
 
     from .durable import Durable
 
@@ -34,6 +35,7 @@ def harness(
     plan_required: bool = False,
     values: HandleStore | None = None,
     result_chars: int = 10_000,
+    rows: RowReader | None = None,
     drift: bool = True,
     judge: Judge | Model | str | None = None,
     on_operator: Callable[[Signal], Any] | None = None,
@@ -54,6 +56,7 @@ def harness(
         plan_required: An answer without any plan is refused once.
         values: Where results too large for the context are kept.
         result_chars: From how many characters on a tool's result is too large.
+        rows: Who reads what Pilothouse recorded, for ids such as ``data://traces?filter=status:error``.
         drift: Whether loops, standing still and forgotten asks are told.
         judge: A model, or a judge of your own, that reads requests and answers for the drift detector.
         on_operator: Told of drift that the agent was told of in vain.
@@ -81,7 +84,10 @@ def harness(
         from .memory import UserMemory
 
         found.append(UserMemory(user=user, memories=memories))
-    found += [LargeData(store=values, chars=result_chars), FinishGate(plans=plans, plan_required=plan_required)]
+    found += [
+        LargeData(store=values, chars=result_chars, rows=rows),
+        FinishGate(plans=plans, plan_required=plan_required),
+    ]
     if drift:
         found.append(DriftWatch(judge=judge, on_operator=on_operator, plans=plans))
     if durable:

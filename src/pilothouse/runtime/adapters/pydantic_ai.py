@@ -30,6 +30,8 @@ from pilothouse.runtime.folders import VALUES, plans_at, runtime_folder
 from pilothouse.runtime.handles import HandleStore
 from pilothouse.runtime.plan import as_dict, from_dict, plan_text
 from pilothouse.runtime.plan_tools import PlanKeeper, PlanTools
+from pilothouse.runtime.source_tools import SourceTools
+from pilothouse.runtime.sources import RowReader
 from pilothouse.runtime.steps import observed
 from pilothouse.runtime.tracing import data_kept, gate_asked, plan_changed
 
@@ -197,6 +199,8 @@ class LargeData(AbstractCapability[Any]):
     """Where values are kept; None: ``values`` in the runtime's folder."""
     chars: int = 10_000
     """The most characters that any tool result puts into the context."""
+    rows: RowReader | None = None
+    """Who reads what Pilothouse recorded, for ids such as ``data://traces?filter=status:error``; None: nobody does."""
     id: str | None = "pilothouse_large_data"
 
     def _data(self) -> DataTools:
@@ -205,7 +209,7 @@ class LargeData(AbstractCapability[Any]):
 
     def get_toolset(self) -> AbstractToolset[Any]:
         """``jq``, ``grep_json``, ``slice`` and ``schema``."""
-        data = self._data()
+        data = SourceTools(data=self._data(), rows=self.rows)
 
         def jq(id: str, program: str) -> str:
             """Run a jq program over a kept value. A result that is too long is kept and gets an id of its own.
@@ -244,7 +248,7 @@ class LargeData(AbstractCapability[Any]):
                 id: The value's id.
                 path: Where in it to begin.
             """
-            return data.schema(id, path).text
+            return _told(data.schema(id, path))
 
         return FunctionToolset[Any]([jq, grep_json, slice, schema], id="pilothouse_data")
 
