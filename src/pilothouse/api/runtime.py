@@ -29,6 +29,7 @@ router = APIRouter(tags=["runtime"])
 VALUE_BYTES_MAX = 64 << 20
 
 PlanName = Annotated[str, Path(max_length=PLAN_NAME_MAX, description="The plan's name.")]
+ToolName = Annotated[str, Path(max_length=100, description="The name of one of the tools, as GET /runtime/tools gives them.")]
 
 
 class RuntimeTool(BaseModel):
@@ -114,7 +115,7 @@ def list_tools(caller: Caller) -> Response:
 
 
 @router.post("/runtime/tools/{tool}", response_model=Envelope[ToolSaid])
-def call_tool(caller: Caller, tool: Annotated[str, Path(max_length=100)], call: ToolCall) -> Response:
+def call_tool(caller: Caller, tool: ToolName, call: ToolCall) -> Response:
     """Call a tool. What goes wrong within it is its answer, for the model. Needs annotate: plans and values are kept."""
     caller.need("annotate")
     check_text(call.plan, "a plan's name", PLAN_NAME_MAX)
