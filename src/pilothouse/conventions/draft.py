@@ -28,6 +28,7 @@ class Draft:
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
     finish_reason: str = ""
     input: tuple[Message, ...] = ()
+    begins_with_request: bool = False
     output: tuple[Message, ...] = ()
     input_value: str = ""
     output_value: str = ""
@@ -78,6 +79,7 @@ class Draft:
             parameters=self.parameters,
             finish_reason=self.finish_reason,
             input=self.input,
+            begins_with_request=self.begins_with_request,
             output=self.output,
             input_value=self.input_value,
             output_value=self.output_value,

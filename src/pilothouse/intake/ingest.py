@@ -40,7 +40,7 @@ from .decode import decode
 from .judge import Judge
 from .moments import settle_times, stored_milliseconds, stored_time
 from .pulses import is_pulse, pulse_row
-from .rows import SpanPlace, event_rows, make_fact, row_text, span_row, text_attributes, to_json
+from .rows import SpanPlace, event_rows, make_fact, newest, row_text, span_row, text_attributes, to_json
 from .segment import Record
 from .summary import trace_row
 from .trace_state import Fact, Key, TraceState, TraceStates
@@ -563,7 +563,7 @@ class Ingest:
     def _late_amendment(self, project: str, item: LateMessages, batch: _Batch, masker: Masker) -> MessageAmendment:
         fact = item.fact
         at = SpanAt(fact.session_id or item.trace_id, item.trace_id, fact.span_id, fact.start_ns)
-        fact.input_text = row_text(item.heard.input[-1:], masker)
+        fact.input_text = row_text(newest(fact.kind, item.heard.input), masker)
         fact.output_text = row_text(item.heard.output, masker)
         return MessageAmendment(
             trace_id=item.trace_id,

@@ -39,7 +39,8 @@ def make_fact(raw: RawSpan, reading: Reading, place: SpanPlace, moment: Moment, 
     """What the worker remembers of a span. Texts are masked here: the summary shows them."""
     usage = reading.usage
     resource = raw.emitter.resource
-    said, answered = _said(reading.input[-1:]) or reading.input_value, _said(reading.output) or reading.output_value
+    asked = newest(reading.kind, reading.input, begins_with_request=reading.begins_with_request)
+    said, answered = _said(asked) or reading.input_value, _said(reading.output) or reading.output_value
     kind, tool_name = reading.kind, reading.tool_name[:200]
     purpose = kept = ""
     if kind == "tool":
@@ -285,6 +286,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     return str(value)
+
+
+def newest(kind: str, messages: Sequence[Message], *, begins_with_request: bool = False) -> Sequence[Message]:
+    """What a row shows of the input: of a run the user's request, whatever followed it; else the last message."""
+    if kind == "agent":
+        asked = [item for item in messages if item.role == "user" and any(part.type == "text" for part in item.parts)]
+        if asked:
+            return asked[:1] if begins_with_request else asked[-1:]
+    return messages[-1:]
 
 
 def row_text(messages: Sequence[Message], masker: Masker) -> str:

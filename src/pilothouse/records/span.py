@@ -174,6 +174,8 @@ class Reading:
     finish_reason: str = ""
     input: tuple[Message, ...] = ()
     """The whole conversation sent, system instructions first."""
+    begins_with_request: bool = False
+    """True where the input is known to be one run's alone: its first message of a user is what was asked."""
     output: tuple[Message, ...] = ()
     input_value: str = ""
     """Input that is not a conversation: tool arguments (JSON), a query, a chain's input."""

@@ -69,6 +69,8 @@ def _read_messages(attributes: Mapping[str, Any], draft: Draft) -> None:
         if key in attributes and not draft.input and not draft.output:
             draft.input, draft.output = _run(read_messages(attributes[key]))
             draft.consumed.add(key)
+            # Where the run went on with a conversation, this says so.
+            draft.begins_with_request = not attributes.get("pydantic_ai.new_message_index")
     if "events" in attributes and not draft.input:
         draft.input, draft.output = _events(attributes["events"])
         if draft.input or draft.output:
