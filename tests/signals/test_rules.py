@@ -118,7 +118,20 @@ def test_a_write_that_the_wrapper_knows_counts_whatever_its_name() -> None:
     ],
 )
 def test_what_a_plan_has_open(arguments: str, items: list[str] | None) -> None:
-    assert open_items(arguments) == items
+    found = open_items(arguments)
+    assert (None if found is None else list(found.values())) == items
+
+
+def test_items_of_a_plan_that_are_closed_one_by_one_are_closed() -> None:
+    plan = tool("todo_write", '{"tasks":[{"text":"a","state":"completed"},{"text":"b","state":"pending"},{"text":"c","state":"pending"}]}', "kept")  # fmt: skip
+    closing = [tool("todo_update", json.dumps({"id": id, "state": "completed"}), "kept") for id in ("2", "3")]
+    assert found(run(plan, *closing, answer="Both are there.")) == {}
+    signal = found(run(plan, closing[0], answer="Both are there."))["premature_finish"]
+    assert signal.detail["open"] == ["c"]
+    again = tool("todo_update", '{"id":"2","state":"in_progress"}', "kept")
+    assert found(run(plan, *closing, again, answer="Both are there."))["premature_finish"].detail["open"] == ["b"]
+    elsewhere = [tool("TodoUpdate", json.dumps({"taskId": id, "status": "completed"}), "ok") for id in ("x7", "x8")]
+    assert found(run(plan, *elsewhere, answer="Both are there.")) == {}, "ids of which the plan says nothing"
 
 
 def test_cost_and_latency_are_compared_with_what_is_usual() -> None:

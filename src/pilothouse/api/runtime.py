@@ -29,7 +29,9 @@ router = APIRouter(tags=["runtime"])
 VALUE_BYTES_MAX = 64 << 20
 
 PlanName = Annotated[str, Path(max_length=PLAN_NAME_MAX, description="The plan's name.")]
-ToolName = Annotated[str, Path(max_length=100, description="The name of one of the tools, as GET /runtime/tools gives them.")]
+ToolName = Annotated[
+    str, Path(max_length=100, description="The name of one of the tools, as GET /runtime/tools gives them.")
+]
 
 
 class RuntimeTool(BaseModel):

@@ -24,6 +24,8 @@ _EVENTS_MAX: Final = 10_000
 
 _MODEL_SCOPES: Final = ("openinference.", "opentelemetry.instrumentation.")
 """Scopes of instrumentors that are switched on for this provider: quiet within a model call that we record ourselves."""
+_PYDANTIC_AI: Final = "pydantic-ai"
+"""The scope of pydantic-ai's own spans: its model calls say all that the instrumentor of a library below would."""
 
 _borrowed_trace: ContextVar[int] = ContextVar("pilothouse-borrowed-trace", default=0)
 
@@ -98,6 +100,15 @@ def _stranger(context: Context, ours: Resource) -> trace.SpanContext | None:
 
 
 def _model_call(context: Context) -> trace.SpanContext | None:
-    """Our own model call, where the context lies directly in one: recording it twice would double what it cost."""
+    """The model call that the context lies directly in, where it is ours or pydantic-ai's on our provider.
+
+    Recording it a second time would double what it cost.
+    """
     call: Any = context.get(CALL)
-    return call.span.get_span_context() if getattr(call, "kind", "") == "model" else None
+    if getattr(call, "kind", "") == "model":
+        return call.span.get_span_context()
+    current: Any = trace.get_current_span(context)
+    scope = getattr(current, "instrumentation_scope", None)
+    if scope is None or scope.name != _PYDANTIC_AI:
+        return None
+    return current.get_span_context() if current.attributes.get("gen_ai.operation.name") == "chat" else None

@@ -71,12 +71,14 @@ _FIRST_WORD = re.compile(r"[A-Z]?[a-z]+")
 _PLANS = re.compile(r"to_?dos?\b|to_?do_?list|todo|plan\b|plan_|_plan|task_?list|write_?tasks", re.IGNORECASE)
 _CLOSED = frozenset(
     {"completed", "complete", "done", "finished", "cancelled", "canceled", "skipped", "closed", "removed", "deleted"}
+    | {"dropped"}
 )
 _OPEN = frozenset(
     {"pending", "in_progress", "in-progress", "in progress", "open", "todo", "to_do", "not_started", "not started"}
     | {"blocked", "active"}
 )
 _ITEMS = ("todos", "plan", "items", "tasks", "steps", "todo_list", "todo", "entries", "list")
+_IDS = ("id", "task_id", "taskId", "todo_id", "item_id")
 _END_CHARS = 400
 
 
@@ -172,14 +174,19 @@ def _open_plan(view: View, final: SpanFact, answer: str) -> Signal | None:
     if answer.rstrip().endswith("?"):
         # The answer asks the user: the plan goes on with the next turn.
         return None
+    later: dict[str, bool] = {}
     for call in reversed(view.calls):
         if not plans(call.tool) or call.failure:
             continue
         kept = call.fact.kept_text if call.fact.kind == "tool" else ""
-        items = open_items(kept or call.arguments)
-        if items is None:
+        found = open_items(kept or call.arguments)
+        if found is None:
+            if (change := item_change(call.arguments)) is not None:
+                later.setdefault(*change)
             continue
-        if not items:
+        items = [words for id, words in found.items() if later.get(id, True)]
+        # Where a plan's items have no ids that are known here, so many closed ones may be any of them.
+        if not items or (not later.keys() & found.keys() and list(later.values()).count(False) >= len(items)):
             return None
         named_items = "; ".join(clipped(item, 60) for item in items[:3])
         return Signal(
@@ -195,8 +202,24 @@ def _open_plan(view: View, final: SpanFact, answer: str) -> Signal | None:
     return None
 
 
-def open_items(arguments: str) -> list[str] | None:
-    """What a plan in a tool's arguments still has open; None where there is no plan in them."""
+def item_change(arguments: str) -> tuple[str, bool] | None:
+    """The id of the one item that a call changes, and whether it is open then; None where it changes none."""
+    try:
+        value: Any = json.loads(arguments)
+    except ValueError:
+        return None
+    if not isinstance(value, Mapping):
+        return None
+    fields = cast("Mapping[str, Any]", value)
+    id = next((fields[name] for name in _IDS if isinstance(fields.get(name), str | int)), None)
+    status = fields.get("status", fields.get("state"))
+    if id is None or not isinstance(status, str) or status.lower() not in _OPEN | _CLOSED:
+        return None
+    return str(id), status.lower() in _OPEN
+
+
+def open_items(arguments: str) -> dict[str, str] | None:
+    """What a plan in a tool's arguments still has open, by the items' ids or places from 1; None where it has no plan."""
     try:
         value: Any = json.loads(arguments)
     except ValueError:
@@ -212,8 +235,8 @@ def open_items(arguments: str) -> list[str] | None:
     if not isinstance(value, list):
         return None
     seen = 0
-    found: list[str] = []
-    for item in cast("list[Any]", value):
+    found: dict[str, str] = {}
+    for place, item in enumerate(cast("list[Any]", value), 1):
         if not isinstance(item, Mapping):
             continue
         fields = cast("Mapping[str, Any]", item)
@@ -229,5 +252,6 @@ def open_items(arguments: str) -> list[str] | None:
             continue
         if open_:
             words = next((fields[name] for name in ("content", "step", "title", "task", "text", "name", "description") if fields.get(name)), "")  # fmt: skip
-            found.append(str(words) or "an item")
+            id = next((fields[name] for name in _IDS if isinstance(fields.get(name), str | int)), place)
+            found[str(id)] = str(words) or "an item"
     return found if seen else None
