@@ -18,7 +18,8 @@ from tests.web.conftest import SampleProvider, make_app
 from tests.web.sample import NOW_NS, SECOND, Scene, huge, scenes, support
 from tests.web.sample_reader import SampleReader
 
-CHROMIUM = shutil.which("chromium") or ""
+# The shell draws the same pages without a window's own machinery, which costs more than the pages do.
+CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium") or ""
 ARGUMENTS = [
     "--headless",
     "--no-sandbox",
@@ -44,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "tests/browser/" in item.path.as_posix():
             item.add_marker(pytest.mark.browser)
             if not CHROMIUM:
-                item.add_marker(pytest.mark.skip(reason="chromium is not installed: apt-get install chromium"))
+                item.add_marker(pytest.mark.skip(reason="chromium is not installed: apt-get install chromium-headless-shell"))
 
 
 def long_session() -> list[Scene]:

@@ -224,6 +224,25 @@ def test_forking_while_threads_record_never_deadlocks(tmp_path: Path) -> None:
         assert len(children) == 150
 
 
+def test_the_recorders_own_threads_import_nothing(tmp_path: Path) -> None:
+    """A fork in the middle of an import leaves the child half a module; only the program's threads may fork."""
+    code = """
+    class Watch:
+        def find_spec(self, name, path=None, target=None):
+            if threading.current_thread() is not threading.main_thread():
+                print(threading.current_thread().name, name)
+    sys.meta_path.insert(0, Watch())
+    record(5)
+    time.sleep(1.2)
+    record(5)
+    made.pipeline.close()
+    """
+    with OtlpSink() as sink:
+        done = run(code, sink.address, tmp_path / "spill")
+        assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
+        assert len(sink.spans()) == 10
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 @pytest.mark.parametrize("pool", ["Process", "Pool", "Executor"])
 def test_children_of_multiprocessing_lose_nothing_though_they_skip_the_interpreters_end(

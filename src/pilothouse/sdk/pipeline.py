@@ -8,6 +8,7 @@ The program pays for an append. Nothing here raises into it, waits for the netwo
 
 from __future__ import annotations
 
+import importlib
 import logging
 import threading
 import time
@@ -165,6 +166,9 @@ class Pipeline:
             if self.started or self._closed:
                 return
             self.started = True
+            # The first connection needs it. A thread that is importing while another one forks leaves
+            # the child a module that is half there, for good.
+            importlib.import_module("encodings.idna")
             exit.watch_child(self)
             threads = (
                 threading.Thread(target=self._run, name="pilothouse-recorder", daemon=True),
