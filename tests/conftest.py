@@ -27,6 +27,9 @@ HERE = Path(__file__).parent
 # Where an agent runs the tests, commands of the tests are a person's all the same.
 for name in AGENT_VARIABLES:
     os.environ.pop(name, None)
+# The hundreds of processes that the tests start would each compile the whole package again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 NODE_LIBRARY = HERE / "store/node/node_modules/@chdb/lib-linux-x64-gnu/libchdb.so"
 
 

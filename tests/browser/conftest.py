@@ -45,7 +45,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "tests/browser/" in item.path.as_posix():
             item.add_marker(pytest.mark.browser)
             if not CHROMIUM:
-                item.add_marker(pytest.mark.skip(reason="chromium is not installed: apt-get install chromium-headless-shell"))
+                item.add_marker(
+                    pytest.mark.skip(reason="chromium is not installed: apt-get install chromium-headless-shell")
+                )
 
 
 def long_session() -> list[Scene]:

@@ -26,8 +26,15 @@ STICKING_OUT = """() => {
 }"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (390, "dark"),
+        pytest.param(1280, "dark", marks=pytest.mark.slow),
+        pytest.param(390, "light", marks=pytest.mark.slow),
+    ],
+)
 def test_every_page(browser: Browser, site: Site, width: int, scheme: str) -> None:
     """Loads without an error, a warning or a violation of the policy, and fits its window."""
     context = browser.new_context(

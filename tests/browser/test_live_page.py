@@ -241,6 +241,7 @@ def wait_for_page(page: Page, address: str, shown: str) -> None:
         assert time.monotonic() < deadline, address
 
 
+@pytest.mark.slow
 def test_a_waterfall_of_20000_spans_follows_what_arrives(page: Page, server: LiveServer) -> None:
     """It opens, scrolls to its end, finds a step, stays small, and a span that arrives is brought into sight."""
     agent = Agent(name="long", start_ns=time.time_ns() - 30_000 * SECOND)

@@ -23,6 +23,7 @@ RECALL = {
 }
 
 
+@pytest.mark.slow
 def test_the_corpus_is_judged_well(store: TraceStore) -> None:
     judged = signals.generated(store, each=1, seed=SEED, agents=2)
     sys.stdout.write("\n".join(signals.table(f"seed {SEED}", judged)))

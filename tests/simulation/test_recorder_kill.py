@@ -128,8 +128,9 @@ def test_a_server_that_is_killed_for_a_while_under_load_has_every_span_afterward
 
 
 @pytest.mark.parametrize("backend", ["answering", "hanging"])
+@pytest.mark.parametrize("rounds", [1, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.timeout(300)
-def test_an_agent_that_is_killed_loses_only_its_last_moments(tmp_path: Path, backend: str) -> None:
+def test_an_agent_that_is_killed_loses_only_its_last_moments(tmp_path: Path, backend: str, rounds: int) -> None:
     """Bound: every span is there that ended more than two flush intervals before, and the time of one write to disk."""
     seed = int(os.environ.get("PILOTHOUSE_SEED", random.randrange(10**6)))
     print("seed", seed)
@@ -138,7 +139,7 @@ def test_an_agent_that_is_killed_loses_only_its_last_moments(tmp_path: Path, bac
     server = start_server(tmp_path / "data", "--port", str(port))
     lost: list[int] = []
     try:
-        for number in range(2):
+        for number in range(rounds):
             folder = tmp_path / f"run {number}"
             folder.mkdir()
             process = agent(server, folder, 60)

@@ -115,11 +115,15 @@ class TraceBuilder:
 
     def store(self, store: TraceStore, *, version: int = 1, **columns: Any) -> str:
         """Insert the trace; ``columns`` replace those of its row."""
+        store_rows(store, [self.rows(version=version, **columns)])
+        return self.id
+
+    def rows(self, *, version: int = 1, **columns: Any) -> dict[str, list[list[Any]]]:
+        """What :meth:`store` inserts: the rows of each table."""
         day = iso(self.start_ns)[:10]
         arrival = {"received_at": iso(self.start_ns)[:-1].replace("T", " "), "received_day": day, "version": version}
         for row in self.spans:
             row.update(arrival)
-        store.insert("span", SPAN.column_names, [[row[name] for name in SPAN.column_names] for row in self.spans])
         scope = self.session or self.id
         contents: list[list[Any]] = []
         for digest, (message, said_by) in self.messages.items():
@@ -133,12 +137,14 @@ class TraceBuilder:
             for digest, text in self.values.items()
         ]
         moment = arrival["received_at"]
-        store.insert("message", MESSAGE.column_names, [[*row, moment, *list(arrival.values())] for row in contents])
-        store.insert("event", EVENT.column_names, [[*row, *arrival.values()] for row in self.events])
-        store.insert("score", SCORE.column_names, [[*row, *arrival.values()] for row in self.scores])
         row = {**self._trace_row(), **arrival, **columns}
-        store.insert("trace", TRACE.column_names, [[row[name] for name in TRACE.column_names]])
-        return self.id
+        return {
+            "span": [[row[name] for name in SPAN.column_names] for row in self.spans],
+            "message": [[*row, moment, *list(arrival.values())] for row in contents],
+            "event": [[*row, *arrival.values()] for row in self.events],
+            "score": [[*row, *arrival.values()] for row in self.scores],
+            "trace": [[row[name] for name in TRACE.column_names]],
+        }
 
     def event(self, number: int, name: str, **attributes: str) -> None:
         """Add an event to a span."""
@@ -242,3 +248,9 @@ def support_trace(number: int = 1, **fields: Any) -> TraceBuilder:
         output=[answer], tokens=usage, cost="0.002", **model,
     )  # fmt: skip
     return trace
+
+
+def store_rows(store: TraceStore, traces: Sequence[dict[str, list[list[Any]]]]) -> None:
+    """Insert the rows of many traces, a table at a time."""
+    for table in (SPAN, MESSAGE, EVENT, SCORE, TRACE):
+        store.insert(table.name, table.column_names, [row for rows in traces for row in rows[table.name]])

@@ -40,12 +40,15 @@ def test_what_real_clients_sent_is_told_without_a_gap(store: TraceStore) -> None
     for project, id in ingest_captures(store):
         told = traces.context(store, project, id)
         assert sorted(step for thread in told.threads for step in thread.steps) == [call.step for call in told.calls]
+        apart = {call.step for call in told.calls[:1] + told.calls[-1:]}
         for call in told.calls:
             seen += 1
             assert sum(part.tokens for part in call.parts) == call.tokens, (project, call.step)
             assert call.dropped_messages == 0 and not call.question_lost, (project, call.step)
             assert call.question in ("in_view", "unknown") or not call.agent, (project, call.step)
             assert call.content or call.notes
+            if call.step not in apart:
+                continue
             alone = traces.context(store, project, id, call.step).calls[0]
             assert (alone.tokens, alone.question) == (call.tokens, call.question)
     assert seen > 60

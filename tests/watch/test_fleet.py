@@ -15,7 +15,7 @@ from pilothouse.intake.ingest import Ingest
 from pilothouse.intake.masking import read_maskers
 from pilothouse.records import SystemClock
 from pilothouse.store import TraceStore
-from tests.traces.support import PROJECT, TraceBuilder, trace_id
+from tests.traces.support import PROJECT, TraceBuilder, store_rows, trace_id
 from tests.watch.process import SECOND, Agent, records
 
 HOUR = 3_600 * SECOND
@@ -69,6 +69,7 @@ def three_hundred(store: TraceStore) -> Iterator[None]:
     print("seed", seed)
     dice = random.Random(seed)
     now = time.time_ns()
+    rows: list[dict[str, list[list[Any]]]] = []
     for number in range(300):
         for run in range(2):
             builder = TraceBuilder(
@@ -76,7 +77,8 @@ def three_hundred(store: TraceStore) -> Iterator[None]:
             )
             builder.span(number * 10 + run, "agent")
             failed = dice.random() < 0.2
-            builder.store(store, cost_usd=f"0.{dice.randrange(99):02}", status="error" if failed else "ok")
+            rows.append(builder.rows(cost_usd=f"0.{dice.randrange(99):02}", status="error" if failed else "ok"))
+    store_rows(store, rows)
     yield
 
 
