@@ -26,9 +26,10 @@ class ExportFile:
 
 
 def slug(text: str, chars: int = 40) -> str:
-    """A text as a part of a file name: lower-case ASCII letters, digits and hyphens."""
+    """A text as a file name or a part of one: lower-case ASCII letters, digits and hyphens, no device of Windows."""
     plain = unicodedata.normalize("NFKD", text[:400]).encode("ascii", "ignore").decode().lower()
-    return _UNSAFE.sub("-", plain).strip("-")[:chars].strip("-") or "x"
+    name = _UNSAFE.sub("-", plain).strip("-")[:chars].strip("-") or "x"
+    return f"{name}-x" if name in _DEVICES else name
 
 
 def safe_path(path: str) -> PurePosixPath | None:
