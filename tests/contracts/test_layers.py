@@ -12,6 +12,8 @@ ALLOWED: dict[str, str] = {
     # What runs in the user's process: light, and without a store.
     "records": "",
     "conventions": "records",
+    # The policy file: found, read, watched. Its sections are read by those whom they concern.
+    "policy": "records",
     "guards": "records",
     "costs": "records",
     # Posting OTLP, for the recorder, followed logs and the forwarder.
@@ -37,7 +39,7 @@ ALLOWED: dict[str, str] = {
     # What keeps an agent to its task: cores in the user's process. Plans and memories are kept in the store's smallest
     # part; what it does is noted by the recorder, on the trace of the run; runs that survive
     # are runs of jobs.
-    "runtime": "records store sdk jobs",
+    "runtime": "records store sdk jobs policy",
     # Exports are made of what the verbs of traces give; their other half, on the user's side, needs neither.
     "files": "records store annotations traces",
     # Skills for coding agents: text of the package, and putting it where agents read it.
@@ -45,14 +47,14 @@ ALLOWED: dict[str, str] = {
     # Reads exports, on the user's side as on the server's: what a body says of itself is read by the rules of signals.
     "analysis": "records files signals",
     # Surfaces: thin over the verbs.
-    "api": "records store annotations deletions traces access files jobs skills analysis runtime",
+    "api": "records store annotations deletions traces access files jobs skills analysis runtime policy",
     "web": "records store annotations deletions traces access jobs analysis",
     "cli": "records",
     # Asks the API, over HTTP or within the server: the same tools for both.
     "mcp": "records",
     # What makes a server of the parts.
-    "server": "records store intake annotations deletions traces access jobs api web costs conventions guards signals files analysis runtime",
-    "app": "records mcp runtime store intake annotations deletions traces access jobs api web server analysis",
+    "server": "records store intake annotations deletions traces access jobs api web costs conventions guards signals files analysis runtime policy",
+    "app": "records mcp runtime store intake annotations deletions traces access jobs api web server analysis policy",
     # Public helpers for tests and demos: real clients, no store.
     "testing": "records",
 }
