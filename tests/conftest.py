@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 import uuid
@@ -115,20 +116,19 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_url() -> Iterator[str]:
     """Debian's PostgreSQL on a port of its own; skipped where it is not installed."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not programs or shutil.which("psql") is None:
         pytest.skip("no PostgreSQL: apt-get install postgresql")
-    bin_folder, folder, port = programs[-1].parent, tmp_path_factory.mktemp("pg"), free_port()
+    # Apart from pytest's folders, which every further run of it closes to other users.
+    folder, port = Path(tempfile.mkdtemp(prefix="pilothouse-pg-")), free_port()
+    bin_folder = programs[-1].parent
     as_user: list[str] = []
     if os.getuid() == 0:
         # The server refuses to run as root.
         as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
         shutil.chown(folder, "postgres", "postgres")
-        for parent in folder.parents[:3]:
-            if parent.is_relative_to("/tmp") and parent != Path("/tmp"):
-                parent.chmod(0o755)
     data = folder / "data"
     subprocess.run(
         [*as_user, str(bin_folder / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust"],
@@ -140,3 +140,4 @@ def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     subprocess.run([*control, "start"], check=True, capture_output=True)
     yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
     subprocess.run([*control, "-m", "immediate", "stop"], check=False, capture_output=True)
+    shutil.rmtree(folder, ignore_errors=True)
