@@ -10,9 +10,12 @@ from starlette.testclient import TestClient
 
 from pilothouse.web.format import revealed
 from pilothouse.web.markdown import CELL_MAX, as_markdown
+from pilothouse.web.visit import agent_url
 
-from .conftest import ADDRESSES, HOSTILE_TRACE, RESEARCH, twin
+from .conftest import ADDRESSES, HOSTILE_TRACE, RESEARCH, SampleProvider, client_of, twin
 from .markup import Markup
+from .sample import NOW_NS, SECOND, Scene
+from .sample_reader import SampleReader
 
 
 def leaves(value: Any) -> list[Any]:
@@ -92,3 +95,16 @@ def test_markdown_keeps_hostile_text_inside_its_fence(full: TestClient) -> None:
     inside = made.split(fence[0])[1].split(f"\n{fence[1]}\n")[0]
     assert "# heading" in inside
     assert not any(line.startswith("# heading") for line in made.replace(inside, "").splitlines())
+
+
+ODD_NAME = "Agent of a/b? 100% #1 & co.json"
+
+
+def test_the_links_to_the_twins_lead_to_them() -> None:
+    """Also where the name in the address holds what an address may not."""
+    odd = Scene(name="odd", start_ns=NOW_NS - SECOND, agent=ODD_NAME)
+    odd.span("agent", ODD_NAME, 0, 10)
+    with client_of(SampleProvider(SampleReader((odd,)))) as client:
+        page = Markup.read(client.get(agent_url(ODD_NAME)).text)
+        address = next(e.attributes["href"] for e in page.named("link") if e.attributes.get("rel") == "alternate")
+        assert client.get(address).json()["agent"] == ODD_NAME

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
@@ -86,7 +86,7 @@ class _Site:
             return self.shown(page, request, visitor, path, form)
         except NotAllowed as error:
             if form == "html" and type(error) is NotAllowed:
-                here = f"{path}?{request.url.query}" if request.url.query else path
+                here = f"{quote(path)}?{request.url.query}" if request.url.query else quote(path)
                 return RedirectResponse(link("/sign-in", next=here if path != "/" else ""), 303, SECURITY_HEADERS)
             return self.failed(request, error, form, visitor)
         except PilothouseError as error:
@@ -104,14 +104,16 @@ class _Site:
             return self.refused(request, made.failure, form)
         if form == "json":
             return respond_json(request, as_plain(made))
-        twin = "/overview" if path == "/" else path
+        # The path came decoded, and a name in it may hold anything.
+        address = quote(path)
+        twin = "/overview" if path == "/" else address
         if form == "md":
             return respond(request, as_markdown(made.title, as_plain(made), address=twin), "text/markdown")
         frame = shell(
             visitor=visitor,
             current=page.nav or page.name,
             theme=request.cookies.get(THEME_COOKIE, ""),
-            here=path,
+            here=address,
             twin=twin,
             query=urlencode([(k, v) for k, v in request.query_params.multi_items() if k not in ("format", "part")]),
             now_ns=now_ns,
