@@ -19,6 +19,16 @@ from tests.live import LiveServer, running_server
 
 pytestmark = pytest.mark.clients
 
+# Older generations and second writings of what another one covers.
+FURTHER = ("-old", "-legacy", "-format-2", "-format-6")
+EACH_CLIENT = pytest.mark.parametrize(
+    "client",
+    [
+        pytest.param(client, marks=[pytest.mark.slow] if client.name.endswith(FURTHER) else [], id=client.name)
+        for client in CLIENTS
+    ],
+)
+
 CAPTURES = Path(__file__).parents[1] / "conventions" / "captures"
 
 # Where the code lies is left out of recordings, and early copies of open spans come from slow machines only.
@@ -37,7 +47,7 @@ ADDED = {
 }
 
 
-@pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
+@EACH_CLIENT
 def test_a_client_sends_its_signals_and_the_attributes_of_its_recording(
     client: Client, run_client: Callable[..., ClientRun]
 ) -> None:
@@ -68,7 +78,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
         yield running
 
 
-@pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
+@EACH_CLIENT
 def test_the_tokens_of_a_client_are_what_the_model_answered(
     client: Client, run_client: Callable[..., ClientRun], server: LiveServer
 ) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from pilothouse import traces
 from pilothouse.records import BadRequest
 from pilothouse.store import TraceStore
+from pilothouse.store.chdb_engine import ChdbEngine
 from pilothouse.traces import TraceQuery
+from tests.conftest import fresh_store
 
 from .support import MINUTE_NS, NOW_NS, PROJECT, TraceBuilder, support_trace, trace_id
 
@@ -27,6 +30,14 @@ def three(store: TraceStore) -> None:
     plain.span(201, "agent", "triage", ms=50, agent="triage", input_text="sort this", attributes={"tenant": "acme"})
     plain.store(store)
     support_trace(3, start_ns=NOW_NS - 10 * MINUTE_NS, user="bob", session="s2").store(store)
+
+
+@pytest.fixture(scope="module")
+def filled(chdb_engine: ChdbEngine) -> Iterator[TraceStore]:
+    """A store with the three, for tests that only read."""
+    for store in fresh_store(chdb_engine):
+        three(store)
+        yield store
 
 
 def test_traces_come_newest_first_with_what_a_list_shows(store: TraceStore) -> None:
@@ -86,9 +97,8 @@ def test_traces_come_newest_first_with_what_a_list_shows(store: TraceStore) -> N
         ("delivered", [3, 1]),
     ],
 )
-def test_a_filter_finds_what_it_says(store: TraceStore, text: str, expected: list[int]) -> None:
-    three(store)
-    assert ids(store, text) == expected
+def test_a_filter_finds_what_it_says(filled: TraceStore, text: str, expected: list[int]) -> None:
+    assert ids(filled, text) == expected
 
 
 def test_an_empty_answer_names_the_filter_that_emptied_it(store: TraceStore) -> None:
@@ -157,17 +167,17 @@ def test_a_trace_without_its_root_runs_until_it_falls_silent(store: TraceStore) 
         (" ".join(["a"] * 21), "at most 20", None),
     ],
 )
-def test_a_wrong_filter_is_refused_with_a_way_out(store: TraceStore, text: str, message: str, fix: str | None) -> None:
+def test_a_wrong_filter_is_refused_with_a_way_out(filled: TraceStore, text: str, message: str, fix: str | None) -> None:
     with pytest.raises(BadRequest, match=message) as caught:
-        traces.search(store, PROJECT, TraceQuery(text=text))
+        traces.search(filled, PROJECT, TraceQuery(text=text))
     if fix:
         assert caught.value.fix == fix
 
 
 @pytest.mark.parametrize("cursor", ["x", "####", "bnVsbA", "W10", "ä", "eyJhIjoxfQ"])
-def test_a_made_up_cursor_is_refused(store: TraceStore, cursor: str) -> None:
+def test_a_made_up_cursor_is_refused(filled: TraceStore, cursor: str) -> None:
     with pytest.raises(BadRequest, match="cursor"):
-        traces.search(store, PROJECT, TraceQuery(cursor=cursor))
+        traces.search(filled, PROJECT, TraceQuery(cursor=cursor))
 
 
 def test_a_cursor_of_another_query_is_refused(store: TraceStore) -> None:
