@@ -28,6 +28,7 @@ from starlette.routing import Route
 
 from pilothouse import __version__, access, api, deletions, web
 from pilothouse.annotations import settle
+from pilothouse.budgets import read_budgets
 from pilothouse.intake.forward import headers_of
 from pilothouse.intake.grpc import GrpcServer
 from pilothouse.intake.http import routes as otlp_routes
@@ -36,10 +37,13 @@ from pilothouse.intake.receive import Intake
 from pilothouse.intake.settings import MIB, Settings
 from pilothouse.jobs import Desk
 from pilothouse.mcp.http import McpEndpoint
+from pilothouse.policy import Policy
+from pilothouse.policy import watch as watch_policy
 from pilothouse.records import BadRequest, Forbidden, iso
 from pilothouse.runtime.adapters.mcp_http import runtime_server
 from pilothouse.runtime.served import ServedTools
 from pilothouse.server.analyses import Analyses
+from pilothouse.server.budgets import open_budgets
 from pilothouse.server.config import Config, read_config
 from pilothouse.server.housekeeping import Housekeeping
 from pilothouse.server.on_demand import OnDemand
@@ -51,6 +55,7 @@ from pilothouse.server.worker_process import WorkerProcess
 from pilothouse.server.workflows import Resources, workflows
 from pilothouse.store import open_store
 from pilothouse.store.control_store import ControlStore, open_control
+from pilothouse.survival import read_limits, read_survival
 
 LOG = logging.getLogger("pilothouse.server")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -117,6 +122,8 @@ def up(options: UpOptions) -> None:
 
 def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerState, str]:
     """Open stores and start the worker; the second value is the first key, where one was made just now."""
+    # First of all: a policy that is wrong stops the start, before anything is opened.
+    policy = watch_policy(data_folder=data, check=_check_policy)
     control = open_control(options.control, data)
     control.migrate()
     project_id, new_key = _first_project(control)
@@ -158,6 +165,8 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
         analyses=Analyses(jobs, data, config.analysis_models),
         job_worker=job_worker,
         agent_tools=ServedTools(options.control, data / "runtime"),
+        policy=policy,
+        budgets=open_budgets(options.control, data, config, policy),
         config=config,
         project_id=project_id,
         token=new_token(),
@@ -166,6 +175,13 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
     grant = access.Grant(project_id=project_id, key_id="", mode="admin", who="this machine")
     state.keyring.add_own(state.token, grant)
     return state, new_key
+
+
+def _check_policy(policy: Policy) -> None:
+    """Each section is read by its owner: what one of them refuses does not come into force."""
+    read_budgets(policy.section("budgets"))
+    read_survival(policy.section("survival"))
+    read_limits(policy.section("limits"))
 
 
 def build(state: ServerState, intake: Intake, *, url: str, grpc: str, loopback: bool = True) -> FastAPI:

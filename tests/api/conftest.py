@@ -13,9 +13,12 @@ from starlette.testclient import TestClient
 from pilothouse import access, api
 from pilothouse.access import Grant, Keyring
 from pilothouse.jobs import Desk
+from pilothouse.policy import watch
 from pilothouse.records import NotAllowed
 from pilothouse.runtime.served import ServedTools
 from pilothouse.server.analyses import Analyses
+from pilothouse.server.budgets import open_budgets
+from pilothouse.server.config import Config
 from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore
 from pilothouse.store.chdb_engine import ChdbEngine
@@ -41,6 +44,8 @@ class PretendedServer:
         self.jobs = Desk("", folder, [])
         self.analyses = Analyses(self.jobs, folder, ())
         self.agent_tools = ServedTools("", folder)
+        self.policy = watch(data_folder=folder)
+        self.budgets = open_budgets("", folder, Config(), self.policy)
         self.parts: dict[str, str] = {"store": "ok"}
         self.asked: list[tuple[str, bool]] = []
         self.refused: tuple[Refused, ...] = ()

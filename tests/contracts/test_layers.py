@@ -16,6 +16,8 @@ ALLOWED: dict[str, str] = {
     "policy": "records",
     "guards": "records",
     "costs": "records",
+    # Retries, breakers, fallbacks, limits: decisions without I/O, for the user's process and the gateway alike.
+    "survival": "records",
     # Posting OTLP, for the recorder, followed logs and the forwarder.
     "otlp": "records",
     "sdk": "records otlp guards",
@@ -34,6 +36,8 @@ ALLOWED: dict[str, str] = {
     "deletions": "records store",
     "traces": "records store annotations conventions costs signals",
     "access": "records store",
+    # What may be spent: accounts in the store, worst cases by the price book.
+    "budgets": "records store costs",
     # What survives restarts. Domains write workflows against its verbs; the server gives a worker what they need.
     "jobs": "records store",
     # What keeps an agent to its task: cores in the user's process. Plans and memories are kept in the store's smallest
@@ -47,14 +51,14 @@ ALLOWED: dict[str, str] = {
     # Reads exports, on the user's side as on the server's: what a body says of itself is read by the rules of signals.
     "analysis": "records files signals",
     # Surfaces: thin over the verbs.
-    "api": "records store annotations deletions traces access files jobs skills analysis runtime policy",
+    "api": "records store annotations deletions traces access files jobs skills analysis runtime policy budgets",
     "web": "records store annotations deletions traces access jobs analysis",
     "cli": "records",
     # Asks the API, over HTTP or within the server: the same tools for both.
     "mcp": "records",
     # What makes a server of the parts.
-    "server": "records store intake annotations deletions traces access jobs api web costs conventions guards signals files analysis runtime policy",
-    "app": "records mcp runtime store intake annotations deletions traces access jobs api web server analysis policy",
+    "server": "records store intake annotations deletions traces access jobs api web costs conventions guards signals files analysis runtime policy budgets",
+    "app": "records mcp runtime store intake annotations deletions traces access jobs api web server analysis policy budgets survival",
     # Public helpers for tests and demos: real clients, no store.
     "testing": "records",
 }

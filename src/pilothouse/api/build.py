@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from . import (
     analysis,
     audit,
+    budgets,
     charts,
     context_window,
     cost,
@@ -72,6 +73,7 @@ def build(provider: Provider, *, version: str = "") -> FastAPI:
         map,
         audit,
         cost,
+        budgets,
         sql,
         stores,
         retention,

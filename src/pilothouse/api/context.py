@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 from fastapi import Depends, Request
 
 from pilothouse.access import Grant, Mode, actor_of, check_same_site, narrowed
+from pilothouse.budgets import Budgets
 from pilothouse.jobs import Desk
+from pilothouse.policy import Watch
 from pilothouse.records import Actor, Forbidden, new_id
 from pilothouse.runtime.served import ServedTools
 from pilothouse.store import TraceStore
@@ -67,6 +69,16 @@ class Provider(Protocol):
     @property
     def agent_tools(self) -> ServedTools:
         """The runtime's tools for agents elsewhere."""
+        ...
+
+    @property
+    def policy(self) -> Watch:
+        """The policy file, as it is now."""
+        ...
+
+    @property
+    def budgets(self) -> Budgets:
+        """What may be spent under that policy."""
         ...
 
     @property

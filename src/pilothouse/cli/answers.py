@@ -36,6 +36,7 @@ ROUTES: dict[str, tuple[str, str]] = {
     "sql --schema": ("get", "/sql/schema"),
     "cost": ("get", "/cost"),
     "cost why": ("get", "/cost/{id}"),
+    "budgets": ("get", "/budgets"),
     "sessions": ("get", "/sessions"),
     "sessions show": ("get", "/sessions/{id}"),
     "live": ("get", "/live"),

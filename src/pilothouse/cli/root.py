@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "diff": ("diff:diff", "Two traces step by step: where they part."),
     "sql": ("sql:sql", "Ask in SQL over documented views."),
     "cost": ("cost:cost", "What was spent, by what, and why."),
+    "budgets": ("budgets:budgets", "What may be spent, what was, what is held back."),
     "sessions": ("sessions:sessions", "List conversations, or show one."),
     "live": ("live:live", "What runs now: who runs, waits, is stuck, has died."),
     "tail": ("live:tail", "Spans, traces and signals as they arrive."),

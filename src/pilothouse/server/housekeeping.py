@@ -20,6 +20,7 @@ LOG = logging.getLogger("pilothouse.server")
 REFUSALS_EVERY_S = 2.0
 RETENTION_EVERY_S = 3600.0
 ANNOTATIONS_EVERY_S = 10.0
+BUDGETS_EVERY_S = 10.0
 _HOUR_NS = 3_600_000_000_000
 
 
@@ -38,6 +39,7 @@ class Housekeeping:
             asyncio.create_task(self._every(REFUSALS_EVERY_S, self.keep_refusals)),
             asyncio.create_task(self._every(RETENTION_EVERY_S, self.retain)),
             asyncio.create_task(self._every(ANNOTATIONS_EVERY_S, self.show_annotations)),
+            asyncio.create_task(self._every(BUDGETS_EVERY_S, self._state.budgets.sweep)),
         ]
 
     async def stop(self) -> None:

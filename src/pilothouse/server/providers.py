@@ -11,8 +11,10 @@ from starlette.requests import Request
 from pilothouse import access, web
 from pilothouse.access import Grant
 from pilothouse.api import Metric
+from pilothouse.budgets import Budgets
 from pilothouse.intake.receive import Intake
 from pilothouse.jobs import SYSTEM, Desk
+from pilothouse.policy import Watch
 from pilothouse.records import PilothouseError, iso
 from pilothouse.runtime.served import ServedTools
 from pilothouse.signals import Rulebook
@@ -96,6 +98,16 @@ class ApiProvider:
     def agent_tools(self) -> ServedTools:
         """The runtime's tools for agents elsewhere."""
         return self._state.agent_tools
+
+    @property
+    def policy(self) -> Watch:
+        """The policy file, as it is now."""
+        return self._state.policy
+
+    @property
+    def budgets(self) -> Budgets:
+        """What may be spent under that policy."""
+        return self._state.budgets
 
     @property
     def cookie_name(self) -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pilothouse.access import Keyring
+from pilothouse.budgets import Budgets
 from pilothouse.jobs import Desk
+from pilothouse.policy import Watch
 from pilothouse.runtime.served import ServedTools
 from pilothouse.store import TraceStore
 from pilothouse.store.control_store import ControlStore
@@ -40,6 +42,10 @@ class ServerState:
     """Analyses, whose runs are among them."""
     agent_tools: ServedTools
     """The runtime's tools for agents elsewhere: their plans, their large values."""
+    policy: Watch
+    """The policy file, as it is now."""
+    budgets: Budgets
+    """What may be spent under that policy."""
     config: Config
     project_id: str
     """The first project: what the one-time link and the local token open."""
@@ -55,6 +61,7 @@ class ServerState:
         self.worker.close()
         if self.forwarder is not None:
             self.forwarder.close()
+        self.budgets.close()
         self.store.close()
         self.control.close()
 

@@ -1,0 +1,38 @@
+"""What may be spent: held back at worst case before a call, settled after, never a cent over under concurrency."""
+
+from __future__ import annotations
+
+from .model import PURPOSES, Ask, BudgetOverview, Limit, OverBudget, Place, Purpose, PurposeSum, Reservation, Standing
+from .periods import ends_in_s, period_of
+from .rules import AT_LIMIT, LEVELS, NOBODY, PERIODS, PRECEDENCE, AtLimit, Level, Rule, applying, read_budgets
+from .spending import Budgets
+from .worst_case import OUTPUT_TOKENS_DEFAULT, Prices, worst_case
+
+__all__ = [
+    "AT_LIMIT",
+    "LEVELS",
+    "NOBODY",
+    "OUTPUT_TOKENS_DEFAULT",
+    "PERIODS",
+    "PRECEDENCE",
+    "PURPOSES",
+    "Ask",
+    "AtLimit",
+    "BudgetOverview",
+    "Budgets",
+    "Level",
+    "Limit",
+    "OverBudget",
+    "Place",
+    "Prices",
+    "Purpose",
+    "PurposeSum",
+    "Reservation",
+    "Rule",
+    "Standing",
+    "applying",
+    "ends_in_s",
+    "period_of",
+    "read_budgets",
+    "worst_case",
+]

@@ -1,0 +1,43 @@
+"""An empty database of budgets for each test, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pilothouse.store.budget_store import BudgetStore
+
+
+@pytest.fixture(scope="module")
+def postgresql_database(postgresql_url: str) -> str:
+    """A database of this module's own; making one takes longer than a test."""
+    name = f"budgets_{time.time_ns()}"
+    subprocess.run(["psql", "-q", postgresql_url, "-c", f"CREATE DATABASE {name}"], check=True)
+    return f"{postgresql_url.rpartition('/')[0]}/{name}"
+
+
+@pytest.fixture
+def make_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+    """The address of an empty database: ``sqlite`` or ``postgresql``."""
+
+    def make(kind: str) -> str:
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path / 'budgets.db'}"
+        url: str = request.getfixturevalue("postgresql_database")
+        drop = "DROP TABLE IF EXISTS budget_account, budget_reservation, budget_clock"
+        subprocess.run(["psql", "-q", url, "-c", f"SET client_min_messages = error; {drop}"], check=True)
+        return url.replace("postgresql:", "postgresql+psycopg:")
+
+    return make
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, make_url: Callable[[str], str]) -> Iterator[BudgetStore]:
+    """An empty database on each engine in turn."""
+    store = BudgetStore(make_url(request.param))
+    yield store
+    store.close()
