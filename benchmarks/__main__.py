@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument(
         "--only",
         default="",
-        help="ingest, reading, guards, cli, imports, signals, analysis, export, recorder, runtime, placement, large-data or experiments",
+        help="ingest, reading, guards, cli, imports, signals, analysis, export, recorder, runtime, placement, large-data, experiments or gateway",
     )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -50,6 +50,9 @@ def main() -> None:
             return
         if options.only == "experiments":
             print_experiments(folder)
+            return
+        if options.only == "gateway":
+            print_gateway(folder, quick=options.quick)
             return
         if options.only in ("runtime", "placement"):
             print_runtime(options.only)
@@ -116,6 +119,15 @@ def print_experiments(folder: Path) -> None:
     from . import experiments
 
     for line in experiments.report(folder / "experiments"):
+        print(line, flush=True)
+    print(f"\nload {os.getloadavg()[0]:.1f} at the end")
+
+
+def print_gateway(folder: Path, *, quick: bool) -> None:
+    """What a call through the gateway costs beside a direct one, and memory over time."""
+    from . import gateway
+
+    for line in gateway.report(folder, quick=quick):
         print(line, flush=True)
     print(f"\nload {os.getloadavg()[0]:.1f} at the end")
 

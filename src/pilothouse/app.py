@@ -24,11 +24,12 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from pilothouse import __version__, access, api, deletions, web
 from pilothouse.annotations import settle
 from pilothouse.budgets import read_budgets
+from pilothouse.gateway import PREFIX, Gateway, read_gateway
 from pilothouse.intake.forward import headers_of
 from pilothouse.intake.grpc import GrpcServer
 from pilothouse.intake.http import routes as otlp_routes
@@ -45,6 +46,7 @@ from pilothouse.runtime.served import ServedTools
 from pilothouse.server.analyses import Analyses
 from pilothouse.server.budgets import open_budgets
 from pilothouse.server.config import Config, read_config
+from pilothouse.server.gateway import make_gateway
 from pilothouse.server.housekeeping import Housekeeping
 from pilothouse.server.on_demand import OnDemand
 from pilothouse.server.providers import ApiProvider, PageProvider
@@ -182,6 +184,7 @@ def _check_policy(policy: Policy) -> None:
     read_budgets(policy.section("budgets"))
     read_survival(policy.section("survival"))
     read_limits(policy.section("limits"))
+    read_gateway(policy.section("gateway"))
 
 
 def build(state: ServerState, intake: Intake, *, url: str, grpc: str, loopback: bool = True) -> FastAPI:
@@ -193,7 +196,11 @@ def build(state: ServerState, intake: Intake, *, url: str, grpc: str, loopback: 
     traces = McpEndpoint(app, provider.authenticate, loopback=loopback, hosts=hosts)
     runtime = McpEndpoint(app, provider.authenticate, loopback=loopback, hosts=hosts, server_of=runtime_server)
     app.state.mcp = (traces, runtime)
+    gateway = make_gateway(state, intake)
+    app.state.gateway = gateway
     app.router.routes[:0] = [Route("/mcp", traces), Route("/runtime/mcp", runtime)]
+    # First of all: each of its calls is measured against the provider's own.
+    app.router.routes.insert(0, Mount(PREFIX, gateway))
     pages = PageProvider(state, url=url, grpc=grpc)
     app.include_router(web.build(pages))
     _answer_browsers(app, pages)
@@ -244,6 +251,8 @@ async def _serve(options: UpOptions, state: ServerState, listening: socket.socke
         await grpc.start()
         grpc_address = f"http://{_shown(options.host)}:{grpc.port}"
     application = build(state, intake, url=url, grpc=grpc_address, loopback=options.host in _LOOPBACK)
+    gateway: Gateway = application.state.gateway
+    gateway.start()
     server = _HttpServer(
         uvicorn.Config(
             application,
@@ -303,6 +312,7 @@ async def _serve(options: UpOptions, state: ServerState, listening: socket.socke
         for endpoint in application.state.mcp:
             await endpoint.close()
         await housekeeping.stop()
+        await gateway.close()
         if grpc is not None:
             await grpc.stop()
         await intake.stop()

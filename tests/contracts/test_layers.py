@@ -44,6 +44,9 @@ ALLOWED: dict[str, str] = {
     # part; what it does is noted by the recorder, on the trace of the run; runs that survive
     # are runs of jobs.
     "runtime": "records store sdk jobs policy",
+    # Calls of models that pass through the server. A call becomes a span as the recorder would write it; who may call,
+    # and the journal, are given to it.
+    "gateway": "records sdk",
     # Exports are made of what the verbs of traces give; their other half, on the user's side, needs neither.
     "files": "records store annotations traces",
     # Skills for coding agents: text of the package, and putting it where agents read it.
@@ -57,8 +60,8 @@ ALLOWED: dict[str, str] = {
     # Asks the API, over HTTP or within the server: the same tools for both.
     "mcp": "records",
     # What makes a server of the parts.
-    "server": "records store intake annotations deletions traces access jobs api web costs conventions guards signals files analysis runtime policy budgets",
-    "app": "records mcp runtime store intake annotations deletions traces access jobs api web server analysis policy budgets survival",
+    "server": "records store intake annotations deletions traces access jobs api web costs conventions guards signals files analysis runtime policy budgets gateway",
+    "app": "records mcp runtime store intake annotations deletions traces access jobs api web server analysis policy budgets survival gateway",
     # Public helpers for tests and demos: real clients, no store.
     "testing": "records",
 }

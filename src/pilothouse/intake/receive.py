@@ -143,6 +143,30 @@ class Intake:
         self.counters.accept(signal=known, project_id=project_id, checked=checked, size=size)
         return checked
 
+    async def keep(self, project_id: str, body: bytes) -> None:
+        """Make durable what the server itself has to tell of a project: spans as an OTLP request in protobuf.
+
+        Raises PilothouseError where it can not be taken now.
+        """
+        if self._threads is None:
+            raise Refused("the receiver is not running", retry_after_s=self.settings.retry_after_s)
+        content_type = "application/x-protobuf"
+        with self._pressure.hold() as hold:
+            self._pressure.check(len(body))
+            hold.grow(len(body))
+            checked = await self._check("traces", content_type, "", body)
+            await self._journal.append(
+                Record(
+                    project_id=project_id,
+                    signal="traces",
+                    content_type=content_type,
+                    encoding="",
+                    received_ns=self._clock.now_ns(),
+                    body=body,
+                )
+            )
+        self.counters.accept(signal="traces", project_id=project_id, checked=checked, size=len(body))
+
     async def _project(self, headers: Mapping[str, str]) -> str:
         found = self._authorise(credentials.token(headers))
         return await found if inspect.isawaitable(found) else found

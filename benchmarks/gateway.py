@@ -1,0 +1,175 @@
+"""What a call through the gateway costs beside the same call made directly: latency at 100 calls a second, memory over time.
+
+The whole server, its storage and ingest processes too, runs on one core; the caller and the upstream share the other.
+Calls are made at fixed moments, whether earlier ones were answered or not, and direct ones stand between those through
+the gateway, so that both meet the same noise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pilothouse.gateway.pool import Pool, address_of
+
+_RATE = 100
+_HEADERS = [(b"content-type", b"application/json")]
+
+
+@dataclass(slots=True, kw_only=True)
+class Side:
+    """Latencies of one way, in milliseconds."""
+
+    name: str
+    url: str
+    headers: list[tuple[bytes, bytes]]
+    whole_ms: list[float] = field(default_factory=list[float])
+    failed: int = 0
+
+    def at(self, share: float) -> float:
+        """The latency that this share of the calls stays below."""
+        ordered = sorted(self.whole_ms)
+        return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+
+
+def report(folder: Path, *, quick: bool = False) -> Iterator[str]:
+    """Measure, line by line."""
+    seconds = 10 if quick else 60
+    with running(folder) as (direct_url, gateway_url, key, pids):
+        through = [*_HEADERS, (b"authorization", f"Bearer {key}".encode()), (b"x-pilothouse-user", b"bench")]
+        cases = (
+            ("whole answer, 2 kB asked", body_of(2_000, stream=False), False),
+            ("whole answer, 50 kB asked", body_of(50_000, stream=False), False),
+            ("stream of 30 pieces, until the first", body_of(2_000, stream=True), True),
+        )
+        asyncio.run(_paced(*_sides(direct_url, gateway_url, through), body_of(2_000, stream=False), 2, first=False))
+        begun_mb = _rss_mb(pids[0])
+        yield f"{_RATE} calls a second each way, {seconds} s a case; server on one core, caller and upstream on the other"
+        yield f"{'':38} {'direct p50/p99':>16} {'gateway p50/p99':>17} {'added p50/p99':>16}  CPU of the server"
+        for name, body, first in cases:
+            direct, gateway = _sides(direct_url, gateway_url, through)
+            cpu = _cpu_s(pids[0])
+            asyncio.run(_paced(direct, gateway, body, seconds, first=first))
+            calls = len(gateway.whole_ms)
+            used = (_cpu_s(pids[0]) - cpu) / max(calls, 1) * 1e6
+            failed = f", FAILED {direct.failed} and {gateway.failed}" if direct.failed or gateway.failed else ""
+            yield (
+                f"{name:38} {direct.at(0.5):7.2f} / {direct.at(0.99):5.2f} {gateway.at(0.5):8.2f} / {gateway.at(0.99):5.2f}"
+                f" {gateway.at(0.5) - direct.at(0.5):7.2f} / {gateway.at(0.99) - direct.at(0.99):5.2f} ms"
+                f"  {used:.0f} us a call{failed}"
+            )
+        yield f"memory of the server process: {begun_mb:.0f} MB before"
+        for round_number in range(1, 4):
+            direct, gateway = _sides(direct_url, gateway_url, through)
+            asyncio.run(_flood(gateway, body_of(2_000, stream=False), 500 if quick else 5_000))
+            yield (
+                f"  after {round_number * (500 if quick else 5_000):,} further calls, 32 at once:"
+                f" {_rss_mb(pids[0]):.0f} MB, {len(gateway.whole_ms) / (sum(gateway.whole_ms) / 32 / 1000):,.0f} calls/s"
+            )
+
+
+def body_of(size: int, *, stream: bool) -> bytes:
+    """A request of so many bytes."""
+    turns = [{"role": "user" if n % 2 == 0 else "assistant", "content": "word " * 80} for n in range(size // 450)]
+    return json.dumps({"model": "gpt-4.1-mini", "stream": stream, "messages": turns or [{"role": "user"}]}).encode()
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[tuple[str, str, str, list[int]]]:
+    """An upstream and a server: the addresses of both ways, the key, and the server's process."""
+    data = folder / "gateway"
+    data.mkdir(parents=True)
+    cores = sorted(os.sched_getaffinity(0))
+    upstream = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.gateway_upstream"], stdout=subprocess.PIPE, text=True
+    )
+    assert upstream.stdout is not None
+    url = f"http://127.0.0.1:{upstream.stdout.readline().strip()}/v1"
+    (data / "pilothouse.yaml").write_text(f"gateway: {{upstreams: {{fast: {{wire: openai, url: '{url}'}}}}}}\n")
+    command = [sys.executable, "-m", "pilothouse.cli", "up", "--data", str(data), "--port", "0", "--grpc-port", "0"]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PILOTHOUSE_")}
+    server = subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, text=True, env=clean)
+    os.sched_setaffinity(server.pid, {cores[0]})
+    others = set(cores[1:]) or set(cores)
+    for pid in (upstream.pid, os.getpid()):
+        os.sched_setaffinity(pid, others)
+    try:
+        assert server.stdout is not None
+        ready = json.loads(server.stdout.readline())
+        yield url, f"{ready['url']}/gateway/openai/v1", ready["new_key"], [server.pid]
+    finally:
+        os.sched_setaffinity(0, set(cores))
+        server.terminate()
+        upstream.terminate()
+        server.wait(30)
+
+
+def _sides(direct_url: str, gateway_url: str, through: list[tuple[bytes, bytes]]) -> tuple[Side, Side]:
+    return (
+        Side(name="direct", url=direct_url, headers=_HEADERS),
+        Side(name="gateway", url=gateway_url, headers=through),
+    )
+
+
+async def _paced(direct: Side, gateway: Side, body: bytes, seconds: float, *, first: bool) -> None:
+    pool = Pool()
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    gap = 1 / _RATE
+    tasks: list[asyncio.Task[None]] = []
+    for number in range(int(seconds * _RATE)):
+        # Direct and through the gateway in turn, half a gap apart.
+        for side, offset in ((direct, 0.0), (gateway, gap / 2)):
+            await asyncio.sleep(max(0.0, begun + number * gap + offset - loop.time()))
+            tasks.append(asyncio.create_task(_call(pool, side, body, first=first)))
+    await asyncio.gather(*tasks)
+    pool.close()
+
+
+async def _flood(side: Side, body: bytes, calls: int) -> None:
+    pool = Pool()
+    left = iter(range(calls))
+
+    async def work() -> None:
+        for _ in left:
+            await _call(pool, side, body, first=False)
+
+    await asyncio.gather(*(work() for _ in range(32)))
+    pool.close()
+
+
+async def _call(pool: Pool, side: Side, body: bytes, *, first: bool) -> None:
+    address = address_of(side.url)
+    headers = [*side.headers, (b"content-length", str(len(body)).encode())]
+    begun = time.perf_counter()
+    connection = await pool.send("POST", address, "/chat/completions", headers, body, connect_s=10.0, answer_s=60.0)
+    ok = connection.status == 200
+    took = 0.0
+    while piece := await connection.piece():
+        if first and not took:
+            took = time.perf_counter() - begun
+        ok = ok and bool(piece)
+    took = took or time.perf_counter() - begun
+    pool.give_back(connection, address)
+    side.whole_ms.append(took * 1000)
+    side.failed += not ok
+
+
+def _rss_mb(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1000
+    return 0.0
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

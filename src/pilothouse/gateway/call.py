@@ -1,0 +1,64 @@
+"""One call that went through the gateway, as it is kept until it is written into a trace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pilothouse.records import PilothouseError
+
+from .endpoints import Endpoint
+from .labels import Labels
+
+ANSWER_BYTES_MAX = 4 * 1024 * 1024
+"""Bytes of an answer that are kept for its trace; the caller gets all of them."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """Filled in while the call runs, by one task, and handed over whole."""
+
+    project_id: str
+    key_id: str
+    endpoint: Endpoint
+    labels: Labels
+    model: str
+    """As the caller named it."""
+    stream: bool
+    request: bytes
+    started_ns: int
+    ended_ns: int = 0
+    upstream: str = ""
+    provider: str = ""
+    sent_model: str = ""
+    """As it was sent; empty where it is the same."""
+    status: int = 0
+    """The upstream's; 0 where it did not answer."""
+    content_type: str = ""
+    encoding: str = ""
+    """``Content-Encoding`` of the answer."""
+    request_id: str = ""
+    """The provider's own name of the call."""
+    pieces: list[tuple[int, bytes]] = field(default_factory=list[tuple[int, bytes]])
+    """When a piece of the answer came, and the piece."""
+    kept_bytes: int = 0
+    cut: bool = False
+    """True where the answer was longer than what is kept."""
+    error: PilothouseError | None = None
+    """What the gateway itself said, or why the answer is not whole."""
+    closed_early: bool = False
+    """True where the caller left before the end."""
+    attempts: int = 0
+    """How often an upstream was asked."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds."""
+        return len(self.request) + self.kept_bytes
+
+    def keep(self, time_ns: int, piece: bytes) -> None:
+        """Keep a piece of the answer, up to the bound."""
+        if self.kept_bytes >= ANSWER_BYTES_MAX:
+            self.cut = True
+            return
+        self.pieces.append((time_ns, piece))
+        self.kept_bytes += len(piece)

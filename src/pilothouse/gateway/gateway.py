@@ -1,0 +1,435 @@
+"""The ASGI application below ``/gateway``: one call in, one call out, the answer passed on as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, cast
+from urllib.parse import quote
+
+from pilothouse.records import BadRequest, Broken, Forbidden, NotFound, Overloaded, PilothouseError, Refused, TooLarge
+
+from . import labels, provider_errors, request_body
+from .call import Call
+from .config import GatewayConfig, Target, Upstream
+from .connection import Connection, Header
+from .endpoints import ENDPOINTS, Endpoint, Wire, find
+from .failures import AnswerBroken, AnswerSlow, CallerLeft, Unanswered, UpstreamFailed
+from .headers import to_caller, to_upstream, value_of
+from .pool import Address, Pool, address_of
+from .recorder import CallRecorder, Sink
+from .turns import Turn, Turns
+
+LOG: Final = logging.getLogger("pilothouse.gateway")
+
+BODY_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Largest request: what Anthropic takes at most."""
+IN_FLIGHT_BYTES_MAX: Final = 256 * 1024 * 1024
+"""Bytes of requests that are held at once; beyond, callers are told to come back."""
+BODY_S_MAX: Final = 60.0
+_ERROR_BYTES_MAX: Final = 1024 * 1024
+_INLINE_BYTES_MAX: Final = 256 * 1024
+"""Larger bodies are parsed in a thread, so that other calls do not wait for them."""
+_REST_S: Final = 10.0
+_REFUSED_REST_S: Final = 60.0
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Any]
+Send = Callable[[Mapping[str, Any]], Any]
+
+
+class Caller(Protocol):
+    """Who calls."""
+
+    @property
+    def project_id(self) -> str:
+        """The project that the call belongs to."""
+        ...
+
+    @property
+    def key_id(self) -> str:
+        """The key it came with."""
+        ...
+
+
+Authorise = Callable[[str | None], Caller]
+"""From a key to who calls with it. Raises NotAllowed. It MUST be quick."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Answered:
+    """An answer whose head is there."""
+
+    connection: Connection
+    address: Address
+    turn: Turn
+
+
+class Gateway:
+    """Passes calls of models on. Use between :meth:`start` and :meth:`close`, on one event loop."""
+
+    def __init__(
+        self, authorise: Authorise, sink: Sink, config: Callable[[], GatewayConfig], *, pool: Pool | None = None
+    ) -> None:
+        """``config`` gives the configuration as it stands at a call; it MUST be quick."""
+        self.recorder = CallRecorder(sink)
+        self._authorise = authorise
+        self._config = config
+        self._pool = pool or Pool()
+        self._turns = Turns()
+        self._held_bytes = 0
+        self._under_way: dict[str, int] = {}
+        self.active = 0
+        """Requests that are being answered or handed over to be recorded."""
+
+    def start(self) -> None:
+        """Begin to record."""
+        self.recorder.start()
+
+    async def close(self) -> None:
+        """Record what waits, and close connections that are kept."""
+        await self.recorder.stop()
+        self._pool.close()
+
+    @property
+    def under_way(self) -> Mapping[str, int]:
+        """Calls that are being answered, by upstream."""
+        return {name: count for name, count in self._under_way.items() if count}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        wire: Wire = "anthropic" if path.startswith("/gateway/anthropic/") else "openai"
+        headers = [(name.lower(), value) for name, value in cast("list[Header]", scope["headers"])]
+        answering = _Answering(wire, send)
+        body_bytes = 0
+        call: Call | None = None
+        self.active += 1
+        try:
+            endpoint = find(str(scope["method"]), path)
+            if endpoint is None:
+                raise NotFound("the gateway does not serve this", got=path[:200], allowed=_served(wire))
+            config = self._config()
+            caller = self._caller(config, headers)
+            _refuse_encoded(headers)
+            body = await self._read(headers, receive) if endpoint.method == "POST" else b""
+            body_bytes = len(body)
+            self._held_bytes += body_bytes
+            call = await self._begin(endpoint, caller, headers, body)
+            target = config.target(wire, call.model)
+            await self._serve(call, target, headers, receive, answering)
+        except PilothouseError as error:
+            if call is not None and call.error is None:
+                call.error = error
+            await answering.fail(error, call)
+        except asyncio.CancelledError:
+            if call is not None:
+                call.error = Refused("the server stopped before the answer was whole")
+            raise
+        except Exception as cause:
+            LOG.exception("a call could not be passed on")
+            error = Broken("the gateway failed", fix="see the server's log")
+            error.__cause__ = cause
+            if call is not None:
+                call.error = error
+            await answering.fail(error, call)
+        finally:
+            self._held_bytes -= body_bytes
+            if call is not None and call.endpoint.traced:
+                call.ended_ns = time.time_ns()
+                self.recorder.put(call)
+            self.active -= 1
+
+    def _caller(self, config: GatewayConfig, headers: list[Header]) -> Caller:
+        scheme, _, token = value_of(headers, b"authorization").partition(" ")
+        key = token.strip() if scheme.lower() == "bearer" else ""
+        caller = self._authorise(key or value_of(headers, b"x-api-key") or None)
+        if config.projects and caller.project_id not in config.projects:
+            raise Forbidden(
+                "this project may not call models", got=caller.project_id, fix="gateway.projects in pilothouse.yaml"
+            )
+        return caller
+
+    async def _read(self, headers: list[Header], receive: Receive) -> bytes:
+        declared = value_of(headers, b"content-length")
+        if declared.isdigit() and len(declared) < 20:
+            self._room(int(declared))
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(BODY_S_MAX):
+                more = True
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise CallerLeft("the caller left before its body was whole")
+                    piece: bytes = message.get("body", b"")
+                    size += len(piece)
+                    self._room(size)
+                    pieces.append(piece)
+                    more = bool(message.get("more_body", False))
+        except TimeoutError:
+            raise BadRequest(f"the body did not arrive within {BODY_S_MAX:g} s", got=f"{size} bytes") from None
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _room(self, size: int) -> None:
+        if size > BODY_BYTES_MAX:
+            raise TooLarge(f"the body is larger than {BODY_BYTES_MAX} bytes", allowed=BODY_BYTES_MAX)
+        if self._held_bytes + size > IN_FLIGHT_BYTES_MAX:
+            raise Overloaded("the gateway holds as many calls as it can", fix="wait and call again", retry_after_s=1)
+
+    async def _begin(self, endpoint: Endpoint, caller: Caller, headers: list[Header], body: bytes) -> Call:
+        model, stream = "", False
+        if endpoint.method == "POST":
+            reading = request_body.read
+            small = len(body) <= _INLINE_BYTES_MAX
+            asked = reading(body) if small else await asyncio.to_thread(reading, body)
+            model, stream = asked.model, asked.stream
+        said = {name.decode("latin-1"): value.decode("utf-8", "replace") for name, value in reversed(headers)}
+        return Call(
+            project_id=caller.project_id,
+            key_id=caller.key_id,
+            endpoint=endpoint,
+            labels=labels.read(said),
+            model=model,
+            stream=stream,
+            request=body,
+            started_ns=time.time_ns(),
+        )
+
+    async def _serve(
+        self, call: Call, target: Target, headers: list[Header], receive: Receive, answering: _Answering
+    ) -> None:
+        """Ask the upstream and pass its answer on, for as long as the caller waits."""
+        upstream = target.upstream
+        call.upstream = upstream.name
+        call.provider = upstream.provider or upstream.wire
+        body = call.request
+        if target.send_as and target.send_as != call.model:
+            call.sent_model = target.send_as
+            body = request_body.with_model(body, target.send_as)
+        if self._under_way.get(upstream.name, 0) >= upstream.calls_max:
+            raise Overloaded(
+                f"{upstream.calls_max} calls of {upstream.name} are under way",
+                allowed=upstream.calls_max,
+                fix="wait and call again, or raise calls_max of the upstream",
+                retry_after_s=1,
+            )
+        self._under_way[upstream.name] = self._under_way.get(upstream.name, 0) + 1
+        leaving = _Leaving(receive)
+        try:
+            answered = await self._ask(call, upstream, headers, body)
+            await self._pass_on(call, upstream, answered, answering)
+        except asyncio.CancelledError:
+            if not leaving.left():
+                raise
+            call.closed_early = True
+            raise CallerLeft("the caller left before the answer was whole") from None
+        finally:
+            leaving.stop()
+            self._under_way[upstream.name] -= 1
+
+    async def _ask(self, call: Call, upstream: Upstream, headers: list[Header], body: bytes) -> _Answered:
+        """Try the upstream's addresses and keys in turn, until one answers with something else than a refusal."""
+        turns = self._turns.order(upstream)
+        path = quote(call.endpoint.path, safe="/:@")
+        length = len(body) if call.endpoint.method == "POST" else None
+        for number, turn in enumerate(turns):
+            last = number == len(turns) - 1
+            address = address_of(turn.url)
+            call.attempts += 1
+            try:
+                connection = await self._pool.send(
+                    call.endpoint.method,
+                    address,
+                    path,
+                    to_upstream(headers, upstream, turn.key, length),
+                    body,
+                    connect_s=upstream.connect_s,
+                    answer_s=upstream.answer_s,
+                )
+            except Unanswered:
+                self._turns.rest(upstream, turn.url, _REST_S)
+                if last:
+                    raise
+                continue
+            answered = _Answered(connection=connection, address=address, turn=turn)
+            if connection.status in (401, 403, 429) and turn.key is not None and len(upstream.keys) > 1:
+                self._turns.rest(upstream, turn.key.source, _rest_s(connection))
+                if not last:
+                    connection.close()
+                    continue
+            return answered
+        raise Unanswered("no address of the upstream answered")
+
+    async def _pass_on(self, call: Call, upstream: Upstream, answered: _Answered, answering: _Answering) -> None:
+        connection = answered.connection
+        call.status = connection.status
+        call.content_type = value_of(connection.headers, b"content-type").lower()
+        call.encoding = value_of(connection.headers, b"content-encoding").lower()
+        call.request_id = value_of(connection.headers, b"x-request-id") or value_of(connection.headers, b"request-id")
+        try:
+            if connection.status >= 400:
+                await self._pass_error_on(call, upstream, answered, answering)
+                return
+            answering.stream = "text/event-stream" in call.content_type
+            await answering.start(connection.status, to_caller(connection.headers, call.labels.trace_id))
+            await self._stream(call, upstream, connection, answering)
+        finally:
+            self._pool.give_back(connection, answered.address)
+
+    async def _stream(self, call: Call, upstream: Upstream, connection: Connection, answering: _Answering) -> None:
+        """Pass the answer on, each piece when it comes: neither side is waited for without end."""
+        now = asyncio.get_running_loop().time
+        reading = True
+        try:
+            async with asyncio.timeout(None) as limit:
+                while True:
+                    limit.reschedule(now() + upstream.idle_s)
+                    reading = True
+                    piece = await connection.piece()
+                    if not piece:
+                        break
+                    call.keep(time.time_ns(), piece)
+                    reading = False
+                    await answering.piece(piece)
+        except TimeoutError:
+            if reading:
+                raise _paused(upstream) from None
+            call.closed_early = True
+            raise CallerLeft("the caller does not read its answer") from None
+        await answering.end()
+
+    async def _piece(self, connection: Connection, upstream: Upstream) -> bytes:
+        try:
+            async with asyncio.timeout(upstream.idle_s):
+                return await connection.piece()
+        except TimeoutError:
+            raise _paused(upstream) from None
+
+    async def _pass_error_on(self, call: Call, upstream: Upstream, answered: _Answered, answering: _Answering) -> None:
+        """An error is read whole: where the provider repeats our key in it, it does not reach the caller."""
+        connection = answered.connection
+        pieces: list[bytes] = []
+        size = 0
+        while piece := await self._piece(connection, upstream):
+            size += len(piece)
+            if size > _ERROR_BYTES_MAX:
+                raise AnswerBroken(f"{upstream.name} answered {connection.status} with more than a megabyte")
+            pieces.append(piece)
+        body = b"".join(pieces)
+        if connection.status == 401:
+            raise UpstreamFailed(
+                f"{upstream.name} refused the gateway's own key, not yours",
+                got=f"HTTP {connection.status} from {upstream.name}",
+                fix="whoever runs the gateway: check the upstream's keys in pilothouse.yaml",
+            )
+        secrets = [key.reveal().encode() for key in upstream.keys]
+        if any(secret in body for secret in secrets):
+            for secret in secrets:
+                body = body.replace(secret, b"[upstream key]")
+        headers = [pair for pair in to_caller(connection.headers, call.labels.trace_id) if pair[0] != b"content-length"]
+        headers.append((b"content-length", str(len(body)).encode()))
+        call.keep(time.time_ns(), body)
+        await answering.start(connection.status, headers)
+        await answering.piece(body)
+        await answering.end()
+
+
+class _Answering:
+    """What was sent to the caller so far, so that an error finds its place."""
+
+    def __init__(self, wire: Wire, send: Send) -> None:
+        self.stream = False
+        """True where the answer is a stream of events."""
+        self._wire: Wire = wire
+        self._send = send
+        self._started = False
+        self._ended = False
+
+    async def start(self, status: int, headers: list[Header]) -> None:
+        """Send the head."""
+        self._started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def piece(self, body: bytes) -> None:
+        """Send a piece; waits while the caller reads slower than the upstream writes."""
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def end(self) -> None:
+        """Send the end."""
+        self._ended = True
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def fail(self, error: PilothouseError, call: Call | None) -> None:
+        """Tell the caller of an error: as the answer, or as the last event of a stream.
+
+        Of an answer that is neither, the connection is closed before its end, which every client notices.
+        """
+        if self._ended or isinstance(error, CallerLeft):
+            return
+        if not self._started:
+            headers: list[Header] = [(b"content-type", b"application/json")]
+            if error.retry_after_s is not None:
+                headers.append((b"retry-after", str(error.retry_after_s).encode()))
+            body = provider_errors.body(self._wire, error)
+            headers.append((b"content-length", str(len(body)).encode()))
+            await self.start(error.http_status, to_caller(headers, call.labels.trace_id if call is not None else ""))
+            await self.piece(body)
+            await self.end()
+        elif self.stream:
+            await self.piece(b"\n\n" + provider_errors.event(self._wire, error))
+            await self.end()
+
+
+class _Leaving:
+    """Ends the task of a call when its caller leaves."""
+
+    def __init__(self, receive: Receive) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._left = False
+        self._watch = asyncio.ensure_future(self._wait(receive))
+
+    async def _wait(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._left = True
+        self._task.cancel()
+
+    def left(self) -> bool:
+        """Whether it was the caller's leaving that ended the task; the task may then go on."""
+        if self._left:
+            self._task.uncancel()
+        return self._left
+
+    def stop(self) -> None:
+        """Watch no more."""
+        self._watch.cancel()
+
+
+def _paused(upstream: Upstream) -> AnswerSlow:
+    return AnswerSlow(f"{upstream.name} paused within its answer for more than {upstream.idle_s:g} s")
+
+
+def _served(wire: Wire) -> list[str]:
+    return [f"{method} {path}" for (method, path), one in ENDPOINTS.items() if one.wire == wire]
+
+
+def _refuse_encoded(headers: list[Header]) -> None:
+    encoding = value_of(headers, b"content-encoding").lower()
+    if encoding not in ("", "identity"):
+        raise BadRequest("the body is compressed", got=encoding[:40], fix="send it as it is")
+
+
+def _rest_s(connection: Connection) -> float:
+    if connection.status != 429:
+        return _REFUSED_REST_S
+    asked = value_of(connection.headers, b"retry-after")
+    return min(float(asked), 300.0) if asked.isdigit() else _REST_S

@@ -1,0 +1,54 @@
+"""Who a call is for: what the caller says of itself in headers."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+_CHARS_MAX: Final = 300
+_PARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
+
+HEADERS: Final[Mapping[str, str]] = {
+    "x-pilothouse-user": "user.id",
+    "x-pilothouse-session": "session.id",
+    "x-pilothouse-feature": "pilothouse.feature",
+    "x-pilothouse-agent": "gen_ai.agent.name",
+    "x-pilothouse-agent-version": "gen_ai.agent.version",
+    "x-pilothouse-environment": "deployment.environment.name",
+}
+"""Header, and the attribute of the trace that it becomes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """Where a call stands."""
+
+    trace_id: str
+    span_id: str
+    parent_span_id: str = ""
+    attributes: Mapping[str, str]
+    """Attributes of the trace, by their names there."""
+
+
+def read(headers: Mapping[str, str]) -> Labels:
+    """Read a request's headers, whose names are lower-case.
+
+    ``traceparent`` puts the call into the caller's trace; one that is no trace parent is left aside, as the standard
+    wants it, and the call gets a trace of its own.
+    """
+    attributes = {
+        attribute: value for header, attribute in HEADERS.items() if (value := _clean(headers.get(header, "")))
+    }
+    found = _PARENT.fullmatch(headers.get("traceparent", "").strip().lower())
+    if found is not None and int(found[1], 16) and int(found[2], 16):
+        trace_id, parent = found[1], found[2]
+    else:
+        trace_id, parent = secrets.token_hex(16), ""
+    return Labels(trace_id=trace_id, span_id=secrets.token_hex(8), parent_span_id=parent, attributes=attributes)
+
+
+def _clean(value: str) -> str:
+    return "".join(character for character in value.strip() if character.isprintable())[:_CHARS_MAX]
