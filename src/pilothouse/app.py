@@ -189,14 +189,14 @@ def _check_policy(policy: Policy) -> None:
 
 def build(state: ServerState, intake: Intake, *, url: str, grpc: str, loopback: bool = True) -> FastAPI:
     """The HTTP application: OTLP, API, MCP, page. ``loopback``: it is reached from this machine only."""
-    provider = ApiProvider(state, intake)
+    gateway = make_gateway(state, intake)
+    provider = ApiProvider(state, intake, gateway)
     app = api.build(provider, version=__version__)
     app.router.routes[:0] = otlp_routes(intake)
     hosts = state.config.allowed_hosts
     traces = McpEndpoint(app, provider.authenticate, loopback=loopback, hosts=hosts)
     runtime = McpEndpoint(app, provider.authenticate, loopback=loopback, hosts=hosts, server_of=runtime_server)
     app.state.mcp = (traces, runtime)
-    gateway = make_gateway(state, intake)
     app.state.gateway = gateway
     app.router.routes[:0] = [Route("/mcp", traces), Route("/runtime/mcp", runtime)]
     # First of all: each of its calls is measured against the provider's own.

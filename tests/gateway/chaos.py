@@ -130,6 +130,10 @@ class Chaos:
         whole(connection, 500, b'{"error": {"message": "The server had an error", "type": "server_error"}}')
         return True
 
+    def do_wrong(self, connection: socket.socket, head: str) -> bool:
+        whole(connection, 400, b'{"error": {"message": "no such field", "type": "invalid_request_error"}}')
+        return True
+
     def do_hang(self, connection: socket.socket, head: str) -> bool:
         self.wait_for_close(connection)
         return False

@@ -13,9 +13,10 @@ from typing import Any
 import uvicorn
 
 from pilothouse.conventions import read
-from pilothouse.gateway import Gateway, read_gateway
+from pilothouse.gateway import Gateway, RulesReader
 from pilothouse.intake import decode
 from pilothouse.records import NotAllowed, RawSpan, Reading
+from pilothouse.survival import Timer
 
 KEY = "ph_a_key_of_the_tests"
 UPSTREAM_KEY = "sk-upstream-secret-never-shown-0123456789"
@@ -83,8 +84,14 @@ def spans_of(body: bytes) -> list[RawSpan]:
 
 
 @contextlib.contextmanager
-def running_gateway(settings: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Iterator[Running]:
-    """A gateway with this section of the policy."""
+def running_gateway(
+    settings: Mapping[str, Any],
+    environment: Mapping[str, str] | None = None,
+    *,
+    rules: dict[str, Any] | None = None,
+    timer: Timer | None = None,
+) -> Iterator[Running]:
+    """A gateway with this section of the policy; ``rules`` are further sections, read at each call."""
     keys = {"UPSTREAM_KEY": UPSTREAM_KEY, **(environment or {})}
     current = dict(settings)
 
@@ -98,7 +105,8 @@ def running_gateway(settings: Mapping[str, Any], environment: Mapping[str, str] 
     async def sink(project_id: str, body: bytes) -> None:
         bodies.append((project_id, body))
 
-    gateway = Gateway(authorise, sink, lambda: read_gateway(current, keys))
+    reader = RulesReader(keys, timer=timer)
+    gateway = Gateway(authorise, sink, lambda: reader.read({"gateway": current, **(rules or {})}))
     server = uvicorn.Server(
         uvicorn.Config(gateway, port=0, log_level="warning", access_log=False, server_header=False, lifespan="off")
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -42,12 +43,22 @@ def gateway(running: Running) -> Running:
     return running
 
 
-def openai_client(gateway: Running, **options):
-    return openai.OpenAI(base_url=gateway.openai_url, api_key=KEY, max_retries=0, **options)
+@cache
+def _openai_of(url: str):
+    return openai.OpenAI(base_url=url, api_key=KEY, max_retries=0)
 
 
-def anthropic_client(gateway: Running, **options):
-    return anthropic.Anthropic(base_url=gateway.anthropic_url, api_key=KEY, max_retries=0, **options)
+@cache
+def _anthropic_of(url: str):
+    return anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=0)
+
+
+def openai_client(gateway: Running):
+    return _openai_of(gateway.openai_url)
+
+
+def anthropic_client(gateway: Running):
+    return _anthropic_of(gateway.anthropic_url)
 
 
 def test_a_chat_completion_is_what_the_provider_says_and_is_traced(gateway: Running, model: ModelServer) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -79,6 +81,29 @@ def test_a_call_is_a_trace_with_its_cost_and_who_it_was_for(server: LiveServer) 
     assert rows == [["ada", "chat", "s1", "gpt-4.1-mini-2025-04-14", "1"]]
 
 
+def test_a_call_that_the_recorder_saw_too_counts_once(server: LiveServer) -> None:
+    program = (
+        "import openai, pilothouse, sys\n"
+        "pilothouse.init(instrument=False, endpoint=sys.argv[1], key=sys.argv[2])\n"
+        "client = openai.OpenAI(base_url=sys.argv[1] + '/gateway/openai/v1', api_key=sys.argv[2], max_retries=0)\n"
+        "@pilothouse.agent\n"
+        "def twice(question):\n"
+        "    with pilothouse.model_call(model='gpt-4.1-mini', messages=question) as call:\n"
+        "        headers = pilothouse.inject({})\n"
+        "        return call.response(client.chat.completions.create(\n"
+        "            model='gpt-4.1-mini', messages=question, extra_headers=headers)).id\n"
+        "twice([{'role': 'user', 'content': 'once?'}])\n"
+        "pilothouse.shutdown()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, server.url, server.key], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    traces = "SELECT trace_id FROM spans WHERE agent = 'twice'"
+    spans = f"SELECT count(), countIf(duplicate_of = '' AND usage_scope != 'aggregate') FROM spans WHERE kind = 'model' AND trace_id IN ({traces})"
+    server.wait_for(spans, [[2, 1]], seconds=30)
+
+
 def test_a_key_that_may_only_read_may_not_call_models(server: LiveServer) -> None:
     status, body = server.post(
         "/api/v1/keys", json.dumps({"name": "reader", "mode": "read"}).encode(), {"content-type": "application/json"}
@@ -126,6 +151,7 @@ def test_an_upstream_that_hangs_hurts_neither_pages_nor_ingest(server: LiveServe
     assert {type(error) for error in errors} == {openai.InternalServerError}
 
 
+@pytest.mark.slow
 def test_a_call_that_was_answered_is_traced_though_the_server_is_killed(
     tmp_path: Path, model: ModelServer, chaos: Chaos
 ) -> None:

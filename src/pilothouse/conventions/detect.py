@@ -74,6 +74,7 @@ _SCOPES: Final = (
 
 _SCOPES_WHOLE: Final = {
     names.SCOPE: pilothouse.NAME,
+    names.GATEWAY_SCOPE: pilothouse.NAME,
     "ai": vercel_ai.NAME,
     "gen_ai": vercel_ai.NAME,
     "traceloop.tracer": openllmetry.NAME,

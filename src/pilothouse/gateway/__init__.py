@@ -3,6 +3,7 @@
 from .config import GatewayConfig, Route, Target, Upstream, UpstreamKey, read_gateway
 from .endpoints import ENDPOINTS, PREFIX
 from .gateway import Caller, Gateway
+from .rules import Rules, RulesReader
 
 __all__ = [
     "ENDPOINTS",
@@ -11,6 +12,8 @@ __all__ = [
     "Gateway",
     "GatewayConfig",
     "Route",
+    "Rules",
+    "RulesReader",
     "Target",
     "Upstream",
     "UpstreamKey",

@@ -110,8 +110,8 @@ def _failed(data: Any, status: str) -> Told:
         error = cast("dict[str, Any]", inner)
         kind = error.get("type") or error.get("code") or status
         return Told(error_type=str(kind)[:200], error_message=str(error.get("message") or "")[:_ERROR_CHARS_MAX])
-    said = inner or body.get("message") or body.get("detail") or data
-    return Told(error_type=status, error_message=str(said)[:_ERROR_CHARS_MAX])
+    said = str(cast("object", inner or body.get("message") or body.get("detail") or data))
+    return Told(error_type=status, error_message=said[:_ERROR_CHARS_MAX])
 
 
 def _unpacked(call: Call) -> Iterator[tuple[int, bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pilothouse.records import PilothouseError
@@ -49,6 +50,14 @@ class Call:
     """True where the caller left before the end."""
     attempts: int = 0
     """How often an upstream was asked."""
+    task: str = ""
+    """Which fallback chain it goes by, where the caller says."""
+    tried: list[str] = field(default_factory=list[str])
+    """Who was asked before, and why that did not help."""
+    stood_in: str = ""
+    """``cached`` or ``template`` where no model answered."""
+    after: list[Callable[[int | None], None]] = field(default_factory=list["Callable[[int | None], None]"])
+    """Told the tokens of the call once they are read; None where it was answered and they are not known."""
 
     @property
     def size(self) -> int:

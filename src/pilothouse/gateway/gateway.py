@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, cast
+from typing import Final, Protocol, cast
 from urllib.parse import quote
 
+from starlette.types import Receive, Scope, Send
+
 from pilothouse.records import BadRequest, Broken, Forbidden, NotFound, Overloaded, PilothouseError, Refused, TooLarge
+from pilothouse.survival import Failed, Failure, GaveUp, Reply, Step, Survivor, Wait
 
 from . import labels, provider_errors, request_body
 from .call import Call
@@ -21,6 +25,9 @@ from .failures import AnswerBroken, AnswerSlow, CallerLeft, Unanswered, Upstream
 from .headers import to_caller, to_upstream, value_of
 from .pool import Address, Pool, address_of
 from .recorder import CallRecorder, Sink
+from .replies import StandIn
+from .rules import Rules, take
+from .surviving import aimed, chain_of, failure_from, failure_of
 from .turns import Turn, Turns
 
 LOG: Final = logging.getLogger("pilothouse.gateway")
@@ -35,10 +42,6 @@ _INLINE_BYTES_MAX: Final = 256 * 1024
 """Larger bodies are parsed in a thread, so that other calls do not wait for them."""
 _REST_S: Final = 10.0
 _REFUSED_REST_S: Final = 60.0
-
-Scope = Mapping[str, Any]
-Receive = Callable[[], Any]
-Send = Callable[[Mapping[str, Any]], Any]
 
 
 class Caller(Protocol):
@@ -66,18 +69,22 @@ class _Answered:
     connection: Connection
     address: Address
     turn: Turn
+    status: int
+    headers: list[Header]
+    error: bytes | None = None
+    """The body of an error, read whole; None where the answer is none, and its body still to come."""
 
 
 class Gateway:
     """Passes calls of models on. Use between :meth:`start` and :meth:`close`, on one event loop."""
 
     def __init__(
-        self, authorise: Authorise, sink: Sink, config: Callable[[], GatewayConfig], *, pool: Pool | None = None
+        self, authorise: Authorise, sink: Sink, rules: Callable[[], Rules], *, pool: Pool | None = None
     ) -> None:
-        """``config`` gives the configuration as it stands at a call; it MUST be quick."""
+        """``rules`` gives the rules as they stand at a call; it MUST be quick."""
         self.recorder = CallRecorder(sink)
         self._authorise = authorise
-        self._config = config
+        self._rules = rules
         self._pool = pool or Pool()
         self._turns = Turns()
         self._held_bytes = 0
@@ -93,6 +100,11 @@ class Gateway:
         """Record what waits, and close connections that are kept."""
         await self.recorder.stop()
         self._pool.close()
+
+    @property
+    def rules(self) -> Rules:
+        """The rules as they stand now."""
+        return self._rules()
 
     @property
     def under_way(self) -> Mapping[str, int]:
@@ -114,15 +126,14 @@ class Gateway:
             endpoint = find(str(scope["method"]), path)
             if endpoint is None:
                 raise NotFound("the gateway does not serve this", got=path[:200], allowed=_served(wire))
-            config = self._config()
-            caller = self._caller(config, headers)
+            rules = self._rules()
+            caller = self._caller(rules.gateway, headers)
             _refuse_encoded(headers)
             body = await self._read(headers, receive) if endpoint.method == "POST" else b""
             body_bytes = len(body)
             self._held_bytes += body_bytes
             call = await self._begin(endpoint, caller, headers, body)
-            target = config.target(wire, call.model)
-            await self._serve(call, target, headers, receive, answering)
+            await self._serve(call, rules, headers, receive, answering)
         except PilothouseError as error:
             if call is not None and call.error is None:
                 call.error = error
@@ -199,32 +210,23 @@ class Gateway:
             model=model,
             stream=stream,
             request=body,
+            task=said.get("x-pilothouse-task", "")[:200],
             started_ns=time.time_ns(),
         )
 
     async def _serve(
-        self, call: Call, target: Target, headers: list[Header], receive: Receive, answering: _Answering
+        self, call: Call, rules: Rules, headers: list[Header], receive: Receive, answering: _Answering
     ) -> None:
-        """Ask the upstream and pass its answer on, for as long as the caller waits."""
-        upstream = target.upstream
-        call.upstream = upstream.name
-        call.provider = upstream.provider or upstream.wire
-        body = call.request
-        if target.send_as and target.send_as != call.model:
-            call.sent_model = target.send_as
-            body = request_body.with_model(body, target.send_as)
-        if self._under_way.get(upstream.name, 0) >= upstream.calls_max:
-            raise Overloaded(
-                f"{upstream.calls_max} calls of {upstream.name} are under way",
-                allowed=upstream.calls_max,
-                fix="wait and call again, or raise calls_max of the upstream",
-                retry_after_s=1,
-            )
-        self._under_way[upstream.name] = self._under_way.get(upstream.name, 0) + 1
+        """Ask for an answer and pass it on, for as long as the caller waits."""
+        target = rules.gateway.target(call.endpoint.wire, call.model)
+        if call.endpoint.traced:
+            take(call, rules)
         leaving = _Leaving(receive)
         try:
-            answered = await self._ask(call, upstream, headers, body)
-            await self._pass_on(call, upstream, answered, answering)
+            if rules.survivor is None or not call.endpoint.traced:
+                await self._once(call, target, headers, answering)
+            else:
+                await self._surviving(call, target, rules, rules.survivor, headers, answering)
         except asyncio.CancelledError:
             if not leaving.left():
                 raise
@@ -232,10 +234,129 @@ class Gateway:
             raise CallerLeft("the caller left before the answer was whole") from None
         finally:
             leaving.stop()
+
+    async def _once(self, call: Call, target: Target, headers: list[Header], answering: _Answering) -> None:
+        """One call, whose answer or error is passed on as it is."""
+        with self._slot(target.upstream):
+            answered = await self._ask(call, target, headers)
+            await self._pass_on(call, target.upstream, answered, answering)
+
+    async def _surviving(
+        self,
+        call: Call,
+        target: Target,
+        rules: Rules,
+        survivor: Survivor,
+        headers: list[Header],
+        answering: _Answering,
+    ) -> None:
+        """The same along the course that survival lays: tries, waits, and others that stand in.
+
+        Only what comes before the first byte of an answer can be tried again; the caller has the rest already.
+        """
+        moves = survivor.moves(chain_of(call, target, survivor), task=call.task or "default")
+        failure: Failure | None = None
+        last: tuple[_Answered, Upstream] | None = None
+        begun = False
+        try:
+            while True:
+                try:
+                    move = moves.send(failure) if begun else next(moves)
+                except StopIteration:
+                    return
+                except GaveUp:
+                    if last is None:
+                        raise
+                    # The provider's own error says more than ours, and its libraries know its kinds.
+                    answered, upstream = last
+                    answering.tried = call.attempts > 1
+                    await self._pass_on(call, upstream, answered, answering)
+                    return
+                begun = True
+                failure = None
+                if isinstance(move, Wait):
+                    await survivor.timer.sleep_async(move.seconds)
+                    continue
+                if isinstance(move, Reply):
+                    reply = rules.stand_in(call, move.step)
+                    if reply is None:
+                        failure = move.because or Failure(kind="unknown", message="no reply at hand", ours=True)
+                        continue
+                    await self._reply(call, move.step, reply, answering)
+                    continue
+                try:
+                    answering.stood_in = move.step.model if move.step.model != call.model else ""
+                    aim = aimed(call, move.step, target, rules.gateway)
+                    with self._slot(aim.upstream):
+                        answered = await self._ask(call, aim, headers)
+                        if answered.error is None:
+                            await self._pass_on(call, aim.upstream, answered, answering)
+                            if rules.keeps_replies(call):
+                                rules.keep(call)
+                            continue
+                    last = (answered, aim.upstream)
+                    failure = failure_of(answered.status, answered.headers, answered.error)
+                except Failed as unfit:
+                    last, failure = None, unfit.failure
+                except PilothouseError as error:
+                    if isinstance(error, CallerLeft):
+                        raise
+                    last, failure = None, failure_from(error, begun=answering.started)
+                    if answering.started:
+                        # Only the breakers still want to know.
+                        with suppress(GaveUp, StopIteration):
+                            moves.send(failure)
+                        raise
+                finally:
+                    if failure is not None:
+                        call.tried.append(f"{move.step.name}: {failure}")
+        finally:
+            moves.close()
+
+    async def _reply(self, call: Call, step: Step, reply: StandIn, answering: _Answering) -> None:
+        """Answer with what was at hand."""
+        call.stood_in = step.kind
+        call.status = 200
+        call.content_type = reply.content_type
+        call.encoding = reply.encoding
+        call.keep(time.time_ns(), reply.body)
+        answering.stood_in = step.kind
+        headers: list[Header] = [
+            (b"content-type", reply.content_type.encode()),
+            (b"content-length", str(len(reply.body)).encode()),
+        ]
+        if reply.encoding:
+            headers.append((b"content-encoding", reply.encoding.encode()))
+        await answering.start(200, to_caller(headers, call.labels.trace_id))
+        await answering.piece(reply.body)
+        await answering.end()
+
+    @contextmanager
+    def _slot(self, upstream: Upstream) -> Generator[None]:
+        """One of the calls that an upstream may have under way."""
+        count = self._under_way.get(upstream.name, 0)
+        if count >= upstream.calls_max:
+            raise Overloaded(
+                f"{upstream.calls_max} calls of {upstream.name} are under way",
+                allowed=upstream.calls_max,
+                fix="wait and call again, or raise calls_max of the upstream",
+                retry_after_s=1,
+            )
+        self._under_way[upstream.name] = count + 1
+        try:
+            yield
+        finally:
             self._under_way[upstream.name] -= 1
 
-    async def _ask(self, call: Call, upstream: Upstream, headers: list[Header], body: bytes) -> _Answered:
+    async def _ask(self, call: Call, target: Target, headers: list[Header]) -> _Answered:
         """Try the upstream's addresses and keys in turn, until one answers with something else than a refusal."""
+        upstream = target.upstream
+        call.upstream = upstream.name
+        call.provider = upstream.provider or upstream.wire
+        body, call.sent_model = call.request, ""
+        if target.send_as and target.send_as != call.model:
+            call.sent_model = target.send_as
+            body = request_body.with_model(body, target.send_as)
         turns = self._turns.order(upstream)
         path = quote(call.endpoint.path, safe="/:@")
         length = len(body) if call.endpoint.method == "POST" else None
@@ -258,27 +379,39 @@ class Gateway:
                 if last:
                     raise
                 continue
-            answered = _Answered(connection=connection, address=address, turn=turn)
+            answered = _Answered(
+                connection=connection,
+                address=address,
+                turn=turn,
+                status=connection.status,
+                headers=connection.headers,
+            )
             if connection.status in (401, 403, 429) and turn.key is not None and len(upstream.keys) > 1:
                 self._turns.rest(upstream, turn.key.source, _rest_s(connection))
                 if not last:
                     connection.close()
                     continue
+            if connection.status >= 400:
+                try:
+                    answered.error = await self._error_of(upstream, connection)
+                finally:
+                    self._pool.give_back(connection, address)
             return answered
         raise Unanswered("no address of the upstream answered")
 
     async def _pass_on(self, call: Call, upstream: Upstream, answered: _Answered, answering: _Answering) -> None:
         connection = answered.connection
-        call.status = connection.status
-        call.content_type = value_of(connection.headers, b"content-type").lower()
-        call.encoding = value_of(connection.headers, b"content-encoding").lower()
-        call.request_id = value_of(connection.headers, b"x-request-id") or value_of(connection.headers, b"request-id")
+        head = answered.headers
+        call.status = answered.status
+        call.content_type = value_of(head, b"content-type").lower()
+        call.encoding = value_of(head, b"content-encoding").lower()
+        call.request_id = value_of(head, b"x-request-id") or value_of(head, b"request-id")
+        if answered.error is not None:
+            await self._pass_error_on(call, upstream, answered, answered.error, answering)
+            return
         try:
-            if connection.status >= 400:
-                await self._pass_error_on(call, upstream, answered, answering)
-                return
             answering.stream = "text/event-stream" in call.content_type
-            await answering.start(connection.status, to_caller(connection.headers, call.labels.trace_id))
+            await answering.start(answered.status, to_caller(head, call.labels.trace_id))
             await self._stream(call, upstream, connection, answering)
         finally:
             self._pool.give_back(connection, answered.address)
@@ -305,38 +438,42 @@ class Gateway:
             raise CallerLeft("the caller does not read its answer") from None
         await answering.end()
 
-    async def _piece(self, connection: Connection, upstream: Upstream) -> bytes:
-        try:
-            async with asyncio.timeout(upstream.idle_s):
-                return await connection.piece()
-        except TimeoutError:
-            raise _paused(upstream) from None
-
-    async def _pass_error_on(self, call: Call, upstream: Upstream, answered: _Answered, answering: _Answering) -> None:
-        """An error is read whole: where the provider repeats our key in it, it does not reach the caller."""
-        connection = answered.connection
+    async def _error_of(self, upstream: Upstream, connection: Connection) -> bytes:
+        """An error is read whole: where the provider repeats our key in it, that does not go further."""
         pieces: list[bytes] = []
         size = 0
-        while piece := await self._piece(connection, upstream):
-            size += len(piece)
-            if size > _ERROR_BYTES_MAX:
-                raise AnswerBroken(f"{upstream.name} answered {connection.status} with more than a megabyte")
-            pieces.append(piece)
+        try:
+            async with asyncio.timeout(upstream.idle_s):
+                while piece := await connection.piece():
+                    size += len(piece)
+                    if size > _ERROR_BYTES_MAX:
+                        raise AnswerBroken(f"{upstream.name} answered {connection.status} with more than a megabyte")
+                    pieces.append(piece)
+        except TimeoutError:
+            raise _paused(upstream) from None
         body = b"".join(pieces)
-        if connection.status == 401:
+        for key in upstream.keys:
+            body = body.replace(key.reveal().encode(), b"[upstream key]")
+        return body
+
+    async def _pass_error_on(
+        self, call: Call, upstream: Upstream, answered: _Answered, body: bytes, answering: _Answering
+    ) -> None:
+        if call.status == 401:
             raise UpstreamFailed(
                 f"{upstream.name} refused the gateway's own key, not yours",
-                got=f"HTTP {connection.status} from {upstream.name}",
+                got=f"HTTP {call.status} from {upstream.name}",
                 fix="whoever runs the gateway: check the upstream's keys in pilothouse.yaml",
             )
         secrets = [key.reveal().encode() for key in upstream.keys]
-        if any(secret in body for secret in secrets):
-            for secret in secrets:
-                body = body.replace(secret, b"[upstream key]")
-        headers = [pair for pair in to_caller(connection.headers, call.labels.trace_id) if pair[0] != b"content-length"]
+        headers = [
+            (name, value)
+            for name, value in to_caller(answered.headers, call.labels.trace_id)
+            if name != b"content-length" and not any(secret in value for secret in secrets)
+        ]
         headers.append((b"content-length", str(len(body)).encode()))
         call.keep(time.time_ns(), body)
-        await answering.start(connection.status, headers)
+        await answering.start(call.status, headers)
         await answering.piece(body)
         await answering.end()
 
@@ -347,14 +484,22 @@ class _Answering:
     def __init__(self, wire: Wire, send: Send) -> None:
         self.stream = False
         """True where the answer is a stream of events."""
+        self.started = False
+        self.tried = False
+        """True where it was tried again here: the caller's library need not."""
+        self.stood_in = ""
+        """Who answers in place of the model that was asked for."""
         self._wire: Wire = wire
         self._send = send
-        self._started = False
         self._ended = False
 
     async def start(self, status: int, headers: list[Header]) -> None:
         """Send the head."""
-        self._started = True
+        self.started = True
+        if self.tried:
+            headers.append((b"x-should-retry", b"false"))
+        if self.stood_in and status < 400:
+            headers.append((b"x-pilothouse-stood-in", quote(self.stood_in).encode()))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def piece(self, body: bytes) -> None:
@@ -373,7 +518,8 @@ class _Answering:
         """
         if self._ended or isinstance(error, CallerLeft):
             return
-        if not self._started:
+        if not self.started:
+            self.tried = self.tried or isinstance(error, GaveUp)
             headers: list[Header] = [(b"content-type", b"application/json")]
             if error.retry_after_s is not None:
                 headers.append((b"retry-after", str(error.retry_after_s).encode()))

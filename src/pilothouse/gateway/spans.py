@@ -40,11 +40,14 @@ def request_of(calls: Sequence[Call], *, content: bool = True) -> bytes:
     """One OTLP request with the spans of these calls. ``content``: prompts and answers too."""
     pieces: list[bytes] = []
     for call in calls:
-        span = _span(call, attributes_of(call, content=content))
+        found = attributes_of(call, content=content)
+        while call.after:
+            call.after.pop()(_tokens(call, found))
+        span = _span(call, found)
         pieces += (b"\x12" + varint(len(span)), span)
     resource: list[bytes] = []
     attributes(resource, b"\x0a", {"service.name": SERVICE}, None)
-    scope = sized(b"\x0a", sized(b"\x0a", text(names.SCOPE)) + sized(b"\x12", text(__version__)))
+    scope = sized(b"\x0a", sized(b"\x0a", text(names.GATEWAY_SCOPE)) + sized(b"\x12", text(__version__)))
     return wrap(sized(b"\x0a", b"".join(resource)), [(scope, pieces)])
 
 
@@ -67,6 +70,10 @@ def attributes_of(call: Call, *, content: bool = True) -> dict[str, Any]:
         found["http.response.status_code"] = call.status
     if call.attempts > 1:
         found["pilothouse.gateway.attempts"] = call.attempts
+    if call.tried:
+        found["pilothouse.gateway.tried"] = [readable(line[:300]) for line in call.tried[:20]]
+    if call.stood_in:
+        found["pilothouse.gateway.stood_in"] = call.stood_in
     if call.request_id:
         found["pilothouse.gateway.request_id"] = readable(call.request_id)
     if call.closed_early:
@@ -171,6 +178,13 @@ def _span(call: Call, found: Mapping[str, Any]) -> bytes:
     # Bit 8: it is known whether the parent is remote. Bit 9: it is.
     pieces.append(b"\x85\x01\x00" + (b"\x03" if labels.parent_span_id else b"\x01") + b"\x00\x00")
     return b"".join(pieces)
+
+
+def _tokens(call: Call, found: Mapping[str, Any]) -> int | None:
+    given, made = found.get("gen_ai.usage.input_tokens"), found.get("gen_ai.usage.output_tokens")
+    if given is None and made is None and call.status == 200:
+        return None
+    return int(given or 0) + int(made or 0)
 
 
 def _cut(value: Any) -> Any:

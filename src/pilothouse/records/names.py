@@ -6,6 +6,8 @@ from typing import Final
 
 SCOPE: Final = "pilothouse"
 """The instrumentation scope of everything the recorder writes itself."""
+GATEWAY_SCOPE: Final = "pilothouse.gateway"
+"""The scope of calls that passed the gateway. Not the recorder's: a call that both saw is told from two calls by it."""
 
 RUNNING: Final = "pilothouse.running"
 """True on the early copy of a span that has not ended; the span itself replaces it."""

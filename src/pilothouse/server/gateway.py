@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pilothouse.access import Grant
-from pilothouse.gateway import Gateway, GatewayConfig, read_gateway
+from pilothouse.api import Metric
+from pilothouse.gateway import Gateway, RulesReader
 from pilothouse.intake.receive import Intake
-from pilothouse.policy import Watch
 from pilothouse.records import Forbidden
 
 from .state import ServerState
+
+
+def gateway_metrics(gateway: Gateway) -> Iterable[Metric]:
+    """The gateway's figures, for Prometheus."""
+    recorder = gateway.recorder
+    yield Metric(
+        name="gateway_calls_under_way",
+        help="Calls of models that are being answered.",
+        samples=tuple(({"upstream": name}, float(count)) for name, count in gateway.under_way.items()) or (({}, 0.0),),
+    )
+    for name, help, count in (
+        ("recorded", "Calls through the gateway whose trace is durable.", recorder.recorded),
+        ("without_content", "Calls traced without prompt and answer, since too many waited.", recorder.without_content),
+        ("lost", "Calls without a trace.", recorder.lost),
+    ):
+        yield Metric(name=f"gateway_calls_{name}_total", help=help, type="counter", samples=(({}, float(count)),))
+    survivor = gateway.rules.survivor
+    counts = survivor.events.counts() if survivor is not None else {}
+    if counts:
+        yield Metric(
+            name="gateway_survival_total",
+            help="What survival did with calls: answers, retries, fallbacks, ends, breakers that changed.",
+            type="counter",
+            samples=tuple(
+                ({"what": what, "name": name, "failure": failure}, float(count))
+                for (what, name, failure), count in sorted(counts.items())
+            ),
+        )
 
 
 def make_gateway(state: ServerState, intake: Intake) -> Gateway:
@@ -22,20 +52,6 @@ def make_gateway(state: ServerState, intake: Intake) -> Gateway:
             )
         return grant
 
-    return Gateway(authorise, intake.keep, _Current(state.policy))
-
-
-class _Current:
-    """The section ``gateway`` as the policy has it now, read once a version."""
-
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
-        self._version = ""
-        self._config = GatewayConfig()
-
-    def __call__(self) -> GatewayConfig:
-        policy = self._watch.policy
-        if policy.version != self._version:
-            self._config = read_gateway(policy.section("gateway"))
-            self._version = policy.version
-        return self._config
+    reader = RulesReader()
+    policy = state.policy
+    return Gateway(authorise, intake.keep, lambda: reader.read(policy.policy.sections))

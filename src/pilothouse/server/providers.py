@@ -12,6 +12,7 @@ from pilothouse import access, web
 from pilothouse.access import Grant
 from pilothouse.api import Metric
 from pilothouse.budgets import Budgets
+from pilothouse.gateway import Gateway
 from pilothouse.intake.receive import Intake
 from pilothouse.jobs import SYSTEM, Desk
 from pilothouse.policy import Watch
@@ -23,6 +24,7 @@ from pilothouse.store.control_store import ControlStore
 from pilothouse.traces.model import Forwarded, Refused, ServerFacts
 
 from .analyses import Analyses
+from .gateway import gateway_metrics
 from .page_reader import PageReader
 from .page_writer import PageWriter
 from .state import ServerState
@@ -64,9 +66,10 @@ def server_facts(state: ServerState, project_id: str, since_ns: int) -> ServerFa
 class ApiProvider:
     """Serves :class:`pilothouse.api.Provider`."""
 
-    def __init__(self, state: ServerState, intake: Intake) -> None:
+    def __init__(self, state: ServerState, intake: Intake, gateway: Gateway) -> None:
         self._state = state
         self._intake = intake
+        self._gateway = gateway
         self._started_ns = time.time_ns()
 
     @property
@@ -209,6 +212,7 @@ class ApiProvider:
                     ({"upstream": upstream}, float(row["pending_bytes"])) for upstream, row in forwards.items()
                 ),
             )
+        yield from gateway_metrics(self._gateway)
         yield Metric(
             name="ingest_restarts_total",
             help="How often the ingest worker had to be started again.",
