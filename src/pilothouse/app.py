@@ -30,6 +30,7 @@ from pilothouse import __version__, access, api, deletions, web
 from pilothouse.annotations import settle
 from pilothouse.budgets import read_budgets
 from pilothouse.gateway import PREFIX, Gateway, read_gateway
+from pilothouse.guards import Guards, read_guards
 from pilothouse.intake.forward import headers_of
 from pilothouse.intake.grpc import GrpcServer
 from pilothouse.intake.http import routes as otlp_routes
@@ -126,6 +127,7 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
     """Open stores and start the worker; the second value is the first key, where one was made just now."""
     # First of all: a policy that is wrong stops the start, before anything is opened.
     policy = watch_policy(data_folder=data, check=_check_policy)
+    guards = Guards(lambda: (policy.policy.version, policy.policy.section("guards")))
     control = open_control(options.control, data)
     control.migrate()
     project_id, new_key = _first_project(control)
@@ -169,6 +171,7 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
         agent_tools=ServedTools(options.control, data / "runtime"),
         policy=policy,
         budgets=open_budgets(options.control, data, config, policy),
+        guards=guards,
         config=config,
         project_id=project_id,
         token=new_token(),
@@ -185,6 +188,7 @@ def _check_policy(policy: Policy) -> None:
     read_survival(policy.section("survival"))
     read_limits(policy.section("limits"))
     read_gateway(policy.section("gateway"))
+    read_guards(policy.section("guards"))
 
 
 def build(state: ServerState, intake: Intake, *, url: str, grpc: str, loopback: bool = True) -> FastAPI:

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from pilothouse import access, api
 from pilothouse.access import Grant, Keyring
+from pilothouse.guards import Guards
 from pilothouse.jobs import Desk
 from pilothouse.policy import watch
 from pilothouse.records import NotAllowed
@@ -46,6 +47,7 @@ class PretendedServer:
         self.agent_tools = ServedTools("", folder)
         self.policy = watch(data_folder=folder)
         self.budgets = open_budgets("", folder, Config(), self.policy)
+        self.guards = Guards(lambda: (self.policy.policy.version, self.policy.policy.section("guards")))
         self.parts: dict[str, str] = {"store": "ok"}
         self.asked: list[tuple[str, bool]] = []
         self.refused: tuple[Refused, ...] = ()

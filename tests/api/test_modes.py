@@ -22,6 +22,7 @@ CHANGES: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("post", "/runtime/tools/{tool}"): ("annotate", {"arguments": {}}),
     ("post", "/runtime/values"): ("annotate", {"a": 1}),
     ("post", "/runtime/plans/{plan}/answers"): ("annotate", {"task": "1", "text": "yes"}),
+    ("post", "/guard/check"): ("annotate", {"text": "hello"}),
     ("post", "/keys"): ("admin", {"name": "made", "mode": "read"}),
     ("delete", "/keys/{key_id}"): ("admin", {}),
     ("post", "/projects"): ("admin", {"name": "made"}),
@@ -29,12 +30,13 @@ CHANGES: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("post", "/retention/apply"): ("admin", {"dry_run": True}),
     ("post", "/reprocess"): ("admin", {"dry_run": True}),
     # These change nothing that was recorded.
+    ("post", "/guard/drill"): ("read", {}),
     ("post", "/sql"): ("read", {"query": "SELECT 1"}),
     ("post", "/sign-in-links"): ("read", {}),
 }
 """Everything that is no GET."""
 
-READS_FOR: dict[str, str] = {"/keys": "admin"}
+READS_FOR: dict[str, str] = {"/keys": "admin", "/policy": "write"}
 """GETs that need more than ``read``."""
 
 

@@ -43,7 +43,7 @@ ALLOWED: dict[str, str] = {
     # What keeps an agent to its task: cores in the user's process. Plans and memories are kept in the store's smallest
     # part; what it does is noted by the recorder, on the trace of the run; runs that survive
     # are runs of jobs.
-    "runtime": "records store sdk jobs policy",
+    "runtime": "records store sdk jobs policy guards",
     # Calls of models that pass through the server. A call becomes a span as the recorder would write it; who may call,
     # and the journal, are given to it.
     "gateway": "records sdk survival",
@@ -54,14 +54,14 @@ ALLOWED: dict[str, str] = {
     # Reads exports, on the user's side as on the server's: what a body says of itself is read by the rules of signals.
     "analysis": "records files signals",
     # Surfaces: thin over the verbs.
-    "api": "records store annotations deletions traces access files jobs skills analysis runtime policy budgets",
+    "api": "records store annotations deletions traces access files jobs skills analysis runtime policy budgets guards",
     "web": "records store annotations deletions traces access jobs analysis",
     "cli": "records",
     # Asks the API, over HTTP or within the server: the same tools for both.
     "mcp": "records",
     # What makes a server of the parts.
     "server": "records store intake annotations deletions traces access jobs api web costs conventions guards signals files analysis runtime policy budgets gateway",
-    "app": "records mcp runtime store intake annotations deletions traces access jobs api web server analysis policy budgets survival gateway",
+    "app": "records mcp runtime store intake annotations deletions traces access jobs api web server analysis policy budgets survival gateway guards",
     # Public helpers for tests and demos: real clients, no store.
     "testing": "records",
 }

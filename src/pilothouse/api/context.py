@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 
 from pilothouse.access import Grant, Mode, actor_of, check_same_site, narrowed
 from pilothouse.budgets import Budgets
+from pilothouse.guards import Guards
 from pilothouse.jobs import Desk
 from pilothouse.policy import Watch
 from pilothouse.records import Actor, Forbidden, new_id
@@ -79,6 +80,11 @@ class Provider(Protocol):
     @property
     def budgets(self) -> Budgets:
         """What may be spent under that policy."""
+        ...
+
+    @property
+    def guards(self) -> Guards:
+        """The gates under that policy."""
         ...
 
     @property

@@ -1,6 +1,41 @@
-"""Guards: checks that allow, edit, block or ask. Pure; policy comes from configuration."""
+"""Guards: checks that allow, flag, rewrite, ask or block, at four gates. Pure; policy comes from configuration."""
 
+from .containment import Cap, Counts, MemoryCounts, Switches
+from .drill import Exercise, drill
+from .endpoint import CheckFailed
+from .guard import Guard
 from .mask import Masker, masker
 from .patterns import GROUPS, PATTERNS, Pattern
+from .served import Guards, check_data
+from .settings import KINDS, GuardSettings, read_guards
+from .subject import About
+from .verdict import ACTIONS, GATES, Action, Finding, Gate, Ran, Verdict
 
-__all__ = ["GROUPS", "PATTERNS", "Masker", "Pattern", "masker"]
+__all__ = [
+    "ACTIONS",
+    "GATES",
+    "GROUPS",
+    "KINDS",
+    "PATTERNS",
+    "About",
+    "Action",
+    "Cap",
+    "CheckFailed",
+    "Counts",
+    "Exercise",
+    "Finding",
+    "Gate",
+    "Guard",
+    "GuardSettings",
+    "Guards",
+    "Masker",
+    "MemoryCounts",
+    "Pattern",
+    "Ran",
+    "Switches",
+    "Verdict",
+    "check_data",
+    "drill",
+    "masker",
+    "read_guards",
+]

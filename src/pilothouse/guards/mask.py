@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 from pilothouse.records import BadRequest, Message, Part
 
+from .matching import matcher
 from .patterns import GROUPS, PATTERNS, Pattern
 
 _SHORTEST = 8
@@ -20,7 +20,8 @@ class Masker:
 
     def __init__(self, patterns: Sequence[Pattern] = ()) -> None:
         self._patterns = tuple(patterns)
-        self._scan, self._finders = _compile(self._patterns)
+        found = matcher([(pattern.name, pattern.expression) for pattern in self._patterns])
+        self._scan, self._finders = found.scan, [expression.sub for expression in found.expressions]
         self.hits: dict[str, int] = {}
         """How often each rule masked something."""
 
@@ -116,44 +117,3 @@ def masker(groups: Sequence[str], extra: Mapping[str, str] | None = None) -> Mas
     chosen = [pattern for pattern in PATTERNS if pattern.group in groups]
     chosen += [Pattern(name=name, group="own", expression=text) for name, text in (extra or {}).items()]
     return Masker(chosen)
-
-
-def _compile(patterns: Sequence[Pattern]) -> tuple[Any, list[Any]]:
-    try:
-        import re2  # pyright: ignore[reportMissingImports]  # absent where there is no wheel
-    except ImportError:
-        return _compile_plain(patterns)
-    # The package has no type stubs.
-    engine = cast("Any", re2)
-    options = engine.Options()
-    options.log_errors = False
-    options.max_mem = 64 << 20
-    together = engine.Set.SearchSet(options)
-    finders: list[Any] = []
-    for pattern in patterns:
-        try:
-            together.Add(pattern.expression)
-            finders.append(engine.compile(pattern.expression, options).sub)
-        except engine.error as error:
-            raise BadRequest(
-                f"the masking rule {pattern.name!r} is no RE2 expression: {error}", got=pattern.expression
-            ) from error
-    if patterns:
-        together.Compile()
-    return together.Match, finders
-
-
-def _compile_plain(patterns: Sequence[Pattern]) -> tuple[Any, list[Any]]:
-    compiled: list[re.Pattern[str]] = []
-    for pattern in patterns:
-        try:
-            compiled.append(re.compile(pattern.expression))
-        except re.error as error:
-            raise BadRequest(
-                f"the masking rule {pattern.name!r} is no expression: {error}", got=pattern.expression
-            ) from error
-
-    def scan(text: str) -> list[int]:
-        return [index for index, expression in enumerate(compiled) if expression.search(text)]
-
-    return scan, [expression.sub for expression in compiled]

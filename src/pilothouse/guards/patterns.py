@@ -18,6 +18,8 @@ class Pattern:
     expression: str
     check: Check | None = None
     """A second opinion on each hit, e.g. a check digit: False lets the text pass."""
+    alone: bool = True
+    """Whether one hit is enough; else it takes two different ones near each other."""
 
 
 def luhn(text: str) -> bool:

@@ -13,6 +13,7 @@ from pilothouse.access import Grant
 from pilothouse.api import Metric
 from pilothouse.budgets import Budgets
 from pilothouse.gateway import Gateway
+from pilothouse.guards import Guards
 from pilothouse.intake.receive import Intake
 from pilothouse.jobs import SYSTEM, Desk
 from pilothouse.policy import Watch
@@ -111,6 +112,11 @@ class ApiProvider:
     def budgets(self) -> Budgets:
         """What may be spent under that policy."""
         return self._state.budgets
+
+    @property
+    def guards(self) -> Guards:
+        """The gates under that policy."""
+        return self._state.guards
 
     @property
     def cookie_name(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pilothouse.access import Keyring
 from pilothouse.budgets import Budgets
+from pilothouse.guards import Guards
 from pilothouse.jobs import Desk
 from pilothouse.policy import Watch
 from pilothouse.runtime.served import ServedTools
@@ -46,6 +47,8 @@ class ServerState:
     """The policy file, as it is now."""
     budgets: Budgets
     """What may be spent under that policy."""
+    guards: Guards
+    """The gates under that policy."""
     config: Config
     project_id: str
     """The first project: what the one-time link and the local token open."""
