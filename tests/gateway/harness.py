@@ -12,6 +12,7 @@ from typing import Any
 
 import uvicorn
 
+from pilothouse.budgets import Budgets
 from pilothouse.conventions import read
 from pilothouse.gateway import Gateway, RulesReader
 from pilothouse.intake import decode
@@ -90,6 +91,7 @@ def running_gateway(
     *,
     rules: dict[str, Any] | None = None,
     timer: Timer | None = None,
+    budgets: Budgets | None = None,
 ) -> Iterator[Running]:
     """A gateway with this section of the policy; ``rules`` are further sections, read at each call."""
     keys = {"UPSTREAM_KEY": UPSTREAM_KEY, **(environment or {})}
@@ -105,7 +107,7 @@ def running_gateway(
     async def sink(project_id: str, body: bytes) -> None:
         bodies.append((project_id, body))
 
-    reader = RulesReader(keys, timer=timer)
+    reader = RulesReader(keys, timer=timer, budgets=budgets)
     gateway = Gateway(authorise, sink, lambda: reader.read({"gateway": current, **(rules or {})}))
     server = uvicorn.Server(
         uvicorn.Config(gateway, port=0, log_level="warning", access_log=False, server_header=False, lifespan="off")

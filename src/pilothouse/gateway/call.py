@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from pilothouse.records import PilothouseError
 
@@ -56,8 +57,13 @@ class Call:
     """Who was asked before, and why that did not help."""
     stood_in: str = ""
     """``cached`` or ``template`` where no model answered."""
-    after: list[Callable[[int | None], None]] = field(default_factory=list["Callable[[int | None], None]"])
-    """Told the tokens of the call once they are read; None where it was answered and they are not known."""
+    run: str = ""
+    tenant: str = ""
+    """Whose budgets it counts for, beside user and feature."""
+    after: list[Callable[[Mapping[str, Any]], None]] = field(
+        default_factory=list["Callable[[Mapping[str, Any]], None]"]
+    )
+    """Told the attributes of the call's trace once they are read, its usage among them."""
 
     @property
     def size(self) -> int:

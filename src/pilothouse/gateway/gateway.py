@@ -8,15 +8,17 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final, Protocol, cast
+from functools import partial
+from typing import Any, Final, Protocol, cast
 from urllib.parse import quote
 
 from starlette.types import Receive, Scope, Send
 
+from pilothouse.budgets import Budgets, Purpose
 from pilothouse.records import BadRequest, Broken, Forbidden, NotFound, Overloaded, PilothouseError, Refused, TooLarge
 from pilothouse.survival import Failed, Failure, GaveUp, Reply, Step, Survivor, Wait
 
-from . import labels, provider_errors, request_body
+from . import labels, provider_errors, request_body, spending
 from .call import Call
 from .config import GatewayConfig, Target, Upstream
 from .connection import Connection, Header
@@ -27,6 +29,7 @@ from .pool import Address, Pool, address_of
 from .recorder import CallRecorder, Sink
 from .replies import StandIn
 from .rules import Rules, take
+from .spending import Hold
 from .surviving import aimed, chain_of, failure_from, failure_of
 from .turns import Turn, Turns
 
@@ -211,6 +214,8 @@ class Gateway:
             stream=stream,
             request=body,
             task=said.get("x-pilothouse-task", "")[:200],
+            run=said.get("x-pilothouse-run", "")[:200],
+            tenant=said.get("x-pilothouse-tenant", "")[:200],
             started_ns=time.time_ns(),
         )
 
@@ -224,7 +229,7 @@ class Gateway:
         leaving = _Leaving(receive)
         try:
             if rules.survivor is None or not call.endpoint.traced:
-                await self._once(call, target, headers, answering)
+                await self._once(call, target, rules, headers, answering)
             else:
                 await self._surviving(call, target, rules, rules.survivor, headers, answering)
         except asyncio.CancelledError:
@@ -235,10 +240,12 @@ class Gateway:
         finally:
             leaving.stop()
 
-    async def _once(self, call: Call, target: Target, headers: list[Header], answering: _Answering) -> None:
+    async def _once(
+        self, call: Call, target: Target, rules: Rules, headers: list[Header], answering: _Answering
+    ) -> None:
         """One call, whose answer or error is passed on as it is."""
         with self._slot(target.upstream):
-            answered = await self._ask(call, target, headers)
+            answered = await self._paid(call, target, headers, rules, "call")
             await self._pass_on(call, target.upstream, answered, answering)
 
     async def _surviving(
@@ -288,7 +295,8 @@ class Gateway:
                     answering.stood_in = move.step.model if move.step.model != call.model else ""
                     aim = aimed(call, move.step, target, rules.gateway)
                     with self._slot(aim.upstream):
-                        answered = await self._ask(call, aim, headers)
+                        purpose = "call" if move.number == 1 else "retry" if move.on_step > 1 else "fallback"
+                        answered = await self._paid(call, aim, headers, rules, purpose)
                         if answered.error is None:
                             await self._pass_on(call, aim.upstream, answered, answering)
                             if rules.keeps_replies(call):
@@ -348,12 +356,35 @@ class Gateway:
         finally:
             self._under_way[upstream.name] -= 1
 
-    async def _ask(self, call: Call, target: Target, headers: list[Header]) -> _Answered:
+    async def _paid(
+        self, call: Call, target: Target, headers: list[Header], rules: Rules, purpose: Purpose
+    ) -> _Answered:
+        """Ask, with the money for it held back first where there are budgets."""
+        budgets = rules.budgets
+        if budgets is None or not call.endpoint.traced:
+            return await self._ask(call, target, headers, call.request)
+        held = await _held(budgets, call, target, purpose)
+        try:
+            answered = await self._ask(call, target, headers, held.request)
+        except Unanswered:
+            await asyncio.to_thread(spending.release, budgets, call, held.reservation_id)
+            raise
+        except BaseException:
+            # The upstream may have worked: what was held back counts as spent.
+            _beside(spending.settle, budgets, call, held.reservation_id, None)
+            raise
+        if answered.error is not None:
+            await asyncio.to_thread(spending.release, budgets, call, held.reservation_id)
+        else:
+            call.after.append(partial(spending.settle, budgets, call, held.reservation_id))
+        return answered
+
+    async def _ask(self, call: Call, target: Target, headers: list[Header], request: bytes) -> _Answered:
         """Try the upstream's addresses and keys in turn, until one answers with something else than a refusal."""
         upstream = target.upstream
         call.upstream = upstream.name
         call.provider = upstream.provider or upstream.wire
-        body, call.sent_model = call.request, ""
+        body, call.sent_model = request, ""
         if target.send_as and target.send_as != call.model:
             call.sent_model = target.send_as
             body = request_body.with_model(body, target.send_as)
@@ -558,6 +589,26 @@ class _Leaving:
     def stop(self) -> None:
         """Watch no more."""
         self._watch.cancel()
+
+
+async def _held(budgets: Budgets, call: Call, target: Target, purpose: Purpose) -> Hold:
+    """Hold money back, in a thread; where the caller leaves meanwhile, it is given back."""
+    reserving = asyncio.ensure_future(asyncio.to_thread(spending.hold, budgets, call, target, purpose))
+
+    def give_back(done: asyncio.Future[Hold]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            _beside(spending.release, budgets, call, done.result().reservation_id)
+
+    try:
+        return await asyncio.shield(reserving)
+    except asyncio.CancelledError:
+        reserving.add_done_callback(give_back)
+        raise
+
+
+def _beside(work: Callable[..., None], *given: Any) -> None:
+    """Let a thread do something that nobody waits for and that raises nothing."""
+    asyncio.get_running_loop().run_in_executor(None, work, *given)
 
 
 def _paused(upstream: Upstream) -> AnswerSlow:

@@ -8,6 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pilothouse.budgets import Budgets
 from pilothouse.survival import (
     Breakers,
     Events,
@@ -39,6 +40,8 @@ class Rules:
     """Retries, breakers and fallbacks; None where the policy has no section ``survival``: then a call is made once, and
     what comes back is passed on."""
     limits: Limits | None = None
+    budgets: Budgets | None = None
+    """None where the policy has no budgets: then no call waits for a database."""
     replies: Replies[StandIn] | None = None
     """Earlier answers, where a fallback chain asks for them."""
 
@@ -70,14 +73,27 @@ def take(call: Call, rules: Rules) -> None:
     user = call.labels.attributes.get("user.id", "")
     estimate = len(call.request) // _BYTES_A_TOKEN
     taken = limits.take(key=call.key_id, user=user, model=call.model, tokens=estimate)
-    call.after.append(lambda tokens: limits.settle(taken, taken.tokens if tokens is None else tokens))
+
+    def settle(found: Mapping[str, Any]) -> None:
+        given, made = found.get("gen_ai.usage.input_tokens"), found.get("gen_ai.usage.output_tokens")
+        unknown = given is None and made is None and call.status == 200
+        limits.settle(taken, taken.tokens if unknown else int(given or 0) + int(made or 0))
+
+    call.after.append(settle)
 
 
 class RulesReader:
     """Rules from the sections of a policy. What breakers and limits remember outlives a change of other sections."""
 
-    def __init__(self, environment: Mapping[str, str] = os.environ, *, timer: Timer | None = None) -> None:
-        """``timer``: of waits and windows; a test may hold time in its hands."""
+    def __init__(
+        self,
+        environment: Mapping[str, str] = os.environ,
+        *,
+        timer: Timer | None = None,
+        budgets: Budgets | None = None,
+    ) -> None:
+        """``timer``: of waits and windows; a test may hold time in its hands. ``budgets``: they read their own section."""
+        self._budgets = budgets
         self._environment = environment
         self._timer = timer or SystemTimer()
         self._sections: Mapping[str, Any] | None = None
@@ -92,7 +108,7 @@ class RulesReader:
         """
         if sections is self._seen:
             return self._rules
-        wanted = {name: sections[name] for name in ("gateway", "survival", "limits") if name in sections}
+        wanted = {name: sections[name] for name in ("gateway", "survival", "limits", "budgets") if name in sections}
         before = self._sections
         if before == wanted:
             self._seen = sections
@@ -104,7 +120,8 @@ class RulesReader:
         if before is None or before.get("limits") != wanted.get("limits"):
             rows = read_limits(wanted.get("limits"))
             limits = Limits(rows, timer=self._timer) if rows else None
-        self._rules = Rules(gateway=gateway, survivor=survivor, limits=limits, replies=replies)
+        budgets = self._budgets if wanted.get("budgets") else None
+        self._rules = Rules(gateway=gateway, survivor=survivor, limits=limits, replies=replies, budgets=budgets)
         self._sections, self._seen = deepcopy(wanted), sections
         return self._rules
 

@@ -42,7 +42,7 @@ def request_of(calls: Sequence[Call], *, content: bool = True) -> bytes:
     for call in calls:
         found = attributes_of(call, content=content)
         while call.after:
-            call.after.pop()(_tokens(call, found))
+            call.after.pop()(found)
         span = _span(call, found)
         pieces += (b"\x12" + varint(len(span)), span)
     resource: list[bytes] = []
@@ -178,13 +178,6 @@ def _span(call: Call, found: Mapping[str, Any]) -> bytes:
     # Bit 8: it is known whether the parent is remote. Bit 9: it is.
     pieces.append(b"\x85\x01\x00" + (b"\x03" if labels.parent_span_id else b"\x01") + b"\x00\x00")
     return b"".join(pieces)
-
-
-def _tokens(call: Call, found: Mapping[str, Any]) -> int | None:
-    given, made = found.get("gen_ai.usage.input_tokens"), found.get("gen_ai.usage.output_tokens")
-    if given is None and made is None and call.status == 200:
-        return None
-    return int(given or 0) + int(made or 0)
 
 
 def _cut(value: Any) -> Any:

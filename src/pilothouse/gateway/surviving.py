@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pilothouse.records import NotFound, Overloaded, PilothouseError
-from pilothouse.survival import Failed, Failure, FailureKind, Step, Survivor, from_response
+from pilothouse.records import NotFound, PilothouseError
+from pilothouse.survival import Failed, Failure, FailureKind, Step, Survivor, from_exception, from_response
 
 from .call import Call
 from .config import GatewayConfig, Target
@@ -54,8 +54,7 @@ def failure_from(error: PilothouseError, *, begun: bool) -> Failure:
     if isinstance(error, UpstreamFailed):
         kind: FailureKind = "timeout" if isinstance(error, AnswerSlow) else "unreachable"
         return Failure(kind=kind, message=error.kind, begun=begun)
-    kind = "rate_limited" if isinstance(error, Overloaded) else "unknown"
-    return Failure(kind=kind, message=error.kind, ours=True, begun=begun, retry_after_s=error.retry_after_s)
+    return replace(from_exception(error), message=error.kind, begun=begun)
 
 
 def _unfit(message: str) -> Failed:
