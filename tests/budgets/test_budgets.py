@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pilothouse.budgets import Ask, OverBudget, period_of, read_budgets
+from pilothouse.budgets import Ask, Limit, OverBudget, period_of, read_budgets
 from pilothouse.budgets.rules import applying
 from pilothouse.records import BadRequest, NotFound, Usage
 from pilothouse.store.budget_store import BudgetStore
@@ -19,12 +19,17 @@ COMPANY = {"company": {"level": "system", "usd": 1}}
 TWENTY = Ask(usd=Decimal("0.2"))
 
 
+def _limit(caught: pytest.ExceptionInfo[OverBudget]) -> Limit:
+    assert caught.value.limit is not None
+    return caught.value.limit
+
+
 def test_what_is_held_back_is_no_longer_there_and_what_was_not_spent_comes_back(store: BudgetStore) -> None:
     spending = budgets(store, **COMPANY)
     held = [spending.reserve("p", TWENTY) for _ in range(5)]
     with pytest.raises(OverBudget) as caught:
         spending.reserve("p", Ask(usd=Decimal("0.000000001")))
-    assert caught.value.limit.left == "0 USD"
+    assert _limit(caught).left == "0 USD"
     assert spending.settle("p", held[0].reservation_id, usd=Decimal("0.05")).spent_usd == Decimal("0.05")
     assert spending.release("p", held[1].reservation_id).state == "released"
     [standing] = spending.overview("p").standing
@@ -113,11 +118,11 @@ def test_a_call_must_fit_every_level_and_takes_from_none_when_one_is_full(store:
     spending.reserve("p", ask)
     with pytest.raises(OverBudget) as caught:
         spending.reserve("p", ask)
-    assert (caught.value.limit.budget, caught.value.limit.at_limit) == ("run", "refuse")
+    assert (_limit(caught).budget, _limit(caught).at_limit) == ("run", "refuse")
     spending.reserve("p", Ask(usd=Decimal("0.4"), user="ann", run="r2"))
     with pytest.raises(OverBudget) as caught:
         spending.reserve("p", Ask(usd=Decimal("0.4"), user="ann", run="r3"))
-    assert (caught.value.limit.budget, caught.value.limit.at_limit) == ("user", "cheaper")
+    assert (_limit(caught).budget, _limit(caught).at_limit) == ("user", "cheaper")
     assert caught.value.message == (
         "budget user of user ann has 0.2 USD left of 1 USD in 2026-11-29, the call may take 0.4 USD"
     )
@@ -136,7 +141,7 @@ def test_several_full_budgets_are_told_by_the_printed_rule(store: BudgetStore) -
         spending.reserve("p", Ask(usd=Decimal("0.2"), user="ann"))
     with pytest.raises(OverBudget) as caught:
         spending.reserve("p", Ask(usd=Decimal("0.2"), user="ann"))
-    assert (caught.value.limit.budget, caught.value.limit.at_limit) == ("company", "ask")
+    assert (_limit(caught).budget, _limit(caught).at_limit) == ("company", "ask")
     assert "(1 more budgets are full too)" in caught.value.message
 
 

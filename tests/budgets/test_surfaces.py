@@ -8,11 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pilothouse.budgets import Ask, OverBudget
+from pilothouse.records import NotAllowed, Usage
+from pilothouse.runtime.budget_desk import ServerDesk
 from tests.live_server import LiveServer, running_server
 
 POLICY = """
@@ -109,6 +113,21 @@ def test_who_may_only_read_spends_nothing(server: LiveServer) -> None:
     assert status == 403, told
     status, _ = server.get("/api/v1/budgets", {"authorization": f"Bearer {key}"})
     assert status == 200
+
+
+def test_an_agent_elsewhere_reserves_at_the_server(server: LiveServer) -> None:
+    desk = ServerDesk(server.url, server.key)
+    granted = desk.reserve(Ask(model="gpt-4o-mini", provider="openai", input_tokens=100, user="kim", run="r1"))
+    assert granted.output_tokens == 4_000
+    desk.settle(granted.reservation_id, Usage(input_uncached=50, cache_read=20, cache_write_5m=30, output_text=10))
+    desk.release(desk.reserve(Ask(usd=Decimal("0.01"), user="kim")).reservation_id)
+    with pytest.raises(OverBudget, match="budget each-user of user kim has") as caught:
+        desk.reserve(Ask(usd=Decimal("0.05"), user="kim"))
+    assert caught.value.at_limit == "cheaper"
+    with pytest.raises(NotAllowed):
+        ServerDesk(server.url, "no key").reserve(Ask(usd=Decimal("0.01")))
+    [row] = json.loads(server.get("/api/v1/budgets?subject=kim")[1])["data"]["standing"]
+    assert (row["spent_tokens"], row["held_usd"], row["calls"]) == (110, "0", 1)
 
 
 def cli(server: LiveServer, *words: str) -> tuple[int, str]:

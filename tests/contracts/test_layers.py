@@ -42,8 +42,8 @@ ALLOWED: dict[str, str] = {
     "jobs": "records store",
     # What keeps an agent to its task: cores in the user's process. Plans and memories are kept in the store's smallest
     # part; what it does is noted by the recorder, on the trace of the run; runs that survive
-    # are runs of jobs.
-    "runtime": "records store sdk jobs policy guards",
+    # are runs of jobs. What its calls may spend is reserved at a server, or in a database of its own.
+    "runtime": "records store sdk jobs policy guards survival budgets costs otlp",
     # Calls of models that pass through the server. A call becomes a span as the recorder would write it; who may call,
     # and the journal, are given to it.
     "gateway": "records sdk survival budgets",

@@ -55,6 +55,7 @@ class Spent(BaseModel):
     usd: Decimal | None = Field(None, ge=0, description="Else the price of the tokens; else what was held back.")
     input_tokens: int | None = Field(None, ge=0, le=10**12, description="All of them, cached ones included.")
     cached_tokens: int = Field(0, ge=0, le=10**12, description="Of the input, read from the provider's cache.")
+    cache_write_tokens: int = Field(0, ge=0, le=10**12, description="Of the input, written to the provider's cache.")
     output_tokens: int | None = Field(None, ge=0, le=10**12, description="All of them, reasoning included.")
 
 
@@ -78,13 +79,13 @@ def settle(caller: Caller, spent: Spent) -> Response:
     """Book what a call cost and give the rest back; once, however often it is said. Needs write."""
     usage: Usage | None = None
     if spent.input_tokens is not None or spent.output_tokens is not None:
-        if spent.cached_tokens > (spent.input_tokens or 0):
-            raise BadRequest(
-                "cached_tokens are a part of input_tokens", got=spent.cached_tokens, allowed=spent.input_tokens or 0
-            )
+        cached = spent.cached_tokens + spent.cache_write_tokens
+        if cached > (spent.input_tokens or 0):
+            raise BadRequest("cached tokens are a part of input_tokens", got=cached, allowed=spent.input_tokens or 0)
         usage = Usage(
-            input_uncached=(spent.input_tokens or 0) - spent.cached_tokens,
+            input_uncached=(spent.input_tokens or 0) - cached,
             cache_read=spent.cached_tokens,
+            cache_write_5m=spent.cache_write_tokens,
             output_text=spent.output_tokens or 0,
         )
     return answer(_budgets(caller).settle(caller.project_id, spent.reservation_id, usd=spent.usd, usage=usage))

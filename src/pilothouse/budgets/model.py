@@ -146,18 +146,28 @@ class OverBudget(PilothouseError):
     exit_code = 8
     http_status = 402
 
-    def __init__(self, limit: Limit, others: int) -> None:
+    def __init__(self, message: str, *, at_limit: AtLimit, limit: Limit | None = None, **told: Any) -> None:
+        super().__init__(message, **told)
+        self.at_limit: AtLimit = at_limit
+        self.limit = limit
+        """The budget; None where a server told only the message."""
+
+    @classmethod
+    def of(cls, limit: Limit, others: int) -> OverBudget:
+        """The error for a budget, and for so many others that are full too."""
         whose = "" if limit.level in ("request", "system") else f" of {limit.level} {limit.subject}"
         when = "" if limit.period in ("ever", "") else f" in {limit.period}"
         more = f" ({others} more budgets are full too)" if others else ""
-        super().__init__(
-            f"budget {limit.budget}{whose} has {limit.left} left of {limit.limit}{when}, the call may take {limit.asked}{more}",
+        return cls(
+            f"budget {limit.budget}{whose} has {limit.left} left of {limit.limit}{when}, "
+            f"the call may take {limit.asked}{more}",
+            at_limit=limit.at_limit,
+            limit=limit,
             got=limit.asked,
             allowed={"at_limit": limit.at_limit, "left": limit.left, "limit": limit.limit, "budget": limit.budget},
             fix=_FIX[limit.at_limit].format(budget=limit.budget),
             retry_after_s=limit.ends_in_s,
         )
-        self.limit = limit
 
 
 _FIX: Final[Mapping[AtLimit, str]] = {

@@ -337,7 +337,7 @@ def _check_request(apply: tuple[tuple[Rule, str], ...], ask: Ask, usd: Decimal, 
                     left=_amount(bound, name),
                     limit=_amount(bound, name),
                 )
-                raise OverBudget(limit, 0)
+                raise OverBudget.of(limit, 0)
 
 
 def _over(
@@ -368,7 +368,7 @@ def _over(
             )
         )
     limits.sort(key=lambda limit: (AT_LIMIT.index(limit.at_limit), LEVELS.index(limit.level)))
-    return OverBudget(limits[0], len(limits) - 1)
+    return OverBudget.of(limits[0], len(limits) - 1)
 
 
 def _amount(value: Decimal | int, unit: str) -> str:
