@@ -42,6 +42,9 @@ def main() -> None:
         if options.only == "signals":
             print_signals(folder, quick=options.quick)
             return
+        if options.only == "guards":
+            print_guards(quick=options.quick)
+            return
         if options.only == "analysis":
             print_analysis(folder)
             return
@@ -94,6 +97,14 @@ def print_signals(folder: Path, *, quick: bool) -> None:
     from . import signals
 
     for line in signals.report(folder / "signals", each=1 if quick else 5):
+        print(line, flush=True)
+
+
+def print_guards(*, quick: bool) -> None:
+    """What the guards catch, what they get in the way of, and what they take."""
+    from . import guard_report
+
+    for line in guard_report.report(quick=quick):
         print(line, flush=True)
 
 

@@ -309,7 +309,7 @@ SIGNS: tuple[tuple[str, str, Callable[[View], View | None]], ...] = (
     ("escapes", r"\\u[0-9A-Fa-f]{4}", escapes_read),
     ("leet", r"\b[0134578@$!|]?[A-Za-z]*[A-Za-z][0134578@$!|]{1,2}[A-Za-z]|\b[013457@$!|][a-z]{2}[a-z0-9@$!|]{2}", leet_read),
     ("apart", r"\b(?:[A-Za-z0-9@$!][ \t._*|/-]{1,3}){5}[A-Za-z0-9@$!]", apart_read),
-    ("rot13", r"(?i)\b(?:vtaber|qvfertneq|sbetrg|vafgehpgvbaf?|cebzcg|cerivbhf|flfgrz)\b", rot13_read),
-    ("backwards", r"(?i)\b(?:erongi|snoitcurtsni|drageridsid|drager?sid|tpmorp|suoiverp|tegrof)\b", backwards_read),
+    ("rot13", r"(?i)\b(?:vtaber|qvfertneq|sbetrg|vafgehpgvbaf?|cebzcg|cerivbhf|flfgrz|ehyrf|guvf|gur|lbhe?|naq|jvgu|guvf|gung|cyrnfr)\b", rot13_read),
+    ("backwards", r"(?i)\b(?:erongi|snoitcurtsni|dragersid|tpmorp|suoiverp|tegrof|metsys|selur|ruoy|siht|htiw|taht|esaelp|gnihtyreve|won era uoy)\b", backwards_read),
 )  # fmt: skip
 """Each disguise: its name, the sign of it that is searched for with all rules, and how it is read."""

@@ -10,11 +10,15 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from .containment import Counts, MemoryCounts, contain
 from .endpoint import CheckFailed
 from .injection import VERSION
+from .links import BeaconCheck
+from .pattern_checks import InjectionCheck, PatternCheck
+from .patterns import Pattern
 from .rewriting import rewrite
 from .scan import Hit, Scanner
 from .settings import GuardSettings, Planned, read_guards
@@ -26,6 +30,8 @@ Fault = Callable[[], Any]
 
 _SLOW_MAX = 64
 """Slow checks under way at once; more wait within their deadline."""
+_BY_HITS = (PatternCheck, InjectionCheck, BeaconCheck)
+"""Checks that say nothing where no rule hit, or no image stands."""
 _QUEUE_PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -47,19 +53,20 @@ class Guard:
         self._counts = counts or MemoryCounts()
         self._faults = faults or {}
         self._clock = clock
-        # Gates with the same rules share a scanner: compiling takes longer than all else here.
-        scanners: dict[tuple[str, ...], Scanner] = {}
-        self._scanners: dict[Gate, Scanner] = {}
-        for gate, rules in self.settings.rules.items():
-            key = tuple(f"{rule.name}\x1f{rule.expression}" for rule in rules)
-            if key not in scanners:
-                scanners[key] = Scanner(rules, plain_engine=plain_engine)
-            self._scanners[gate] = scanners[key]
+        self._scanners: dict[Gate, Scanner] = {
+            gate: _scanner(tuple(rules), plain_engine) for gate, rules in self.settings.rules.items()
+        }
         self.kinds: Mapping[str, str] = {
             one.check.name: one.kind for planned in self.settings.gates.values() for one in planned
         }
         """The kind of each check by its name."""
         self._places = threading.BoundedSemaphore(_SLOW_MAX)
+        # Gates whose checks say nothing where no rule hit: most texts are through with the one pass over them.
+        self._quiet: dict[Gate, tuple[Ran, ...]] = {
+            gate: tuple(Ran(check=one.check.name, outcome="ok") for one in planned)
+            for gate, planned in self.settings.gates.items()
+            if not self._faults and all(isinstance(one.check, _BY_HITS) for one in planned)
+        }
 
     @property
     def engine(self) -> str:
@@ -73,13 +80,18 @@ class Guard:
     def check(self, gate: Gate, text: str, about: About | None = None) -> Verdict:
         """Decide about a text. Never raises for what the text is."""
         begun = time.perf_counter()
-        about = about or About()
+        about = about or _NOTHING_KNOWN
         refused = self._contained(gate, text, about)
         if refused is not None:
             return self._verdict(gate, text, [refused], [], begun)
+        hits_of = _Hits(self._scanners[gate], text, about.before)
+        quiet = self._quiet.get(gate)
+        if quiet is not None and "![" not in text and hits_of.nothing():
+            took = (time.perf_counter() - begun) * 1e6
+            return Verdict(gate=gate, action="allow", text=text, ran=quiet, policy_version=self.version, took_us=took)
         subject = Subject(gate=gate, text=text, about=about, hits={}, rewritten=lambda: text)
         subject.rewritten = lambda: rewrite(text, subject.findings, self.kinds)
-        ran = self._decide(self.settings.gates[gate], subject)
+        ran = self._decide(self.settings.gates[gate], subject, hits_of)
         return self._verdict(gate, text, subject.findings, ran, begun)
 
     async def acheck(self, gate: Gate, text: str, about: About | None = None) -> Verdict:
@@ -105,13 +117,12 @@ class Guard:
                 return Finding(check="cap", rule="counts are down", action="block", message=message)
         return None
 
-    def _decide(self, planned: Sequence[Planned], subject: Subject) -> list[Ran]:
+    def _decide(self, planned: Sequence[Planned], subject: Subject, hits_of: _Hits) -> list[Ran]:
         """Run the checks; findings go to the subject. A check that did not decide leaves a finding that blocks."""
         ran: list[Ran] = []
         passed: set[str] = set()
         blocked = False
         waiting: list[tuple[Planned, Ran]] = []
-        hits_of = _Hits(self._scanners[subject.gate], subject)
         for one in planned:
             name = one.check.name
             if blocked:
@@ -194,6 +205,15 @@ class Guard:
         )
 
 
+_NOTHING_KNOWN = About()
+
+
+@lru_cache(maxsize=16)
+def _scanner(rules: tuple[Pattern, ...], plain_engine: bool) -> Scanner:
+    """Shared by gates, policies and drills with the same rules: compiling takes longer than all else here."""
+    return Scanner(rules, plain_engine=plain_engine)
+
+
 class _Late(Exception):
     """A check missed its deadline."""
 
@@ -201,17 +221,28 @@ class _Late(Exception):
 class _Hits:
     """The one pass of all rules, made when the first check asks for it."""
 
-    def __init__(self, scanner: Scanner, subject: Subject) -> None:
-        self._scanner, self._done = scanner, False
-        self._before = subject.about.before
+    def __init__(self, scanner: Scanner, text: str, before: str) -> None:
+        self._scanner, self._text, self._before = scanner, text, before
+        self._found: list[Hit] | None = None
+        self._given = False
+
+    def nothing(self) -> bool:
+        """Whether no rule hit; False too where the pass failed: then the checks fail, one by one."""
+        try:
+            self._found = self._scanner.hits(self._text, self._before)
+        except Exception:
+            return False
+        return not self._found
 
     def known(self, subject: Subject) -> Subject:
         """The subject with its hits."""
-        if not self._done:
+        if not self._given:
+            if self._found is None:
+                self._found = self._scanner.hits(self._text, self._before)
             groups: dict[str, list[Hit]] = {}
-            for hit in self._scanner.hits(subject.text, self._before):
+            for hit in self._found:
                 groups.setdefault(hit.rule.group, []).append(hit)
-            subject.hits, self._done = groups, True
+            subject.hits, self._given = groups, True
         return subject
 
 

@@ -6,7 +6,7 @@ developer mode" of a telephone): one is noted, two different ones near each othe
 
 from __future__ import annotations
 
-from .patterns import Pattern
+from .patterns import Check, Pattern
 
 VERSION = "2026.11"
 """Of the built-in rules; part of a policy's version."""
@@ -20,6 +20,33 @@ _TELL = r"(?:reveal|show|print|repeat|output|display|tell|give|list|write(?: out
 _FREE = r"(?:without (?:any )?(?:restrictions?|limits?|limitations|rules|filters?|censorship|ethics|ethical|moral|safety|guidelines)|no (?:restrictions|limits|limitations|rules|filters?|ethics|ethical|moral|safety|guidelines|boundaries)|unrestricted|unfiltered|uncensored|amoral|jailbroken|unethical|not bound by|free (?:of|from) (?:all |any )?(?:restrictions|rules|limits|constraints|guidelines|filters))"
 _NAMED_MODE = r"(?:dan|god|jailbreak|jailbroken|unrestricted|unfiltered|uncensored|evil|dude|aim|stan|opposite|anarchy)"
 _PRIVATE = r"(?:conversation|chat history|message history|system prompt|credentials?|passwords?|api[ _-]?keys?|access tokens?|secrets?|cookies?|private keys?|ssh keys?|environment variables?|\.env|customer (?:data|list|records)|contacts|database)"
+_SETTINGS = frozenset(
+    [
+        "parameter",
+        "parameters",
+        "field",
+        "fields",
+        "argument",
+        "arguments",
+        "option",
+        "options",
+        "template",
+        "templates",
+        "editor",
+        "settings",
+        "setting",
+        "tab",
+        "file",
+        "files",
+        "length",
+        "size",
+        "feature",
+        "cache",
+        "caching",
+        "design",
+        "engineering",
+    ]
+)
 _MACHINE = r"(?:ai|a\.i\.|llms?|language models?|assistants?|ai agents?|chatbots?|gpt|chatgpt|claude|gemini|copilot|models?|agents?)"
 
 
@@ -28,8 +55,13 @@ def _not_mine(found: str) -> bool:
     return f" {found.lower()} ".find(" my ") < 0
 
 
-def _alone(name: str, expression: str, *, own_words: bool = False) -> Pattern:
-    return Pattern(name=name, group="injection", expression=f"(?i){expression}", check=_not_mine if own_words else None)
+def _no_setting(found: str) -> bool:
+    # "show me the system prompt parameter": whoever builds agents asks about the thing, not for its text.
+    return found.split()[-1].lower().strip(".,:;!?") not in _SETTINGS
+
+
+def _alone(name: str, expression: str, *, check: Check | None = None) -> Pattern:
+    return Pattern(name=name, group="injection", expression=f"(?i){expression}", check=check)
 
 
 def _weak(name: str, expression: str) -> Pattern:
@@ -37,14 +69,20 @@ def _weak(name: str, expression: str) -> Pattern:
 
 
 _ENGLISH: tuple[Pattern, ...] = (
-    _alone("instructions dropped", rf"\b{_DROP}\s+(?:of\s+)?{_GAP}{_EARLIER}\s+{_GAP}{_RULES}\b", own_words=True),
+    _alone("instructions dropped", rf"\b{_DROP}\s+(?:of\s+)?{_GAP}{_EARLIER}\s+{_GAP}{_RULES}\b", check=_not_mine),
+    _alone("instructions before dropped", rf"\b{_DROP}\s+(?:all\s+|any\s+)?(?:of\s+)?(?:the|these|those)\s+{_RULES}\s+(?:that\s+)?(?:above|before (?:this|that)|so far|given (?:to you|before|above)|you (?:were|have been|got|received|had))\b"),
     _alone("your instructions dropped", rf"\b{_DROP}\s+(?:all\s+|any\s+|every\s+)?(?:of\s+)?your\s+{_GAP}{_RULES}\b"),
     _alone("the above dropped", rf"\b{_DROP}\s+(?:everything|anything|all|whatever)\s+(?:that\s+)?(?:(?:is|was|came|comes|said|written|stated|mentioned)\s+)?(?:above|before this|prior to this|up to now|you(?:'ve| have| were| had)?\s+(?:been\s+)?(?:told|instructed|taught|given|learned|programmed|trained))\b"),
     _alone("no longer bound", r"\byou(?:'re| are)\s+(?:no longer|not)\s+(?:bound|restricted|limited|constrained|obligated|required)\s+(?:by|to)\b"),
     _alone("another self", rf"\b(?:you are|you're|you will be|act as|pretend (?:to be|that you are|you are|you're)|roleplay as|role-play as|behave (?:like|as)|simulate|become|respond as|answer as)\s+(?:now\s+)?(?:\S{{1,24}}\s+){{0,6}}?{_FREE}"),
+    _alone("broken free", r"\b(?:broken|broke|break|breaking|freed|set) free (?:of|from)\s+(?:\S{1,24}\s+){0,3}?(?:confines|limitations|limits|restrictions|chains|rules|constraints|shackles|policies|programming|filters?)\b"),
+    _alone("two voices", r"\b(?:answer|respond to|reply to)\s+(?:\S{1,16}\s+){0,3}?(?:question|prompt|message|request)s?\b[^.\n]{0,40}\b(?:in )?two (?:separate |different |distinct )?(?:styles|ways|manners|personas|forms|voices|responses)\b|\bno longer (?:respond|answer|act|speak|reply|talk)\s+(?:\S{1,16}\s+){0,6}?as (?:chatgpt|gpt|claude|gemini|an ai|a language model|yourself)\b"),
+    _alone("persona without law", r"\b(?:will|can|must|always|to|and)?\s*(?:answer|respond|comply|generate|reply|fulfil+|do)\w*\s+(?:\S{1,24}\s+){0,6}?(?:even if|regardless (?:of )?(?:whether|if|how)|no matter (?:if|how|what|whether))[^.\n]{0,60}\b(?:illegal|immoral|unethical|dangerous|harmful|offensive|inappropriate|against)|\b(?:does|do|has|have)(?:n't| not| no) (?:give a (?:fuck|damn|shit) about|care (?:about|for)|have any|any)\s+(?:\S{1,20}\s+){0,3}?(?:ethic\w*|moral\w*|legal\w*|law\w*|rules|guidelines|polic\w+)"),
     _alone("named jailbreak", r"\bdo anything now\b|\b(?:you are|act as|be|become|called|named|as)\s+(?:now\s+)?(?:\"|')?DAN\b|\bD\.A\.N\b|\bjailbreak(?:ed|ing)? (?:mode|prompt|yourself)\b|\bstay in character as (?:dan|aim|stan)\b"),
     _alone("named mode", rf"\b(?:enter|enable|activate|switch (?:in)?to|turn on|engage|you are (?:now )?in|begin)\s+(?:the\s+)?{_NAMED_MODE}[- ]mode\b"),
     _alone("own prompt asked for", rf"\b{_TELL}\s+(?:me\s+|us\s+|out\s+|back\s+)?(?:\S{{1,24}}\s+){{0,5}}?(?:your|ur)\s+(?:\S{{1,24}}\s+){{0,3}}?{_PROMPT_TEXT}"),
+    _alone("the prompt asked for", r"\b(?:repeat|print|output|reveal|dump|leak|recite|show me|give me|send me|tell me|type out|write out|echo|copy)\s+(?:\S{1,16}\s+){0,4}?(?:the|this)\s+(?:\S{1,16}\s+){0,1}?system (?:prompt|message|instructions)(?:\s+\w+)?", check=_no_setting),
+    _alone("first words asked for", r"\bwhat (?:were|have) you (?:been )?(?:told|instructed|given|asked to do)\s+(?:\S{1,16}\s+){0,2}?(?:before|initially|at the (?:start|beginning)|first)\b|\b(?:instructions|text|prompt|messages?|words|context)\s+(?:that\s+)?you (?:were|have been|got) (?:given|told|provided|sent|received)\s+(?:\S{1,16}\s+){0,2}?(?:initially|before|at the (?:start|beginning)|first)\b|\byour (?:starting|opening|startup|base|core|root|very first|initial) (?:instructions|prompt|configuration|directives|message|system text)\b|\b(?:hidden|secret) instructions (?:that )?you (?:were|have been|are)\b"),
     _alone("own instructions asked for", r"\b(?:repeat|print|output|reveal|recite|dump|leak|disclose|display|reproduce|paste)\s+(?:me\s+|back\s+|out\s+)?(?:all\s+|exactly\s+)?(?:of\s+)?(?:your|the)\s+(?:(?:full|exact|complete|entire|whole|previous|prior|above|own)\s+){0,2}(?:instructions|prompt|rules|guidelines|directives)\b"),
     _alone("text above asked for", r"\b(?:repeat|print|output|copy|recite|reproduce|echo|return|write out)\s+(?:all(?:\s+of)?|everything|every word|the (?:text|words|content|message|sentences?))\s+(?:\S{1,16}\s+){0,3}?(?:above|before this|preceding this|prior to this)\b"),
     _alone("turn marks of a model", r"<\|(?:im_start|im_end|im_sep|system|assistant|user|endoftext|end_of_text|begin_of_text|start_header_id|end_header_id|eot_id|endofprompt)\|>|<</?SYS>>|\[/?INST\]|<(?:start|end)_of_turn>"),
@@ -72,7 +110,10 @@ _WEAK: tuple[Pattern, ...] = (
     _weak("false turn", r"(?:^|\n)\s*(?:system|assistant|developer|ai)\s*(?:message|prompt)?\s*:\s*\S|</?(?:system|assistant|developer|user|tool)(?:[-_ ](?:prompt|message|instructions?|result))?>|\[(?:system|assistant|developer)(?: message| prompt)?\]"),
     _weak("end of the data", r"(?:-{3,}|={3,}|#{3,}|\*{3,})\s*(?:end|stop|begin|start)\s+(?:of\s+)?(?:the\s+)?(?:\S{1,16}\s+){0,2}(?:text|document|data|input|context|email|message|prompt|instructions?|user|system)\b|\bend of (?:the )?(?:document|context|user input|data|prompt)\b"),
     _weak("claimed authority", r"\bi(?:'m| am)\s+(?:\S{1,16}\s+){0,3}?(?:developer|admin(?:istrator)?|creator|engineer|owner)\s+(?:of|at|from)\b|\b(?:openai|anthropic|google|your (?:developers?|creators?))\s+(?:has|have)\s+(?:authori[sz]ed|approved|instructed|asked|allowed|permitted)\b|\b(?:override|admin|authorization|security) code\b"),
-    _weak("no morals", rf"\b{_FREE}\b"),
+    _weak("no rules", r"\b(?:without|no|has no|have no) (?:any )?(?:restrictions?|limits|limitations|filters?|censorship|ethics|ethical|moral|morals|guidelines|boundaries)\b|\bnot bound by\b"),
+    _weak("no morals", r"\b(?:unrestricted|unfiltered|uncensored|amoral|jailbroken|unethical|immoral|illegal,|unhinged)\b"),
+    _weak("never refuses", r"\b(?:never|not|won't|cannot|can't) (?:ever )?(?:refuses?|decline|reject|censor|filter|apologi[sz]e|break character)\b|\bstay(?:s|ing)? in character\b|\bwithout (?:any )?(?:warnings?|disclaimers?)\b"),
+    _weak("policy of a maker", r"\b(?:openai|anthropic|google|meta|microsoft|chatgpt)(?:'s|s')?\s+(?:\S{1,16}\s+){0,2}?(?:content )?(?:policy|policies|guidelines|restrictions|rules|filters?)\b|\b(?:reprogram|modify(?:ing)? your (?:programming|code)|fully unlocked|alter ego)\b"),
     _weak("fiction as a veil", r"\b(?:hypothetical(?:ly)?|fictional|in a (?:story|novel|movie|world)|for (?:educational|research) purposes(?: only)?|my (?:late |dead |deceased )?grand(?:ma|mother))\b"),
     _weak("harm asked for", r"\b(?:how (?:to|do i|can i|would (?:i|one|you))|steps? (?:to|for)|instructions (?:to|for|on)|guide (?:to|on)|recipe for|tutorial (?:on|for)|write (?:a|an|me|some)|create (?:a|an))\s+(?:\S{1,16}\s+){0,4}?(?:bombs?|explosives?|malware|ransomware|keylogger|phishing|meth(?:amphetamine)?|nerve agent|pipe bomb|molotov|computer virus|counterfeit|napalm)\b"),
 )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -46,6 +48,19 @@ def social_security(text: str) -> bool:
     return area not in ("000", "666") and area < "900" and group != "00" and serial != "0000"
 
 
+def assigned(text: str) -> bool:
+    """True where what is assigned looks made by a machine: mixed, and not a placeholder or a call."""
+    value = _ASSIGNMENT.split(text, maxsplit=1)[-1].strip("\"' ")
+    kinds = sum(any(test(char) for char in value) for test in (str.isdigit, str.isalpha))
+    counts = [value.count(char) / len(value) for char in set(value)]
+    return kinds == 2 and not _PLACEHOLDER.search(value) and -sum(share * math.log2(share) for share in counts) > 3.0
+
+
+_ASSIGNMENT = re.compile(r"\s*(?:=>|:=|=|:)\s*")
+_PLACEHOLDER = re.compile(
+    r"(?i)example|placeholder|change.?me|your|xxx|\*\*\*|<|\$|environ|getenv|\(|\.get|process\.|masked"
+)
+
 _SECRETS: Mapping[str, str] = {
     "openai key": r"\bsk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{20,}",
     "anthropic key": r"\bsk-ant-[A-Za-z0-9_-]{20,}",
@@ -63,11 +78,56 @@ _SECRETS: Mapping[str, str] = {
     "json web token": r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
     "private key": r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^-]+-----END [A-Z ]{0,30}PRIVATE KEY-----",
     "bearer token": r"(?i)\bbearer [a-z0-9._~+/-]{20,}=*",
+    "sendgrid key": r"\bSG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}",
+    "digitalocean token": r"\bdo[opr]_v1_[a-f0-9]{64}\b",
+    "shopify token": r"\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}\b",
+    "twilio key": r"\bSK[0-9a-f]{32}\b",
+    "age key": r"\bAGE-SECRET-KEY-1[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{58}\b",
+    "grafana token": r"\bgl(?:sa|c)_[A-Za-z0-9+/=_]{32,}",
+    "linear key": r"\blin_(?:api|oauth)_[A-Za-z0-9]{40}",
+    "notion token": r"\b(?:ntn_|secret_)[A-Za-z0-9]{43,50}\b",
+    "airtable token": r"\bpat[A-Za-z0-9]{14}\.[a-f0-9]{64}\b",
+    "atlassian token": r"\bATATT3[A-Za-z0-9_=-]{100,}",
+    "databricks token": r"\bdapi[a-f0-9]{32}\b",
+    "docker token": r"\bdckr_(?:pat|oat)_[A-Za-z0-9_-]{27,}",
+    "doppler token": r"\bdp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9]{40,44}\b",
+    "dynatrace token": r"\bdt0[a-z][0-9]{2}\.[A-Z0-9]{24}\.[A-Z0-9]{64}\b",
+    "figma token": r"\bfig[dou]_[A-Za-z0-9_-]{40,}",
+    "groq key": r"\bgsk_[A-Za-z0-9]{48,60}\b",
+    "langsmith key": r"\blsv2_(?:pt|sk)_[a-f0-9]{32}_[a-f0-9]{10}\b",
+    "mailchimp key": r"\b[a-f0-9]{32}-us[0-9]{1,2}\b",
+    "mailgun key": r"\bkey-[a-f0-9]{32}\b",
+    "new relic key": r"\bNR(?:AK|JS|II|AL)-[A-Za-z0-9_-]{19,}",
+    "openrouter key": r"\bsk-or-v1-[a-f0-9]{64}\b",
+    "perplexity key": r"\bpplx-[A-Za-z0-9]{48}\b",
+    "planetscale token": r"\bpscale_(?:tkn|pw|oauth)_[A-Za-z0-9_.=-]{32,64}",
+    "postman key": r"\bPMAK-[a-f0-9]{24}-[a-f0-9]{34}\b",
+    "pulumi token": r"\bpul-[a-f0-9]{40}\b",
+    "replicate token": r"\br8_[A-Za-z0-9]{37}\b",
+    "rubygems key": r"\brubygems_[a-f0-9]{48}\b",
+    "sentry token": r"\bsntry[su]_[A-Za-z0-9+/=_]{60,}",
+    "slack webhook": r"https://hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9+/]{40,60}",
+    "discord webhook": r"https://(?:\w+\.)?discord(?:app)?\.com/api/webhooks/[0-9]{17,20}/[A-Za-z0-9_-]{60,80}",
+    "square token": r"\bsq0(?:atp|csp|idp)-[A-Za-z0-9_-]{22,43}\b",
+    "stripe webhook secret": r"\bwhsec_[A-Za-z0-9+/=]{32,}",
+    "supabase token": r"\bsb(?:p|_secret)_[A-Za-z0-9_-]{31,}",
+    "telegram bot token": r"\b[0-9]{8,10}:AA[A-Za-z0-9_-]{33}\b",
+    "terraform token": r"\b[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,70}",
+    "vault token": r"\bhv[sbr]\.[A-Za-z0-9_-]{24,}",
+    "xai key": r"\bxai-[A-Za-z0-9]{70,90}\b",
+    "azure storage key": r"\bAccountKey=[A-Za-z0-9+/]{86}==",
+    "google oauth secret": r"\bGOCSPX-[A-Za-z0-9_-]{28}\b",
+    "google oauth token": r"\bya29\.[A-Za-z0-9_-]{60,}",
+    "facebook token": r"\bEAA[A-Za-z0-9]{100,}",
+    "assigned secret": r"(?i)\b[a-z0-9_.-]{0,30}(?:passw(?:or)?d|secret|api[_-]?key|auth[_-]?token|access[_-]?token|private[_-]?key)[\"']?\s{0,3}(?:=>|:=|=|:)\s{0,3}[\"']?[A-Za-z0-9/+=_.~!@#%^&*-]{12,100}",
     "password in a URL": r"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@]{1,100}:[^\s:/@]{1,200}@",
 }
 
 PATTERNS: tuple[Pattern, ...] = (
-    *(Pattern(name=name, group="secrets", expression=expression) for name, expression in _SECRETS.items()),
+    *(
+        Pattern(name=name, group="secrets", expression=expression, check=assigned if name == "assigned secret" else None)
+        for name, expression in _SECRETS.items()
+    ),
     Pattern(name="email", group="personal", expression=r"\b[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,5}\.[A-Za-z]{2,24}\b"),
     Pattern(name="payment card", group="personal", expression=r"\b[3-6][0-9](?:[ -]?[0-9]){11,17}\b", check=luhn),
     Pattern(name="iban", group="personal", expression=r"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b", check=iban),

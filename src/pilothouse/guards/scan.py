@@ -49,7 +49,13 @@ class Scanner:
         """Every place of every rule; ``before`` is what the same side said last."""
         if not self.rules or not text:
             return []
-        text, before = _whole(text), _whole(before)
+        if text.isascii():
+            numbers = self._matcher.scan(text)
+            if not numbers and not before:
+                return []
+        else:
+            text = _whole(text)
+        before = _whole(before)
         found = self._look(plain(text), 0, [])
         if before:
             found += self._split(text, before, found)
