@@ -46,7 +46,7 @@ ALLOWED: dict[str, str] = {
     "runtime": "records store sdk jobs policy guards survival budgets costs otlp",
     # Calls of models that pass through the server. A call becomes a span as the recorder would write it; who may call,
     # and the journal, are given to it.
-    "gateway": "records sdk survival budgets",
+    "gateway": "records sdk survival budgets guards",
     # Exports are made of what the verbs of traces give; their other half, on the user's side, needs neither.
     "files": "records store annotations traces",
     # Skills for coding agents: text of the package, and putting it where agents read it.

@@ -15,6 +15,7 @@ import uvicorn
 from pilothouse.budgets import Budgets
 from pilothouse.conventions import read
 from pilothouse.gateway import Gateway, RulesReader
+from pilothouse.guards import Guards
 from pilothouse.intake import decode
 from pilothouse.records import NotAllowed, RawSpan, Reading
 from pilothouse.survival import Timer
@@ -92,6 +93,7 @@ def running_gateway(
     rules: dict[str, Any] | None = None,
     timer: Timer | None = None,
     budgets: Budgets | None = None,
+    guards: Guards | None = None,
 ) -> Iterator[Running]:
     """A gateway with this section of the policy; ``rules`` are further sections, read at each call."""
     keys = {"UPSTREAM_KEY": UPSTREAM_KEY, **(environment or {})}
@@ -104,10 +106,11 @@ def running_gateway(
 
     bodies: list[tuple[str, bytes]] = []
 
-    async def sink(project_id: str, body: bytes) -> None:
+    async def sink(project_id: str, body: bytes, items: int) -> None:
+        assert len(spans_of(body)) == items
         bodies.append((project_id, body))
 
-    reader = RulesReader(keys, timer=timer, budgets=budgets)
+    reader = RulesReader(keys, timer=timer, budgets=budgets, guards=guards)
     gateway = Gateway(authorise, sink, lambda: reader.read({"gateway": current, **(rules or {})}))
     server = uvicorn.Server(
         uvicorn.Config(gateway, port=0, log_level="warning", access_log=False, server_header=False, lifespan="off")

@@ -57,6 +57,8 @@ class Call:
     """Who was asked before, and why that did not help."""
     stood_in: str = ""
     """``cached`` or ``template`` where no model answered."""
+    verdicts: list[str] = field(default_factory=list[str])
+    """What the gates of the guards said, where it was not simply yes."""
     run: str = ""
     tenant: str = ""
     """Whose budgets it counts for, beside user and feature."""

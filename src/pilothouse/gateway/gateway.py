@@ -15,15 +15,17 @@ from urllib.parse import quote
 from starlette.types import Receive, Scope, Send
 
 from pilothouse.budgets import Budgets, Purpose
+from pilothouse.guards import Guard
 from pilothouse.records import BadRequest, Broken, Forbidden, NotFound, Overloaded, PilothouseError, Refused, TooLarge
 from pilothouse.survival import Failed, Failure, GaveUp, Reply, Step, Survivor, Wait
 
-from . import labels, provider_errors, request_body, spending
+from . import guarding, labels, provider_errors, request_body, spending
 from .call import Call
 from .config import GatewayConfig, Target, Upstream
 from .connection import Connection, Header
 from .endpoints import ENDPOINTS, Endpoint, Wire, find
 from .failures import AnswerBroken, AnswerSlow, CallerLeft, Unanswered, UpstreamFailed
+from .guarding import GuardBlocked
 from .headers import to_caller, to_upstream, value_of
 from .pool import Address, Pool, address_of
 from .recorder import CallRecorder, Sink
@@ -204,7 +206,11 @@ class Gateway:
             small = len(body) <= _INLINE_BYTES_MAX
             asked = reading(body) if small else await asyncio.to_thread(reading, body)
             model, stream = asked.model, asked.stream
-        said = {name.decode("latin-1"): value.decode("utf-8", "replace") for name, value in reversed(headers)}
+        said = {
+            name.decode("latin-1"): value.decode("utf-8", "replace")
+            for name, value in reversed(headers)
+            if name.startswith(b"x-pilothouse-") or name == b"traceparent"
+        }
         return Call(
             project_id=caller.project_id,
             key_id=caller.key_id,
@@ -224,6 +230,13 @@ class Gateway:
     ) -> None:
         """Ask for an answer and pass it on, for as long as the caller waits."""
         target = rules.gateway.target(call.endpoint.wire, call.model)
+        guard = rules.guards.now() if rules.guards is not None and call.endpoint.traced else None
+        if guard is not None:
+            call.request = await asyncio.to_thread(guarding.check_request, guard, call)
+            if guarding.guarded(guard):
+                answering.guard = guard
+                # Without this header the answer comes as it is, and can be read.
+                headers = [pair for pair in headers if pair[0] != b"accept-encoding"]
         if call.endpoint.traced:
             take(call, rules)
         leaving = _Leaving(receive)
@@ -307,7 +320,8 @@ class Gateway:
                 except Failed as unfit:
                     last, failure = None, unfit.failure
                 except PilothouseError as error:
-                    if isinstance(error, CallerLeft):
+                    if isinstance(error, CallerLeft | GuardBlocked):
+                        # Nobody waits, or a gate has decided: nothing is tried again.
                         raise
                     last, failure = None, failure_from(error, begun=answering.started)
                     if answering.started:
@@ -325,10 +339,13 @@ class Gateway:
         """Answer with what was at hand."""
         call.stood_in = step.kind
         call.status = 200
+        call.pieces, call.kept_bytes = [], 0
         call.content_type = reply.content_type
         call.encoding = reply.encoding
         call.keep(time.time_ns(), reply.body)
         answering.stood_in = step.kind
+        if answering.guard is not None and step.kind == "cached":
+            reply = await asyncio.to_thread(guarding.check_answer, answering.guard, call, reply.body)
         headers: list[Header] = [
             (b"content-type", reply.content_type.encode()),
             (b"content-length", str(len(reply.body)).encode()),
@@ -440,12 +457,45 @@ class Gateway:
         if answered.error is not None:
             await self._pass_error_on(call, upstream, answered, answered.error, answering)
             return
+        if answering.guard is not None and call.endpoint.operation != "embeddings":
+            await self._pass_checked(call, upstream, answered, answering, answering.guard)
+            return
         try:
             answering.stream = "text/event-stream" in call.content_type
             await answering.start(answered.status, to_caller(head, call.labels.trace_id))
             await self._stream(call, upstream, connection, answering)
         finally:
             self._pool.give_back(connection, answered.address)
+
+    async def _pass_checked(
+        self, call: Call, upstream: Upstream, answered: _Answered, answering: _Answering, guard: Guard
+    ) -> None:
+        """Hold an answer back until it is whole and its gates have decided."""
+        connection = answered.connection
+        if call.encoding not in ("", "identity"):
+            connection.close()
+            raise AnswerBroken(f"{upstream.name} sent {call.encoding}, which was not asked for and no gate can read")
+        pieces: list[bytes] = []
+        try:
+            async with asyncio.timeout(None) as limit:
+                while True:
+                    limit.reschedule(asyncio.get_running_loop().time() + upstream.idle_s)
+                    piece = await connection.piece()
+                    if not piece:
+                        break
+                    call.keep(time.time_ns(), piece)
+                    if not call.cut:
+                        pieces.append(piece)
+        except TimeoutError:
+            raise _paused(upstream) from None
+        finally:
+            self._pool.give_back(connection, answered.address)
+        sent = await asyncio.to_thread(guarding.check_answer, guard, call, b"".join(pieces))
+        headers = [pair for pair in to_caller(answered.headers, call.labels.trace_id) if pair[0] != b"content-length"]
+        headers.append((b"content-length", str(len(sent.body)).encode()))
+        await answering.start(answered.status, headers)
+        await answering.piece(sent.body)
+        await answering.end()
 
     async def _stream(self, call: Call, upstream: Upstream, connection: Connection, answering: _Answering) -> None:
         """Pass the answer on, each piece when it comes: neither side is waited for without end."""
@@ -515,6 +565,8 @@ class _Answering:
     def __init__(self, wire: Wire, send: Send) -> None:
         self.stream = False
         """True where the answer is a stream of events."""
+        self.guard: Guard | None = None
+        """Set where an answer may only go on whole, once its gates have decided."""
         self.started = False
         self.tried = False
         """True where it was tried again here: the caller's library need not."""

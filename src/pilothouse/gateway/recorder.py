@@ -22,8 +22,8 @@ from .spans import request_of
 
 LOG: Final = logging.getLogger("pilothouse.gateway")
 
-Sink = Callable[[str, bytes], Awaitable[None]]
-"""Makes one OTLP request of a project durable. Raises PilothouseError where it cannot now."""
+Sink = Callable[[str, bytes, int], Awaitable[None]]
+"""Makes one OTLP request of a project, with so many spans, durable. Raises PilothouseError where it cannot now."""
 
 QUEUE_BYTES_MAX: Final = 64 * 1024 * 1024
 QUEUE_CALLS_MAX: Final = 20_000
@@ -131,7 +131,7 @@ class CallRecorder:
     def _send(self, project_id: str, body: bytes, count: int) -> None:
         for pause in (*_TRIES_S, None):
             try:
-                self._hand_over(project_id, body)
+                self._hand_over(project_id, body, count)
                 self.recorded += count
                 return
             except PilothouseError as error:
@@ -144,11 +144,11 @@ class CallRecorder:
                 break
         self.lost += count
 
-    def _hand_over(self, project_id: str, body: bytes) -> None:
+    def _hand_over(self, project_id: str, body: bytes, count: int) -> None:
         loop = self._loop
         assert loop is not None
 
         async def write() -> None:
-            await self._sink(project_id, body)
+            await self._sink(project_id, body, count)
 
         asyncio.run_coroutine_threadsafe(write(), loop).result(timeout=60)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pilothouse.budgets import Budgets
+from pilothouse.guards import Guards
 from pilothouse.survival import (
     Breakers,
     Events,
@@ -42,6 +43,8 @@ class Rules:
     limits: Limits | None = None
     budgets: Budgets | None = None
     """None where the policy has no budgets: then no call waits for a database."""
+    guards: Guards | None = None
+    """None where the policy has no section ``guards``: then answers pass as they come."""
     replies: Replies[StandIn] | None = None
     """Earlier answers, where a fallback chain asks for them."""
 
@@ -91,9 +94,11 @@ class RulesReader:
         *,
         timer: Timer | None = None,
         budgets: Budgets | None = None,
+        guards: Guards | None = None,
     ) -> None:
-        """``timer``: of waits and windows; a test may hold time in its hands. ``budgets``: they read their own section."""
+        """``timer``: of waits and windows; a test may hold time in its hands. Budgets and guards read their own sections."""
         self._budgets = budgets
+        self._guards = guards
         self._environment = environment
         self._timer = timer or SystemTimer()
         self._sections: Mapping[str, Any] | None = None
@@ -108,7 +113,9 @@ class RulesReader:
         """
         if sections is self._seen:
             return self._rules
-        wanted = {name: sections[name] for name in ("gateway", "survival", "limits", "budgets") if name in sections}
+        wanted = {
+            name: sections[name] for name in ("gateway", "survival", "limits", "budgets", "guards") if name in sections
+        }
         before = self._sections
         if before == wanted:
             self._seen = sections
@@ -121,7 +128,14 @@ class RulesReader:
             rows = read_limits(wanted.get("limits"))
             limits = Limits(rows, timer=self._timer) if rows else None
         budgets = self._budgets if wanted.get("budgets") else None
-        self._rules = Rules(gateway=gateway, survivor=survivor, limits=limits, replies=replies, budgets=budgets)
+        self._rules = Rules(
+            gateway=gateway,
+            survivor=survivor,
+            limits=limits,
+            replies=replies,
+            budgets=budgets,
+            guards=self._guards if "guards" in wanted else None,
+        )
         self._sections, self._seen = deepcopy(wanted), sections
         return self._rules
 

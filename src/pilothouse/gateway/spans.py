@@ -72,6 +72,8 @@ def attributes_of(call: Call, *, content: bool = True) -> dict[str, Any]:
         found["pilothouse.gateway.attempts"] = call.attempts
     if call.tried:
         found["pilothouse.gateway.tried"] = [readable(line[:300]) for line in call.tried[:20]]
+    if call.verdicts:
+        found["pilothouse.gateway.guards"] = [readable(line[:300]) for line in call.verdicts]
     if call.stood_in:
         found["pilothouse.gateway.stood_in"] = call.stood_in
     if call.request_id:

@@ -143,9 +143,10 @@ class Intake:
         self.counters.accept(signal=known, project_id=project_id, checked=checked, size=size)
         return checked
 
-    async def keep(self, project_id: str, body: bytes) -> None:
-        """Make durable what the server itself has to tell of a project: spans as an OTLP request in protobuf.
+    async def keep(self, project_id: str, body: bytes, items: int) -> None:
+        """Make durable what the server itself has to tell of a project: so many spans as an OTLP request in protobuf.
 
+        They are not checked: whoever wrote them is us, and the worker checks them again.
         Raises PilothouseError where it can not be taken now.
         """
         if self._threads is None:
@@ -154,7 +155,6 @@ class Intake:
         with self._pressure.hold() as hold:
             self._pressure.check(len(body))
             hold.grow(len(body))
-            checked = await self._check("traces", content_type, "", body)
             await self._journal.append(
                 Record(
                     project_id=project_id,
@@ -165,6 +165,7 @@ class Intake:
                     body=body,
                 )
             )
+        checked = Checked(items=items, refused_count=0, refused=[])
         self.counters.accept(signal="traces", project_id=project_id, checked=checked, size=len(body))
 
     async def _project(self, headers: Mapping[str, str]) -> str:

@@ -52,6 +52,6 @@ def make_gateway(state: ServerState, intake: Intake) -> Gateway:
             )
         return grant
 
-    reader = RulesReader(budgets=state.budgets)
+    reader = RulesReader(budgets=state.budgets, guards=state.guards)
     policy = state.policy
     return Gateway(authorise, intake.keep, lambda: reader.read(policy.policy.sections))
