@@ -85,13 +85,13 @@ def test_processes(make_url: Callable[[str], str], kind: str) -> None:
     url = make_url(kind)
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.budgets.racing", url, f"p{number}", "10", "5", str(seed + 100 * number)],
+            [sys.executable, "-m", "tests.budgets.racing", url, f"p{number}", "8", "6", str(seed + 100 * number)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=HERE.parents[1],
             text=True,
         )
-        for number in range(4)
+        for number in range(3)
     ]
     spent, refused = Decimal(0), 0
     for process in processes:

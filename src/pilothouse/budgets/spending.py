@@ -33,6 +33,7 @@ LOG = logging.getLogger("pilothouse.budgets")
 _SWEEP_EVERY_S: Final = 5.0
 _DAYS_NS: Final = 30 * 86_400_000_000_000
 _SUBJECT_CHARS_MAX: Final = 300
+_PERIODS_MAX: Final = 20_000
 
 
 class Budgets:
@@ -51,6 +52,7 @@ class Budgets:
         self._store, self._rules, self._prices = store, rules, prices
         self._clock = clock or SystemClock()
         self._policy = policy
+        self._latest: dict[tuple[str, str, str], str] = {}
         self._swept_s = -_SWEEP_EVERY_S
         self._sweeping = threading.Lock()
 
@@ -280,7 +282,15 @@ class Budgets:
     def _period(self, project_id: str, rule: Rule, subject: str, now_ns: int) -> str:
         if rule.per == "ever":
             return "ever"
-        return period_of(rule.per, now_ns, latest=self._store.latest_period(project_id, rule.name, subject))
+        key = (project_id, rule.name, subject)
+        latest = self._latest.get(key)
+        if latest is None:
+            # Of a process before this one; what this one has spent in, it remembers.
+            latest = self._store.latest_period(project_id, rule.name, subject)
+            if len(self._latest) >= _PERIODS_MAX:
+                self._latest.clear()
+        period = self._latest[key] = period_of(rule.per, now_ns, latest=latest)
+        return period
 
     def _find(self, project_id: str, reservation_id: str) -> Held:
         held = self._store.find(project_id, reservation_id)

@@ -24,7 +24,7 @@ SECTIONS: tuple[Section, ...] = (
     Section(name="guards", owner="guards", help="What is allowed in and out: checks at four gates, caps, switches."),
     Section(name="budgets", owner="budgets", help="What may be spent, by level and period."),
     Section(name="limits", owner="survival", help="How many calls and tokens a key, user or model may have."),
-    Section(name="survival", owner="survival", help="Retries, circuit breakers, fallback chains, hedging."),
+    Section(name="survival", owner="survival", help="Retries, circuit breakers, fallback chains, alerts."),
     Section(name="gateway", owner="gateway", help="Upstreams and routes of the gateway."),
     Section(name="approvals", owner="approvals", help="Which actions wait for a person."),
 )

@@ -73,6 +73,55 @@ _CLOCK = sa.Table(
 )
 
 
+_UNBOUNDED: Final = 2**62
+
+# Statements are built once: building them again for each call takes longer than running them.
+_BALANCE = [column for column in _ACCOUNT.c if column.name not in ("project_id", "changed_ns")]
+_HERE = sa.and_(
+    _ACCOUNT.c.project_id == sa.bindparam("p"),
+    _ACCOUNT.c.budget == sa.bindparam("b"),
+    _ACCOUNT.c.subject == sa.bindparam("s"),
+    _ACCOUNT.c.period == sa.bindparam("t"),
+)
+_NANO: Final = sa.bindparam("nano", type_=sa.BigInteger)
+_USED: Final = sa.bindparam("used", type_=sa.BigInteger)
+_NOW: Final = sa.bindparam("now", type_=sa.BigInteger)
+_TAKE = (
+    _ACCOUNT.update()
+    .where(
+        _HERE,
+        _ACCOUNT.c.spent_nano + _ACCOUNT.c.held_nano + _NANO <= sa.bindparam("limit_nano", type_=sa.BigInteger),
+        _ACCOUNT.c.tokens + _ACCOUNT.c.held_tokens + _USED <= sa.bindparam("limit_tokens", type_=sa.BigInteger),
+    )
+    .values(held_nano=_ACCOUNT.c.held_nano + _NANO, held_tokens=_ACCOUNT.c.held_tokens + _USED, changed_ns=_NOW)
+)
+_CHANGE = (
+    _ACCOUNT.update()
+    .where(_HERE)
+    .values(
+        spent_nano=_ACCOUNT.c.spent_nano + _NANO,
+        tokens=_ACCOUNT.c.tokens + _USED,
+        calls=_ACCOUNT.c.calls + sa.bindparam("count", type_=sa.BigInteger),
+        held_nano=_ACCOUNT.c.held_nano - sa.bindparam("held", type_=sa.BigInteger),
+        held_tokens=_ACCOUNT.c.held_tokens - sa.bindparam("held_used", type_=sa.BigInteger),
+        changed_ns=_NOW,
+    )
+)
+_REFUSE = _ACCOUNT.update().where(_HERE).values(refused=_ACCOUNT.c.refused + 1)
+_READ = sa.select(*_BALANCE).where(_HERE)
+_MINE = (_RESERVATION.c.project_id == sa.bindparam("p")) & (_RESERVATION.c.reservation_id == sa.bindparam("r"))
+_FIND = sa.select(_RESERVATION).where(_MINE)
+_DROP = _RESERVATION.delete().where(_MINE)
+_CLAIM = (
+    _RESERVATION.update()
+    .where(_MINE, _RESERVATION.c.state == sa.bindparam("from_"))
+    .values(
+        state=sa.bindparam("to"), spent_nano=_NANO, spent_tokens=_USED, late=sa.bindparam("was_late", type_=sa.Boolean)
+    )
+    .returning(*_RESERVATION.c)
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """Where a reservation takes from: one budget of one subject in one period."""
@@ -159,6 +208,14 @@ class BudgetStore:
         if self._sqlite:
             event.listen(self._engine, "connect", _prepare_sqlite)
             event.listen(self._engine, "begin", _begin_immediate)
+        self._new_account = self._insert(_ACCOUNT).on_conflict_do_nothing()
+        # By what comes back: not every driver counts rows of an insert.
+        self._new_reservation = (
+            self._insert(_RESERVATION)
+            .values(expires=sa.select(_CLOCK.c.passed + sa.bindparam("lasts", type_=sa.BigInteger)).scalar_subquery())
+            .on_conflict_do_nothing()
+            .returning(*_RESERVATION.c)
+        )
         # In SQLite a reader must not wait for a writer.
         self._reader = self._engine.execution_options(pilothouse_reading=True)
         with self._writing() as connection:
@@ -203,25 +260,20 @@ class BudgetStore:
             "detail": json.dumps(dict(detail), sort_keys=True),
             "made_ns": now_ns,
             "lease_ns": lease_ns,
-            "expires": sa.select(_CLOCK.c.passed + lease_ns).scalar_subquery(),
+            "lasts": lease_ns,
         }
-        new = self._insert(_RESERVATION).values(**values).on_conflict_do_nothing()
-        # By what comes back: not every driver counts rows of an insert.
-        new = new.returning(_RESERVATION.c.reservation_id)
+        in_order = sorted(accounts, key=_order)
         for _ in range(_TRIES_MAX):
             with self._writing() as connection:
-                if connection.execute(new).first() is None:
+                row = connection.execute(self._new_reservation, values).first()
+                if row is None:
                     return self._one(connection, project_id, reservation_id)
                 taking = connection.begin_nested()
-                taken = (
-                    self._take(connection, project_id, one, nano, tokens, now_ns)
-                    for one in sorted(accounts, key=_order)
-                )
-                if all(taken):
+                if all(self._take(connection, project_id, one, nano, tokens, now_ns) for one in in_order):
                     taking.commit()
-                    return self._one(connection, project_id, reservation_id)
+                    return _held(row)
                 taking.rollback()
-                connection.execute(_RESERVATION.delete().where(self._named(project_id, reservation_id)))
+                connection.execute(_DROP, {"p": project_id, "r": reservation_id})
                 full = self._full(connection, project_id, accounts, nano, tokens, now_ns)
             if full.accounts:
                 raise full
@@ -234,33 +286,36 @@ class BudgetStore:
         Once: of one that is settled or released nothing changes. One that has expired is booked too, and marked late.
         """
         with self._writing() as connection:
-            state = self._claim(connection, project_id, reservation_id, ("held", "expired"), "settled")
-            if state is not None:
-                found = self._one(connection, project_id, reservation_id)
-                late = state == "expired"
-                freed = {} if late else {"held_nano": _ACCOUNT.c.held_nano - found.held_nano}
-                freed |= {} if late else {"held_tokens": _ACCOUNT.c.held_tokens - found.held_tokens}
-                self._change(
-                    connection,
-                    project_id,
-                    found,
-                    spent_nano=_ACCOUNT.c.spent_nano + nano,
-                    tokens=_ACCOUNT.c.tokens + tokens,
-                    calls=_ACCOUNT.c.calls + 1,
-                    changed_ns=now_ns,
-                    **freed,
+            booked = {"nano": nano, "used": tokens}
+            found = self._claim(connection, project_id, reservation_id, "held", "settled", booked)
+            late = found is None
+            if found is None:
+                found = self._claim(
+                    connection, project_id, reservation_id, "expired", "settled", booked | {"was_late": True}
                 )
-                booked = {"spent_nano": nano, "spent_tokens": tokens, "late": late}
-                mine = self._named(project_id, reservation_id)
-                connection.execute(_RESERVATION.update().where(mine).values(**booked))
-            return self._maybe(connection, project_id, reservation_id)
+            if found is None:
+                return self._maybe(connection, project_id, reservation_id)
+            self._change(
+                connection,
+                project_id,
+                found,
+                nano=nano,
+                used=tokens,
+                count=1,
+                held=0 if late else found.held_nano,
+                held_used=0 if late else found.held_tokens,
+                now=now_ns,
+            )
+            return found
 
     def release(self, project_id: str, reservation_id: str, *, now_ns: int) -> Held | None:
         """Give all of it back; None where there is no such reservation. One that is settled stays so."""
         with self._writing() as connection:
-            if self._claim(connection, project_id, reservation_id, ("held",), "released") is not None:
-                self._free(connection, project_id, self._one(connection, project_id, reservation_id), now_ns)
-            return self._maybe(connection, project_id, reservation_id)
+            found = self._claim(connection, project_id, reservation_id, "held", "released")
+            if found is None:
+                return self._maybe(connection, project_id, reservation_id)
+            self._free(connection, project_id, found, now_ns)
+            return found
 
     def renew(self, project_id: str, reservation_id: str) -> Held | None:
         """Hold it for its whole lease again; None where there is none. One that is no longer held stays what it is."""
@@ -291,8 +346,9 @@ class BudgetStore:
         for project_id, reservation_id in found:
             # Each in a transaction of its own: accounts of several would be taken in no order, and wait for each other.
             with self._writing() as connection:
-                if self._claim(connection, project_id, reservation_id, ("held",), "expired") is not None:
-                    self._free(connection, project_id, self._one(connection, project_id, reservation_id), now_ns)
+                gone = self._claim(connection, project_id, reservation_id, "held", "expired")
+                if gone is not None:
+                    self._free(connection, project_id, gone, now_ns)
                     expired += 1
         return expired
 
@@ -344,13 +400,14 @@ class BudgetStore:
         self, connection: sa.Connection, project_id: str, account: Account, nano: int, tokens: int, now_ns: int
     ) -> bool:
         self._open(connection, project_id, account, now_ns)
-        fits = self._of(project_id, account.budget, account.subject, account.period)
-        if account.limit_nano is not None:
-            fits &= _ACCOUNT.c.spent_nano + _ACCOUNT.c.held_nano + nano <= account.limit_nano
-        if account.limit_tokens is not None:
-            fits &= _ACCOUNT.c.tokens + _ACCOUNT.c.held_tokens + tokens <= account.limit_tokens
-        values = {"held_nano": _ACCOUNT.c.held_nano + nano, "held_tokens": _ACCOUNT.c.held_tokens + tokens}
-        return connection.execute(_ACCOUNT.update().where(fits).values(**values, changed_ns=now_ns)).rowcount == 1
+        given = _place(project_id, account.budget, account.subject, account.period) | {
+            "nano": nano,
+            "used": tokens,
+            "now": now_ns,
+            "limit_nano": _UNBOUNDED if account.limit_nano is None else account.limit_nano,
+            "limit_tokens": _UNBOUNDED if account.limit_tokens is None else account.limit_tokens,
+        }
+        return connection.execute(_TAKE, given).rowcount == 1
 
     def _full(
         self,
@@ -372,75 +429,49 @@ class BudgetStore:
             if account.limit_tokens is not None:
                 short = short or balance.tokens + balance.held_tokens + tokens > account.limit_tokens
             if short:
-                mine = self._of(project_id, account.budget, account.subject, account.period)
-                connection.execute(_ACCOUNT.update().where(mine).values(refused=_ACCOUNT.c.refused + 1))
+                connection.execute(_REFUSE, _place(project_id, account.budget, account.subject, account.period))
                 found.append((account, balance))
         return Full(tuple(found))
 
     def _open(self, connection: sa.Connection, project_id: str, account: Account, now_ns: int) -> None:
         values = {"budget": account.budget, "subject": account.subject, "period": account.period}
-        new = self._insert(_ACCOUNT).values(project_id=project_id, **values, changed_ns=now_ns)
-        connection.execute(new.on_conflict_do_nothing())
+        connection.execute(self._new_account, {"project_id": project_id, **values, "changed_ns": now_ns})
 
     def _claim(
-        self, connection: sa.Connection, project_id: str, reservation_id: str, from_: tuple[str, ...], to: str
-    ) -> str | None:
-        """Change its state, for one of several who try; the state before, None where it is in none of these."""
-        mine = self._named(project_id, reservation_id)
-        for state in from_:
-            change = _RESERVATION.update().where(mine & (_RESERVATION.c.state == state)).values(state=to)
-            if connection.execute(change).rowcount:
-                return state
-        return None
+        self,
+        connection: sa.Connection,
+        project_id: str,
+        reservation_id: str,
+        from_: str,
+        to: str,
+        booked: Mapping[str, Any] | None = None,
+    ) -> Held | None:
+        """Change its state, for one of several who try; None where it is in another."""
+        values = {"nano": 0, "used": 0, "was_late": False} | dict(booked or {})
+        given = {"p": project_id, "r": reservation_id, "from_": from_, "to": to} | values
+        row = connection.execute(_CLAIM, given).first()
+        return None if row is None else _held(row)
 
     def _free(self, connection: sa.Connection, project_id: str, found: Held, now_ns: int) -> None:
-        self._change(
-            connection,
-            project_id,
-            found,
-            held_nano=_ACCOUNT.c.held_nano - found.held_nano,
-            held_tokens=_ACCOUNT.c.held_tokens - found.held_tokens,
-            changed_ns=now_ns,
-        )
+        held = {"held": found.held_nano, "held_used": found.held_tokens}
+        self._change(connection, project_id, found, nano=0, used=0, count=0, now=now_ns, **held)
 
-    def _change(self, connection: sa.Connection, project_id: str, found: Held, **values: Any) -> None:
+    def _change(self, connection: sa.Connection, project_id: str, found: Held, **values: int) -> None:
         for budget, subject, period in sorted(found.accounts):
-            change = _ACCOUNT.update().where(self._of(project_id, budget, subject, period))
-            connection.execute(change.values(**values))
+            connection.execute(_CHANGE, _place(project_id, budget, subject, period) | values)
 
     def _balance(self, connection: sa.Connection, project_id: str, account: Account) -> Balance:
-        mine = self._of(project_id, account.budget, account.subject, account.period)
-        return Balance(**connection.execute(sa.select(*_BALANCE).where(mine)).mappings().one())
+        given = _place(project_id, account.budget, account.subject, account.period)
+        return Balance(**connection.execute(_READ, given).mappings().one())
 
     def _maybe(self, connection: sa.Connection, project_id: str, reservation_id: str) -> Held | None:
-        row = connection.execute(sa.select(_RESERVATION).where(self._named(project_id, reservation_id))).first()
-        if row is None:
-            return None
-        return Held(
-            reservation_id=row.reservation_id,
-            state=row.state,
-            held_nano=row.held_nano,
-            held_tokens=row.held_tokens,
-            spent_nano=row.spent_nano,
-            spent_tokens=row.spent_tokens,
-            late=bool(row.late),
-            accounts=tuple((one[0], one[1], one[2]) for one in json.loads(row.accounts)),
-            purpose=row.purpose,
-            detail=json.loads(row.detail),
-        )
+        row = connection.execute(_FIND, {"p": project_id, "r": reservation_id}).first()
+        return None if row is None else _held(row)
 
     def _one(self, connection: sa.Connection, project_id: str, reservation_id: str) -> Held:
         found = self._maybe(connection, project_id, reservation_id)
         assert found is not None, "a reservation of this transaction"
         return found
-
-    def _of(self, project_id: str, budget: str, subject: str, period: str) -> sa.ColumnElement[bool]:
-        return sa.and_(
-            _ACCOUNT.c.project_id == project_id,
-            _ACCOUNT.c.budget == budget,
-            _ACCOUNT.c.subject == subject,
-            _ACCOUNT.c.period == period,
-        )
 
     def _named(self, project_id: str, reservation_id: str) -> sa.ColumnElement[bool]:
         return (_RESERVATION.c.project_id == project_id) & (_RESERVATION.c.reservation_id == reservation_id)
@@ -465,7 +496,23 @@ class BudgetStore:
             raise Unreachable(f"the database of budgets does not answer: {error.orig}") from error
 
 
-_BALANCE = [column for column in _ACCOUNT.c if column.name not in ("project_id", "changed_ns")]
+def _held(row: Any) -> Held:
+    return Held(
+        reservation_id=row.reservation_id,
+        state=row.state,
+        held_nano=row.held_nano,
+        held_tokens=row.held_tokens,
+        spent_nano=row.spent_nano,
+        spent_tokens=row.spent_tokens,
+        late=bool(row.late),
+        accounts=tuple((one[0], one[1], one[2]) for one in json.loads(row.accounts)),
+        purpose=row.purpose,
+        detail=json.loads(row.detail),
+    )
+
+
+def _place(project_id: str, budget: str, subject: str, period: str) -> dict[str, Any]:
+    return {"p": project_id, "b": budget, "s": subject, "t": period}
 
 
 def _order(account: Account) -> tuple[str, str, str]:

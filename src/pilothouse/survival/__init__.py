@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .breaker import Breakers, BreakerSettings, BreakerState, Change, Permit
 from .chain import Chains, Needs, Step, following, unfit
-from .config import HedgeSettings, SurvivalConfig, read_limits, read_survival
+from .config import SurvivalConfig, read_limits, read_survival
 from .course import Attempt, GaveUp, Happening, Move, Reply, Try, Wait, course
 from .driving import Answer, Survivor
 from .events import Alert, AlertSettings, Events
@@ -48,7 +48,6 @@ __all__ = [
     "FakeTimer",
     "GaveUp",
     "Happening",
-    "HedgeSettings",
     "Limit",
     "Limits",
     "Move",

@@ -36,30 +36,11 @@ _STEP_MORE = ("provider", "upstream", "on", "context_tokens", "capabilities")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HedgeSettings:
-    """When a second call starts beside a slow one. ``survival.hedge`` in the policy file; it costs the second call."""
-
-    after_s: float = 0.0
-    """After so many seconds without an answer; 0: never."""
-    calls_max: int = 2
-    """So many at most, the first included."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.after_s <= 3_600 or not 1 <= self.calls_max <= 5:
-            raise BadRequest(
-                "survival.hedge is out of range",
-                got=f"after_s {self.after_s}, calls_max {self.calls_max}",
-                allowed="after_s 0 to 3600, calls_max 1 to 5",
-            )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SurvivalConfig:
     """The section ``survival``."""
 
     retries: Retries = field(default_factory=Retries)
     breakers: BreakerSettings = field(default_factory=BreakerSettings)
-    hedge: HedgeSettings = field(default_factory=HedgeSettings)
     alerts: AlertSettings = field(default_factory=AlertSettings)
     fallbacks: Chains = field(default_factory=Chains)
 
@@ -76,7 +57,6 @@ def read_survival(section: Mapping[str, Any] | None) -> SurvivalConfig:
     return SurvivalConfig(
         retries=_numbers(Retries, section.get("retries"), "survival.retries"),
         breakers=_numbers(BreakerSettings, section.get("breakers"), "survival.breakers"),
-        hedge=_numbers(HedgeSettings, section.get("hedge"), "survival.hedge"),
         alerts=_numbers(AlertSettings, section.get("alerts"), "survival.alerts"),
         fallbacks=Chains(by_task={task: _chain(found, f"survival.fallbacks.{task}") for task, found in chains.items()}),
     )

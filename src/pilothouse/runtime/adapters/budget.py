@@ -77,9 +77,9 @@ class Budget(AbstractCapability[Any]):
         finally:
             if self._held is not None:
                 held, self._held = self._held, None
-                # The call was on its way: it may have been billed. In a thread of its own, since this task may be
-                # cancelled; the reservation's lease is there for a process that ends before it is through.
-                await asyncio.shield(self._booked(held, None))
+                # The call was on its way: it may have been billed. The thread is given it at once, before anything is
+                # waited for: this task may be cancelled again, and a task made here would be cancelled with it.
+                await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._book, held, None))
 
     async def prepare_model_request(
         self, ctx: RunContext[Any], request_context: ModelRequestContext
@@ -144,8 +144,11 @@ class Budget(AbstractCapability[Any]):
         return "fallback" if model.model_name != self._first_model else "retry"
 
     async def _booked(self, held: Granted, usage: Usage | None) -> None:
+        await asyncio.to_thread(self._book, held, usage)
+
+    def _book(self, held: Granted, usage: Usage | None) -> None:
         try:
-            await asyncio.to_thread(self.desk.settle, held.reservation_id, usage)
+            self.desk.settle(held.reservation_id, usage)
         except PilothouseError as error:
             # The call was made and its answer is good; the lease gives back what could not be settled.
             LOG.warning("a call could not be booked: %s", error.message)
