@@ -61,7 +61,7 @@ _OPENLLMETRY: Final[dict[str, Counting]] = {
 }
 _EXACT: Final[dict[str, Emission]] = {
     "pilothouse": Emission(rule="pilothouse", counting="inclusive"),
-    "pilothouse.gateway": Emission(rule="pilothouse gateway", counting="inclusive"),
+    "pilothouse.gateway": Emission(rule="gateway", counting="inclusive"),
     "pydantic-ai": Emission(rule="pydantic-ai", counting="inclusive"),
     "gcp.vertex.agent": Emission(rule="google-adk", counting="inclusive"),
     "gen_ai": Emission(rule="ai-sdk v7", counting="inclusive"),
