@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pilothouse.app import _listen
 from pilothouse.testing import ModelServer
 from tests.live_server import LiveServer, start_server
 
@@ -149,6 +151,22 @@ def test_an_upstream_that_hangs_hurts_neither_pages_nor_ingest(server: LiveServe
         chaos.drop.set()
         errors = [future.exception() for future in hanging]
     assert {type(error) for error in errors} == {openai.InternalServerError}
+
+
+def test_the_sockets_of_the_server_do_not_wait_to_fill_their_packets() -> None:
+    listening = _listen("127.0.0.1", 0)
+    try:
+        # What accepted sockets take over from it: asyncio switches Nagle's algorithm off only for those that say TCP.
+        assert listening.proto == socket.IPPROTO_TCP
+    finally:
+        listening.close()
+
+
+def test_the_gateways_figures_are_among_the_servers(server: LiveServer) -> None:
+    ask(server)
+    text = server.get("/metrics")[1].decode()
+    assert "pilothouse_gateway_calls_under_way" in text
+    assert "pilothouse_gateway_calls_lost_total 0" in text
 
 
 @pytest.mark.slow
