@@ -26,6 +26,9 @@ KINDS = {
     *("bad_request", "not_found", "not_allowed", "forbidden", "unreachable", "unverified", "refused", "too_large"),
     *("overloaded", "disk_full", "bug", "gate_failed", "needs_approval", "store_error", "method_not_allowed", "error"),
     *("unsupported_media_type", "too_slow", "disconnected", "backlog_full", "disk_low"),
+    # Of calls of models: before one is made, while it is tried, and in the gateway's answers.
+    *("over_budget", "gave_up", "guard_blocked", "caller_left"),
+    *("upstream_failed", "upstream_unreachable", "upstream_slow", "upstream_broken"),
 }
 """The closed list. A new kind is a new word that programs must learn: add it here and to the clients."""
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from pilothouse.budgets import OverBudget
 from pilothouse.records import BadRequest, NotAllowed, Overloaded, Unreachable
 from pilothouse.survival import Failed, Failure, from_exception, from_response, retry_after_s
 
@@ -104,6 +105,7 @@ class APIStatusError(Exception):
         (Unreachable("ours"), "unreachable"),
         (NotAllowed("ours"), "not_allowed"),
         (BadRequest("ours"), "bad_request"),
+        (OverBudget("ours", at_limit="refuse"), "budget"),
         (Failed(Failure(kind="quota")), "quota"),
         (ValueError("a bug of the caller"), "unknown"),
     ],

@@ -183,7 +183,7 @@ def _kind(status: int, text: str) -> FailureKind:
 
 def _own(error: PilothouseError) -> Failure:
     kind: FailureKind = "unknown"
-    if error.kind in ("over_budget", "budget_spent"):
+    if error.kind == "over_budget":
         kind = "budget"
     elif isinstance(error, Overloaded):
         kind = "rate_limited"
