@@ -27,6 +27,7 @@ Sink = Callable[[str, bytes, int], Awaitable[None]]
 
 QUEUE_BYTES_MAX: Final = 64 * 1024 * 1024
 QUEUE_CALLS_MAX: Final = 20_000
+_GATHER_S: Final = 0.025
 _BATCH_CALLS: Final = 32
 _BATCH_BYTES: Final = 4 * 1024 * 1024
 _TRIES_S: Final = (0.5, 2.0, 5.0, 10.0)
@@ -82,6 +83,9 @@ class CallRecorder:
             batch: list[Call] = []
             size = 0
             waiting = self._queue.get()
+            if waiting is not None:
+                # Calls that end soon after share a request, a sync of the journal and the work of storing it.
+                time.sleep(_GATHER_S)
             while waiting is not None:
                 batch.append(waiting)
                 size += waiting.size
