@@ -8,6 +8,7 @@ from .mask import Masker, masker
 from .patterns import GROUPS, PATTERNS, Pattern
 from .served import Guards, check_data
 from .settings import KINDS, GuardSettings, read_guards
+from .stream import StreamGuard
 from .subject import About
 from .verdict import ACTIONS, GATES, Action, Finding, Gate, Ran, Verdict
 
@@ -32,6 +33,7 @@ __all__ = [
     "MemoryCounts",
     "Pattern",
     "Ran",
+    "StreamGuard",
     "Switches",
     "Verdict",
     "check_data",
