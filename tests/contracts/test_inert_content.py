@@ -310,6 +310,8 @@ NO_CONTENT: dict[str, str] = {
     **dict.fromkeys(("up", "down", "sign-in", "open", "demo", "mcp"), "starts or opens something"),
     **dict.fromkeys(("note", "score", "label", "undo"), "write, and show what was written; `notes` reads it"),
     **dict.fromkeys(("import", "analyze"), "work on files of the user's own"),
+    **dict.fromkeys(("budgets", "policy", "drill"), "our own rules and figures: tests/budgets, tests/guards"),
+    "guard": "gives back the text that it was given on the command line",
     "delete": "says what would go in numbers",
     **dict.fromkeys(("docs", "skills", "jobs"), "our own guides and workflows"),
     "api": "what a route answers, as JSON; the other commands show each of them",
