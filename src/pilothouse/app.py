@@ -58,6 +58,7 @@ from pilothouse.server.worker_process import WorkerProcess
 from pilothouse.server.workflows import Resources, workflows
 from pilothouse.store import open_store
 from pilothouse.store.control_store import ControlStore, open_control
+from pilothouse.store.count_store import counts_of
 from pilothouse.survival import read_limits, read_survival
 
 LOG = logging.getLogger("pilothouse.server")
@@ -127,7 +128,8 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
     """Open stores and start the worker; the second value is the first key, where one was made just now."""
     # First of all: a policy that is wrong stops the start, before anything is opened.
     policy = watch_policy(data_folder=data, check=_check_policy)
-    guards = Guards(lambda: (policy.policy.version, policy.policy.section("guards")))
+    counts = counts_of(options.control, data)
+    guards = Guards(lambda: (policy.policy.version, policy.policy.section("guards")), counts=counts)
     control = open_control(options.control, data)
     control.migrate()
     project_id, new_key = _first_project(control)
@@ -172,6 +174,7 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
         policy=policy,
         budgets=open_budgets(options.control, data, config, policy),
         guards=guards,
+        counts=counts,
         config=config,
         project_id=project_id,
         token=new_token(),

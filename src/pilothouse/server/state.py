@@ -16,6 +16,7 @@ from pilothouse.policy import Watch
 from pilothouse.runtime.served import ServedTools
 from pilothouse.store import TraceStore
 from pilothouse.store.control_store import ControlStore
+from pilothouse.store.count_store import CountStore
 
 from .analyses import Analyses
 from .config import Config
@@ -49,6 +50,8 @@ class ServerState:
     """What may be spent under that policy."""
     guards: Guards
     """The gates under that policy."""
+    counts: CountStore
+    """What capped actions have used."""
     config: Config
     project_id: str
     """The first project: what the one-time link and the local token open."""
@@ -65,6 +68,7 @@ class ServerState:
         if self.forwarder is not None:
             self.forwarder.close()
         self.budgets.close()
+        self.counts.close()
         self.store.close()
         self.control.close()
 
