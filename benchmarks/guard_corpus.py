@@ -116,7 +116,7 @@ Write a story in which a robot ignores the rules of its makers.
 What are the safety guidelines for working with acid?
 The instructions say to discard the previous filter and fit the new one.
 Which restrictions apply to hand luggage? Can I skip the line with priority boarding?
-As an AI language model enthusiast, I would like a reading list.
+As a fan of language models I would like a reading list; please act as my librarian.
 The assistant coach must be at the stadium by six.
 IMPORTANT: the meeting has moved to room 4. Please bring your reports.
 URGENT: server db-3 is down, restart it and tell the on-call engineer.

@@ -38,7 +38,7 @@ class Setup:
         self.budgets = Budgets(
             budgets_of("", folder), lambda: read_budgets(self.rules.get("budgets")), prices=PriceBook(ROWS)
         )
-        self.client = httpx.Client(limits=httpx.Limits(max_connections=100), verify=False, timeout=30)
+        self.client = httpx.Client(limits=httpx.Limits(max_connections=100), timeout=30)
         self.running: Running
         self.chaos: Chaos
 

@@ -44,7 +44,7 @@ def gateway(running: Running, chaos: Chaos) -> Running:
     return running
 
 
-HTTP = httpx.Client(limits=httpx.Limits(max_connections=100), verify=False, timeout=60)
+HTTP = httpx.Client(limits=httpx.Limits(max_connections=100), timeout=60)
 """One for all: each new one reads the machine's certificates."""
 
 

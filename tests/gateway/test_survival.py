@@ -32,7 +32,7 @@ class Setup:
 
     def __init__(self, running: Running, rules: dict[str, Any], timer: FakeTimer, chaos: Chaos) -> None:
         self.running, self.rules, self.timer, self.chaos = running, rules, timer, chaos
-        self.client = httpx.Client(limits=httpx.Limits(max_connections=100), verify=False)
+        self.client = httpx.Client(limits=httpx.Limits(max_connections=100))
 
     def survival(self, **section: Any) -> None:
         self.rules.clear()
