@@ -84,7 +84,7 @@ _MORE: dict[str, str] = {
     "connect": "mcp",
     "judge": "audit level verify doctor",
     "record": "run import deliver demo",
-    "control": "guard drill policy",
+    "control": "guard drill policy budgets",
     "write": "note score label notes undo delete",
     "server": "up down status jobs open sign-in keys projects store retention reprocess",
     "learn": "docs skills schema api",
