@@ -28,6 +28,7 @@ from starlette.routing import Mount, Route
 
 from pilothouse import __version__, access, api, deletions, web
 from pilothouse.annotations import settle
+from pilothouse.api.heard_out import HeardOut
 from pilothouse.budgets import read_budgets
 from pilothouse.gateway import PREFIX, Gateway, read_gateway
 from pilothouse.guards import Guards, read_guards
@@ -262,7 +263,7 @@ async def _serve(options: UpOptions, state: ServerState, listening: socket.socke
     gateway.start()
     server = _HttpServer(
         uvicorn.Config(
-            application,
+            HeardOut(application),
             log_level="warning",
             access_log=False,
             server_header=False,

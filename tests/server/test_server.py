@@ -5,9 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +21,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceS
 
 from tests.live_server import LiveServer, running_server, start_server
 from tests.simulation.test_kill import kill_part
+
+LONG_BODY = b'{"x":"' + b"a" * 12_000_000 + b'"}'
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +38,35 @@ def test_a_span_over_http_protobuf_is_visible_within_moments(server: LiveServer)
     )
     assert (status, answer) == (200, b"")
     server.wait_for("SELECT count() FROM spans WHERE name = 'http'", [[1]], seconds=20)
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "status"),
+    [
+        ("/mcp", True, 413),
+        ("/mcp", False, 401),
+        ("/api/v1/guard/check", False, 401),
+        ("/gateway/openai/v1/chat/completions", False, 401),
+        ("/api/v1/nothing", True, 404),
+    ],
+)
+def test_a_refusal_arrives_after_a_long_body(server: LiveServer, path: str, key: bool, status: int) -> None:
+    headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {server.key}"} if key else {})
+    for _ in range(3):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(urllib.request.Request(server.url + path, LONG_BODY, headers), timeout=30)
+        assert refused.value.code == status
+        assert refused.value.read()
+
+
+def test_a_caller_that_waits_for_the_word_is_refused_without_its_body(server: LiveServer) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as caller:
+        caller.sendall(
+            b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Expect: 100-continue\r\nContent-Length: 5000000\r\n\r\n"
+        )
+        assert caller.recv(65536).startswith(b"HTTP/1.1 401")
 
 
 def test_a_span_over_grpc_is_visible_within_moments(server: LiveServer) -> None:
