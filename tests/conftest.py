@@ -22,6 +22,7 @@ from pilothouse.store import TraceStore
 from pilothouse.store.chdb_engine import ChdbEngine
 from pilothouse.store.clickhouse_engine import ClickHouseEngine
 from pilothouse.store.engine import Engine
+from tests.live import LiveServer, running_server
 
 HERE = Path(__file__).parent
 
@@ -113,6 +114,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """A real server with the traffic of real clients, for all who do not mind what others do with it."""
+    with running_server(tmp_path_factory.mktemp("live")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

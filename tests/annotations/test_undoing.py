@@ -61,7 +61,7 @@ def effective(history: list[Step]) -> list[Step]:
     return [step for step in history if step[2] or step[3] is not None or step[1] == "note"]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(STEPS, max_size=10).map(effective), order=st.permutations(RUNS))
 def test_undoing_runs_leaves_exactly_what_the_others_wrote(
     module_desk: Desk, history: list[Step], order: list[str]

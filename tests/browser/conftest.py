@@ -83,7 +83,7 @@ def serve(provider: SampleProvider) -> Iterator[str]:
     thread.join(10)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def site() -> Iterator[Site]:
     """A project with a day's traffic, a trace of 50,000 spans and a session of 6,000 turns."""
     reader = SampleReader((*scenes(), LONG, *long_session()))
@@ -93,7 +93,7 @@ def site() -> Iterator[Site]:
         yield Site(url, provider, reader)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def empty_site() -> Iterator[Site]:
     """A project nothing was sent to."""
     reader = SampleReader(())

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pilothouse.cli.root import run
-from tests.live import LiveServer, running_server
+from tests.live import LiveServer
 
 from .stub import Stub, stub_server
 
@@ -72,13 +72,6 @@ def stub(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
         monkeypatch.setenv("PILOTHOUSE_URL", running.url)
         monkeypatch.setenv("PILOTHOUSE_API_KEY", "ph_test")
         yield running
-
-
-@pytest.fixture(scope="session")
-def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    """A real server with a little recorded traffic, for the whole run."""
-    with running_server(tmp_path_factory.mktemp("live")) as server:
-        yield server
 
 
 @pytest.fixture

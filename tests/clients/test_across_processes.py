@@ -20,7 +20,9 @@ from tests.live import LiveServer, running_server
 pytestmark = pytest.mark.clients
 
 PROGRAMS = AGENTS / "across"
-GENERATIONS = pytest.mark.parametrize("environment", ["clients", "clients-pinned"], ids=["current", "before"])
+GENERATIONS = pytest.mark.parametrize(
+    "environment", ["clients", pytest.param("clients-pinned", marks=pytest.mark.slow)], ids=["current", "before"]
+)
 
 
 @dataclass(frozen=True, kw_only=True)

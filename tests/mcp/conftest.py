@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from mcp import ClientSession, StdioServerParameters, types
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
-from tests.live import LiveServer, running_server
+from tests.live import LiveServer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +101,9 @@ async def over_http(url: str, key: str) -> AsyncIterator[Talk]:
 
 
 @pytest.fixture(scope="session")
-def mcp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+def mcp_server(live_server: LiveServer) -> LiveServer:
     """A real server with the traffic of real clients."""
-    with running_server(tmp_path_factory.mktemp("mcp")) as server:
-        yield server
+    return live_server
 
 
 @pytest.fixture(params=["stdio", "http"])

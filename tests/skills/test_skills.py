@@ -55,7 +55,16 @@ def sample(server: LiveServer) -> Sample:
     return record_sample(server)
 
 
-@pytest.mark.parametrize("name", SKILLS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        # Each starts dozens of processes.
+        name
+        if name in ("pilothouse-instrument", "pilothouse-debug-trace")
+        else pytest.param(name, marks=pytest.mark.slow)
+        for name in SKILLS
+    ],
+)
 def test_a_skills_commands_run(name: str, server: LiveServer, sample: Sample, tmp_path: Path) -> None:
     """All blocks of a skill in one folder, one after the other, as somebody who follows it would run them."""
     (tmp_path / "my_agent.py").write_text("print('done')\n")
