@@ -18,7 +18,7 @@ test: $(VENV)/.tested
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 
 test-all: test
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n auto --dist loadfile
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .
