@@ -131,6 +131,7 @@ def test_a_good_agent_is_verified_and_its_overhead_told(tmp_path: Path, models: 
     assert len(models.requests) - asked == 4
 
 
+@pytest.mark.slow
 def test_trying_again_is_a_recovery(tmp_path: Path, models: ModelServer) -> None:
     code, checks, _ = verified(TRIES_AGAIN, tmp_path, models)
     assert code == 0
@@ -157,11 +158,17 @@ def test_a_tool_that_nothing_records_is_found_by_what_the_model_was_told(tmp_pat
 @pytest.mark.parametrize(
     ("agent", "says"),
     [
-        (SWALLOWS, "the error was swallowed: nothing followed it"),
-        (SAYS_NOTHING, "the model was asked again and not told that its tool had failed"),
-        (GIVES_UP, "nothing was tried: the agent ended with the error"),
+        pytest.param(SWALLOWS, "the error was swallowed: nothing followed it", id="swallows"),
+        pytest.param(
+            SAYS_NOTHING,
+            "the model was asked again and not told that its tool had failed",
+            marks=pytest.mark.slow,
+            id="says nothing",
+        ),
+        pytest.param(
+            GIVES_UP, "nothing was tried: the agent ended with the error", marks=pytest.mark.slow, id="gives up"
+        ),
     ],
-    ids=["swallows", "says nothing", "gives up"],
 )
 def test_an_error_that_is_not_recovered_from_fails(agent: str, says: str, tmp_path: Path, models: ModelServer) -> None:
     code, checks, _ = verified(agent, tmp_path, models)
@@ -172,6 +179,7 @@ def test_an_error_that_is_not_recovered_from_fails(agent: str, says: str, tmp_pa
     assert checks["recovery"]["remedy"]
 
 
+@pytest.mark.slow
 def test_an_agent_that_nothing_records_cannot_be_verified(tmp_path: Path, models: ModelServer) -> None:
     bare = packages(tmp_path, without=("openinference", "opentelemetry_instrumentation_"))
     code = AGENT.replace("sys.argv[1] if len(sys.argv) > 1 else input()", "'What is the weather in Oslo?'")
@@ -183,6 +191,7 @@ def test_an_agent_that_nothing_records_cannot_be_verified(tmp_path: Path, models
     assert "openinference-instrumentation-openai" in checks["model calls"]["remedy"]
 
 
+@pytest.mark.slow
 def test_an_agent_without_tools_leaves_the_failure_untold(tmp_path: Path, models: ModelServer) -> None:
     code = (
         "import openai\n"
@@ -197,6 +206,7 @@ def test_an_agent_without_tools_leaves_the_failure_untold(tmp_path: Path, models
     assert checks["tool calls"]["says"] == "the agent called no tool"
 
 
+@pytest.mark.slow
 def test_a_model_behind_an_address_of_its_own_is_named(tmp_path: Path, models: ModelServer) -> None:
     code = GOOD.replace("openai.OpenAI(", "openai.OpenAI(base_url=os.environ['MY_MODEL'], ")
     exit_code, checks, _ = verified(code, tmp_path, models, MY_MODEL=models.openai_url)
@@ -207,6 +217,7 @@ def test_a_model_behind_an_address_of_its_own_is_named(tmp_path: Path, models: M
     assert (exit_code, checks["model calls"]["verdict"]) == (0, "pass")
 
 
+@pytest.mark.slow
 def test_an_agent_that_crashes_is_told_with_its_last_words(tmp_path: Path, models: ModelServer) -> None:
     exit_code, checks, data = verified(CRASHES, tmp_path, models)
     assert (exit_code, data["verdict"]) == (6, "could not tell")
