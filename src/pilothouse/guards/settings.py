@@ -17,9 +17,11 @@ from .containment import Cap, Switches
 from .endpoint import FORMATS, EndpointCheck
 from .grounding import GroundingCheck
 from .injection import INJECTION
+from .language import LANGUAGES, LanguageCheck, need_classifier
 from .links import BeaconCheck, LinksCheck
 from .pattern_checks import InjectionCheck, PatternCheck
 from .patterns import PATTERNS, Pattern
+from .people import LABELS, PEOPLE, NamesCheck, load_pipeline
 from .shape import LengthCheck, SchemaCheck, schema_validator
 from .verdict import ACTIONS, GATES, Action, Gate
 
@@ -34,7 +36,9 @@ KINDS: Mapping[str, str] = {
     "beacons": "images whose address carries data out",
     "terms": "words and topics of your own",
     "links": "addresses whose host is not on a list",
+    "names": "names of people, by a recogniser of your own",
     "length": "texts that are too long",
+    "language": "texts in other languages than those the agent is for",
     "schema": "answers that are not the JSON they should be",
     "grounding": "claims that no source supports",
     "endpoint": "what a safety model or a small model says",
@@ -44,6 +48,7 @@ KINDS: Mapping[str, str] = {
 _DEFAULT_ACTION: Mapping[str, Action] = {
     "secrets": "rewrite",
     "personal": "rewrite",
+    "names": "rewrite",
     "grounding": "flag",
     "beacons": "rewrite",
 }
@@ -188,6 +193,19 @@ def _check(
         return LengthCheck(
             name=name, action=action, chars_max=_whole(options.get("chars_max", 20_000), f"{where}.chars_max")
         ), []
+    if kind == "language":
+        return _language(name, action, options, where), []
+    if kind == "names":
+        _known(options, {"model", "labels"}, where)
+        model = options.get("model")
+        if not isinstance(model, str) or not model:
+            raise BadRequest(
+                f"{where}.model names a pipeline of spaCy", got=repr(model)[:100], fix="e.g. en_core_web_sm"
+            )
+        labels = _texts(options.get("labels", list(PEOPLE)), f"{where}.labels")
+        pipeline = load_pipeline(model, f"{where}.model")
+        _among(labels, [*LABELS, *map(str, pipeline.pipe_labels.get("ner", ()))], f"{where}.labels")
+        return NamesCheck(name=name, action=action, model=model, labels=labels, pipeline=pipeline), []
     if kind == "schema":
         _known(options, {"schema", "repair"}, where)
         schema = _table(options.get("schema"), f"{where}.schema")
@@ -202,6 +220,20 @@ def _check(
             raise BadRequest(f"{where}.share_min is a share", got=repr(share)[:100], allowed="above 0, at most 1")
         return GroundingCheck(name=name, action=action, share_min=float(share)), []
     return _endpoint(name, action, options, where, deadline_s), []
+
+
+def _language(name: str, action: Action, options: Mapping[str, Any], where: str) -> LanguageCheck:
+    _known(options, {"allow", "unsure", "letters_min"}, where)
+    allow = _texts(options.get("allow"), f"{where}.allow")
+    _among(allow, LANGUAGES, f"{where}.allow")
+    unsure = options.get("unsure", "allow")
+    if unsure not in ACTIONS:
+        raise BadRequest(f"{where}.unsure is no action", got=repr(unsure)[:100], allowed=list(ACTIONS))
+    if not allow:
+        raise BadRequest(f"{where}.allow names no language", got="[]", allowed=LANGUAGES)
+    need_classifier(where)
+    letters_min = _whole(options.get("letters_min", 20), f"{where}.letters_min")
+    return LanguageCheck(name=name, action=action, allow=allow, unsure=unsure, letters_min=letters_min)
 
 
 def _terms(name: str, action: Action, options: Mapping[str, Any], where: str) -> tuple[PatternCheck, list[Pattern]]:
@@ -329,6 +361,12 @@ def _texts(value: Any, place: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) and item for item in cast("list[Any]", value)):
         raise BadRequest(f"{place} is a list of texts", got=repr(cast("object", value))[:100])
     return tuple(cast("list[str]", value))
+
+
+def _among(given: Sequence[str], known: Sequence[str], place: str) -> None:
+    for one in given:
+        if one not in known:
+            raise BadRequest(f"{place} has one that is not known", got=one, allowed=list(known))
 
 
 def _table(value: Any, place: str) -> Mapping[str, Any]:
