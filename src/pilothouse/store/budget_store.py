@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import event, exc
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pilothouse.records import BadRequest, Overloaded, Unreachable
+from pilothouse.records import Overloaded
+
+from .database import READING, address_of, answering, open_database
 
 _METADATA = sa.MetaData()
 _LOCK: Final = 728_105_467
@@ -196,18 +197,8 @@ class BudgetStore:
             BadRequest: the address is none.
             Unreachable: it does not open.
         """
-        try:
-            self._engine = sa.create_engine(url, pool_pre_ping=True)
-        except (exc.ArgumentError, exc.NoSuchModuleError, ModuleNotFoundError) as error:
-            raise BadRequest(
-                f"this is no database address: {error}",
-                got=url.split("@")[-1],
-                allowed="sqlite:///FILE or postgresql+psycopg://…",
-            ) from error
+        self._engine = open_database(url, immediate=True)
         self._sqlite = self._engine.dialect.name == "sqlite"
-        if self._sqlite:
-            event.listen(self._engine, "connect", _prepare_sqlite)
-            event.listen(self._engine, "begin", _begin_immediate)
         self._new_account = self._insert(_ACCOUNT).on_conflict_do_nothing()
         # By what comes back: not every driver counts rows of an insert.
         self._new_reservation = (
@@ -217,7 +208,7 @@ class BudgetStore:
             .returning(*_RESERVATION.c)
         )
         # In SQLite a reader must not wait for a writer.
-        self._reader = self._engine.execution_options(pilothouse_reading=True)
+        self._reader = self._engine.execution_options(**READING)
         with self._writing() as connection:
             if not self._sqlite:
                 # Several processes may start at once, and "if not exists" is not safe against that.
@@ -481,19 +472,13 @@ class BudgetStore:
 
     @contextlib.contextmanager
     def _writing(self) -> Generator[sa.Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except exc.OperationalError as error:
-            raise Unreachable(f"the database of budgets does not answer: {error.orig}") from error
+        with answering("budgets"), self._engine.begin() as connection:
+            yield connection
 
     @contextlib.contextmanager
     def _reading(self) -> Generator[sa.Connection]:
-        try:
-            with self._reader.begin() as connection:
-                yield connection
-        except exc.OperationalError as error:
-            raise Unreachable(f"the database of budgets does not answer: {error.orig}") from error
+        with answering("budgets"), self._reader.begin() as connection:
+            yield connection
 
 
 def _held(row: Any) -> Held:
@@ -521,23 +506,4 @@ def _order(account: Account) -> tuple[str, str, str]:
 
 def budgets_of(url: str, folder: Path) -> BudgetStore:
     """The budgets kept beside the small records that ``--control`` names; empty: ``budgets.db`` in the folder."""
-    if not url:
-        folder.mkdir(parents=True, exist_ok=True)
-        return BudgetStore(f"sqlite:///{folder / 'budgets.db'}")
-    if url.startswith("postgresql://"):
-        url = "postgresql+psycopg://" + url.removeprefix("postgresql://")
-    return BudgetStore(url)
-
-
-def _prepare_sqlite(connection: Any, _: Any) -> None:
-    # The driver's own way of beginning takes the lock too late: a reader that turns into a writer is refused.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=20000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_immediate(connection: sa.Connection) -> None:
-    reading = connection.get_execution_options().get("pilothouse_reading", False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    return BudgetStore(address_of(url, folder, "budgets.db"))

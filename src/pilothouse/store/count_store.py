@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import event, exc
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pilothouse.records import BadRequest, Unreachable
+from .database import address_of, answering, open_database
 
 _METADATA = sa.MetaData()
 
@@ -37,20 +35,9 @@ class CountStore:
             BadRequest: the address is none.
             Unreachable: it does not open.
         """
-        try:
-            self._engine = sa.create_engine(url, pool_pre_ping=True)
-        except (exc.ArgumentError, exc.NoSuchModuleError, ModuleNotFoundError) as error:
-            raise BadRequest(
-                f"this is no database address: {error}",
-                got=url.split("@")[-1],
-                allowed="sqlite:///FILE or postgresql+psycopg://…",
-            ) from error
-        if self._engine.dialect.name == "sqlite":
-            event.listen(self._engine, "connect", _prepare_sqlite)
-        try:
+        self._engine = open_database(url)
+        with answering("counts", opens=True):
             _METADATA.create_all(self._engine)
-        except exc.OperationalError as error:
-            raise Unreachable(f"the database of counts does not open: {error.orig}") from error
 
     def take(self, key: str, amount: int, *, at_most: int, period_s: int, now_s: float) -> bool:
         """Count an amount within the period of now, unless it would pass the most; says whether it was counted.
@@ -75,11 +62,8 @@ class CountStore:
         statement = new.on_conflict_do_update(
             index_elements=[_COUNT.c.count_key], set_={"used": used, "period": period}, where=used <= at_most
         ).returning(_COUNT.c.used)
-        try:
-            with self._engine.begin() as connection:
-                return connection.execute(statement).first() is not None
-        except exc.OperationalError as error:
-            raise Unreachable(f"the database of counts does not answer: {error.orig}") from error
+        with answering("counts"), self._engine.begin() as connection:
+            return connection.execute(statement).first() is not None
 
     def close(self) -> None:
         """Let go of the database."""
@@ -88,16 +72,4 @@ class CountStore:
 
 def counts_of(url: str, folder: Path) -> CountStore:
     """The counts kept beside the small records that ``--control`` names; empty: ``guards.db`` in the folder."""
-    if not url:
-        folder.mkdir(parents=True, exist_ok=True)
-        return CountStore(f"sqlite:///{folder / 'guards.db'}")
-    if url.startswith("postgresql://"):
-        url = "postgresql+psycopg://" + url.removeprefix("postgresql://")
-    return CountStore(url)
-
-
-def _prepare_sqlite(connection: Any, _: Any) -> None:
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=20000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    return CountStore(address_of(url, folder, "guards.db"))

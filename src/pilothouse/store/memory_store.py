@@ -5,15 +5,19 @@ What is forgotten is deleted, not marked: the row, its words in the index, and t
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import event, exc
+from sqlalchemy import exc
 
-from pilothouse.records import BadRequest, Memory, Unreachable
+from pilothouse.records import BadRequest, Memory
+
+from .database import address_of, answering, open_database
 
 MEMORIES_MAX: Final = 1_000
 """Of one user and agent."""
@@ -49,18 +53,9 @@ class MemoryStore:
             BadRequest: the address is none.
             Unreachable: it does not open.
         """
-        try:
-            self._engine = sa.create_engine(url, pool_pre_ping=True)
-        except (exc.ArgumentError, exc.NoSuchModuleError, ModuleNotFoundError) as error:
-            raise BadRequest(
-                f"this is no database address: {error}",
-                got=url.split("@")[-1],
-                allowed="sqlite:///FILE or postgresql+psycopg://…",
-            ) from error
+        self._engine = open_database(url, wait_ms=10_000, pragmas=("secure_delete=ON",))
         self._sqlite = self._engine.dialect.name == "sqlite"
-        if self._sqlite:
-            event.listen(self._engine, "connect", _prepare_sqlite)
-        try:
+        with answering("memories", opens=True):
             _METADATA.create_all(self._engine)
             if self._sqlite:
                 with self._engine.begin() as connection:
@@ -70,8 +65,6 @@ class MemoryStore:
                             "USING fts5(body, tokenize = 'unicode61 remove_diacritics 2')"
                         )
                     )
-        except exc.OperationalError as error:
-            raise Unreachable(f"the database of memories does not open: {error.orig}") from error
 
     def remember(self, memory: Memory) -> Memory:
         """Keep it. The same text again is the same memory: it keeps its id and is confirmed anew.
@@ -163,11 +156,8 @@ class MemoryStore:
         else:
             any_of = sa.or_(*(_MEMORY.c.body.icontains(word, autoescape=True) for word in terms))
             query = sa.select(_MEMORY).where(mine & any_of).order_by(newest)
-        try:
-            with self._engine.connect() as connection:
-                return [_memory(row) for row in connection.execute(query.limit(limit))]
-        except exc.OperationalError as error:
-            raise Unreachable(f"the database of memories does not answer: {error.orig}") from error
+        with answering("memories"), self._engine.connect() as connection:
+            return [_memory(row) for row in connection.execute(query.limit(limit))]
 
     def forget(self, user: str, agent: str, id: str) -> bool:
         """Delete one memory; False where this user and agent have none of this id."""
@@ -198,33 +188,15 @@ class MemoryStore:
                 connection.execute(sa.text("PRAGMA wal_checkpoint(TRUNCATE)"))
         return len(gone)
 
-    def _writing(self) -> _Writing:
-        return _Writing(self._engine)
-
-
-class _Writing:
-    """A transaction whose trouble is told as ours."""
-
-    def __init__(self, engine: sa.Engine) -> None:
-        self._begun = engine.begin()
-
-    def __enter__(self) -> sa.Connection:
-        try:
-            return self._begun.__enter__()
-        except exc.OperationalError as error:
-            raise Unreachable(f"the database of memories does not answer: {error.orig}") from error
-
-    def __exit__(self, *raised: Any) -> None:
-        try:
-            self._begun.__exit__(*raised)
-        except exc.OperationalError as error:
-            raise Unreachable(f"the database of memories does not answer: {error.orig}") from error
+    @contextlib.contextmanager
+    def _writing(self) -> Generator[sa.Connection]:
+        with answering("memories"), self._engine.begin() as connection:
+            yield connection
 
 
 def memories_in(folder: Path) -> MemoryStore:
     """The memories kept in a folder: ``memory.db``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return MemoryStore(f"sqlite:///{folder / 'memory.db'}")
+    return MemoryStore(address_of("", folder, "memory.db"))
 
 
 def _memory(row: Any) -> Memory:
@@ -239,10 +211,3 @@ def _memory(row: Any) -> Memory:
         run_id=row.run_id,
         trace_id=row.trace_id,
     )
-
-
-def _prepare_sqlite(connection: Any, _: Any) -> None:
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "secure_delete=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()

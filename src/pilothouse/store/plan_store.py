@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import event, exc
+from sqlalchemy import exc
 
-from pilothouse.records import BadRequest, Unreachable
+from .database import address_of, answering, open_database
 
 _METADATA = sa.MetaData()
 
@@ -35,20 +35,9 @@ class PlanStore:
             BadRequest: the address is none.
             Unreachable: it does not open.
         """
-        try:
-            self._engine = sa.create_engine(url, pool_pre_ping=True)
-        except (exc.ArgumentError, exc.NoSuchModuleError, ModuleNotFoundError) as error:
-            raise BadRequest(
-                f"this is no database address: {error}",
-                got=url.split("@")[-1],
-                allowed="sqlite:///FILE or postgresql+psycopg://…",
-            ) from error
-        if self._engine.dialect.name == "sqlite":
-            event.listen(self._engine, "connect", _prepare_sqlite)
-        try:
+        self._engine = open_database(url, wait_ms=10_000)
+        with answering("plans", opens=True):
             _METADATA.create_all(self._engine)
-        except exc.OperationalError as error:
-            raise Unreachable(f"the database of plans does not open: {error.orig}") from error
 
     def load(self, key: str) -> Mapping[str, Any] | None:
         """The newest version of a plan; None where there is none."""
@@ -95,14 +84,12 @@ class PlanStore:
         # Escapes: a model may write half a character, which is no UTF-8.
         body = json.dumps(plan, sort_keys=True)
         try:
-            with self._engine.begin() as connection:
+            with answering("plans"), self._engine.begin() as connection:
                 connection.execute(
                     _PLAN.insert().values(plan_key=key, version=version, changed_ns=time.time_ns(), body=body)
                 )
         except exc.IntegrityError:
             return False
-        except exc.OperationalError as error:
-            raise Unreachable(f"the database of plans does not answer: {error.orig}") from error
         return True
 
     def close(self) -> None:
@@ -110,29 +97,15 @@ class PlanStore:
         self._engine.dispose()
 
     def _reading(self) -> sa.Connection:
-        try:
+        with answering("plans"):
             return self._engine.connect()
-        except exc.OperationalError as error:
-            raise Unreachable(f"the database of plans does not answer: {error.orig}") from error
 
 
 def plans_of(url: str, folder: Path) -> PlanStore:
     """The plans kept beside the small records that ``--control`` names; empty: ``plans.db`` in the folder."""
-    if not url:
-        return plans_in(folder)
-    if url.startswith("postgresql://"):
-        url = "postgresql+psycopg://" + url.removeprefix("postgresql://")
-    return PlanStore(url)
+    return PlanStore(address_of(url, folder, "plans.db"))
 
 
 def plans_in(folder: Path) -> PlanStore:
     """The plans kept in a folder: ``plans.db``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return PlanStore(f"sqlite:///{folder / 'plans.db'}")
-
-
-def _prepare_sqlite(connection: Any, _: Any) -> None:
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    return plans_of("", folder)
