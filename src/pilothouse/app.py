@@ -29,6 +29,7 @@ from starlette.routing import Mount, Route
 from pilothouse import __version__, access, api, deletions, web
 from pilothouse.annotations import settle
 from pilothouse.api.heard_out import HeardOut
+from pilothouse.approvals import read_approvals
 from pilothouse.budgets import read_budgets
 from pilothouse.gateway import PREFIX, Gateway, read_gateway
 from pilothouse.guards import Guards, read_guards
@@ -193,6 +194,7 @@ def _check_policy(policy: Policy) -> None:
     read_limits(policy.section("limits"))
     read_gateway(policy.section("gateway"))
     read_guards(policy.section("guards"))
+    read_approvals(policy.section("approvals"))
 
 
 def build(state: ServerState, intake: Intake, *, url: str, grpc: str, loopback: bool = True) -> FastAPI:

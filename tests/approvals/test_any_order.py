@@ -1,0 +1,317 @@
+"""Whatever happens in whatever order: nothing runs that was not approved, as it was approved, in time; nothing twice.
+
+What is said here is counted beside the code, from nothing but which calls were answered. Clicks come twice, on two
+servers, with old digests; clocks of both servers are put forward and back; servers are killed and started again;
+policies change. Real time is the steady clock of the test, which no program sees the whole of.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings, strategies
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+
+from pilothouse.approvals import Action, Approvals, Ask, Moment, NotApproved, Right, read_approvals
+from pilothouse.records import Actor, BadRequest, Forbidden, NeedsApproval
+from pilothouse.store.approval_store import ApprovalStore
+
+from .support import AGENT, ANN, BEN, CAROL, KEY, NOON_NS, PROJECT
+
+DEADLINE_S, USE_S, LEASE_S = 600, 300, 60
+PEOPLE = (ANN, BEN, CAROL, Actor(id="key_ann_2", name="Ann ", kind="person"))
+BASE: dict[str, Any] = {"deadline": f"{DEADLINE_S}s", "use_within": f"{USE_S}s"}
+ONE = {"name": "one", "tool": "one", **BASE}
+TWO = {"name": "two", "tool": "two", "needs": 2, "escalate": [{"after": "100s", "to": "carol"}], **BASE}
+ELSE = {"name": "else", "tool": "else", **BASE, "on_timeout": "fallback", "fallback": {"tool": "draft"}}
+POLICIES = {
+    "usual": read_approvals({"rules": [ONE, TWO, ELSE]}),
+    "two people": read_approvals({"rules": [{**ONE, "needs": 2}, TWO, {**ELSE, "needs": 2}]}),
+    "forbidden": read_approvals(
+        {"rules": [{"name": "no", "tool": "*", "when": "args.n > 5", "do": "forbid"}, ONE, TWO]}
+    ),
+    "allowed": read_approvals({}),
+}
+NO = (NotApproved, NeedsApproval, Forbidden, BadRequest)
+
+_template: list[Path] = []
+
+
+def _fresh(folder: Path) -> str:
+    """A database with its tables; making them takes longer than all that follows."""
+    if not _template:
+        path = Path(tempfile.mkdtemp()) / "template.db"
+        ApprovalStore(f"sqlite:///{path}").close()
+        _template.append(path)
+    shutil.copy(_template[0], folder / "approvals.db")
+    return f"sqlite:///{folder / 'approvals.db'}"
+
+
+@dataclass
+class Known:
+    """What the test knows of an approval, from the answers alone."""
+
+    asked_s: float
+    deadline_s: int
+    """As the answer to asking said: where no rule speaks, a day."""
+    use_s: int
+    tool: str
+    digests: list[str]
+    arguments: dict[str, dict[str, Any]]
+    agreed: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+    agreed_s: float = 0.0
+    over: bool = False
+    running: Right | None = None
+    runs: int = 0
+    may_run: int = 1
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Two servers over one database, three people, one agent, and time."""
+
+    approvals: Bundle[str] = Bundle("approvals")
+
+    @initialize()
+    def start(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.url = _fresh(self.folder)
+        self.real_s = 0.0
+        self.policy = "usual"
+        self.walls = [NOON_NS, NOON_NS]
+        self.servers = [self._server(0), self._server(1)]
+        self.known: dict[str, Known] = {}
+
+    def _server(self, number: int) -> Approvals:
+        test = self
+
+        class Wall:
+            def now_ns(self) -> int:
+                return test.walls[number]
+
+        moment = Moment(Wall(), steady_ns=lambda: int(self.real_s * 1e9))
+        return Approvals(ApprovalStore(self.url), lambda: (self.policy, POLICIES[self.policy]), key=KEY, moment=moment)
+
+    def teardown(self) -> None:
+        if hasattr(self, "servers"):
+            for server in self.servers:
+                server.close()
+            shutil.rmtree(self.folder)
+
+    # -- what people and agents do
+
+    @rule(
+        target=approvals,
+        tool=strategies.sampled_from(["one", "two", "else"]),
+        n=strategies.integers(1, 9),
+        at=strategies.integers(0, 1),
+    )
+    def ask(self, tool: str, n: int, at: int) -> str:
+        try:
+            one = self.servers[at].ask(PROJECT, Ask(action=Action(tool=tool, arguments={"n": n})), AGENT)
+        except NotApproved:
+            assert self.policy == "forbidden" and n > 5
+            return ""
+        self.known[one.approval_id] = Known(
+            asked_s=self.real_s,
+            deadline_s=one.deadline_s,
+            use_s=one.use_within_s,
+            tool=tool,
+            digests=[one.digest],
+            arguments={one.digest: {"n": n}},
+        )
+        return one.approval_id
+
+    @rule(id=approvals, who=strategies.sampled_from(PEOPLE), old=strategies.booleans(), at=strategies.integers(0, 1))
+    def approve(self, id: str, who: Actor, old: bool, at: int) -> None:
+        if not (one := self.known.get(id)):
+            return
+        digest = one.digests[0 if old else -1]
+        try:
+            self.servers[at].approve(PROJECT, id, who, digest=digest)
+        except NO:
+            return
+        assert digest == one.digests[-1], "an old digest was approved"
+        self._agree(one, digest, who)
+
+    @rule(id=approvals, who=strategies.sampled_from(PEOPLE), n=strategies.integers(1, 9), at=strategies.integers(0, 1))
+    def edit(self, id: str, who: Actor, n: int, at: int) -> None:
+        if not (one := self.known.get(id)):
+            return
+        try:
+            found = self.servers[at].edit(PROJECT, id, who, digest=one.digests[-1], arguments={"n": n})
+        except NO:
+            return
+        one.digests.append(found.digest)
+        one.arguments[found.digest] = {"n": n}
+        one.agreed = {}
+        self._agree(one, found.digest, who)
+
+    def _agree(self, one: Known, digest: str, who: Actor) -> None:
+        known = one.agreed.setdefault(digest, set())
+        if who.name.strip().casefold() not in known:
+            one.agreed_s = self.real_s
+            assert self.real_s - one.asked_s < one.deadline_s, "a late decision counted"
+        known.add(who.name.strip().casefold())
+
+    @rule(id=approvals, what=strategies.sampled_from(["reject", "cancel"]), at=strategies.integers(0, 1))
+    def end(self, id: str, what: str, at: int) -> None:
+        if not (one := self.known.get(id)):
+            return
+        try:
+            if what == "reject":
+                self.servers[at].reject(PROJECT, id, ANN, why="no")
+            else:
+                self.servers[at].cancel(PROJECT, id, AGENT)
+        except NO:
+            return
+        one.over = True
+
+    @rule(id=approvals, what=strategies.sampled_from(["question", "answer", "delegate"]))
+    def talk(self, id: str, what: str) -> None:
+        if id not in self.known:
+            return
+        try:
+            if what == "question":
+                self.servers[0].question(PROJECT, id, BEN, text="why?")
+            elif what == "answer":
+                self.servers[0].answer(PROJECT, id, AGENT, text="so")
+            else:
+                self.servers[1].delegate(PROJECT, id, ANN, to="carol")
+        except NO:
+            return
+
+    # -- what runs
+
+    @rule(id=approvals, old=strategies.booleans(), at=strategies.integers(0, 1), instead=strategies.booleans())
+    def run(self, id: str, old: bool, at: int, instead: bool) -> None:
+        if not (one := self.known.get(id)):
+            return
+        if instead:
+            self._run_instead(id, one, at)
+            return
+        digest = one.digests[0 if old else -1]
+        try:
+            right = self.servers[at].reserve(PROJECT, id, AGENT, digest=digest, holder=id, lease_s=LEASE_S)
+        except NO:
+            return
+        needs = 2 if one.tool == "two" or self.policy == "two people" else 1
+        if self.policy == "allowed":
+            needs = 2 if one.tool == "two" else 1
+        assert right.digest == digest == one.digests[-1]
+        assert right.arguments == one.arguments[digest], "other arguments than were approved"
+        assert len(one.agreed.get(digest, set())) >= needs, "too few people agreed to it"
+        assert not one.over, "it was rejected or called off"
+        assert self.real_s - one.agreed_s < one.use_s, "it began too late"
+        assert not (self.policy == "forbidden" and right.arguments["n"] > 5), "the policy forbids it"
+        one.running, one.runs = right, one.runs + 1
+
+    def _run_instead(self, id: str, one: Known, at: int) -> None:
+        found = self.servers[at].find(PROJECT, id)
+        child = f"{id}-instead"
+        if not found.instead:
+            return
+        # It is judged to be over at the moment of looking; whoever acts next writes that down.
+        self.servers[at].sweep()
+        if child not in self.known:
+            made = self.servers[at].find(PROJECT, child)
+            assert self.real_s - one.asked_s >= 0 and one.runs == 0
+            self.known[child] = Known(
+                asked_s=self.real_s,
+                deadline_s=0,
+                use_s=USE_S,
+                tool="draft",
+                digests=[made.digest],
+                arguments={made.digest: {}},
+            )
+        try:
+            self.servers[at].reserve(PROJECT, child, AGENT, digest=self.known[child].digests[0], lease_s=LEASE_S)
+        except NO:
+            return
+        self.known[child].runs += 1
+
+    @rule(
+        id=approvals, how=strategies.sampled_from(["executed", "failed", "wrong", "lost"]), at=strategies.integers(0, 1)
+    )
+    def finish(self, id: str, how: str, at: int) -> None:
+        if not (one := self.known.get(id)) or one.running is None:
+            return
+        server = self.servers[at]
+        try:
+            if how == "lost":
+                server.lost(PROJECT, id, AGENT, holder=id)
+            elif how == "wrong":
+                server.done(PROJECT, id, AGENT, reservation_id="run_x", outcome="executed")
+                pytest.fail("a guessed reservation was taken")
+            else:
+                outcome: Any = how
+                server.done(PROJECT, id, AGENT, reservation_id=one.running.reservation_id, outcome=outcome)
+        except NO:
+            return
+
+    @rule(id=approvals, happened=strategies.sampled_from([True, False, None]), by_holder=strategies.booleans())
+    def settle(self, id: str, happened: bool | None, by_holder: bool) -> None:
+        if not (one := self.known.get(id)):
+            return
+        before = self.servers[0].find(PROJECT, id).state
+        try:
+            who, holder = (AGENT, id) if by_holder else (BEN, "")
+            found = self.servers[0].settle(PROJECT, id, who, happened=happened, holder=holder)
+        except NO:
+            return
+        if before == "unknown" and found.state == "approved":
+            assert happened is False
+            one.may_run, one.running = one.runs + 1, None
+
+    # -- what the world does
+
+    @rule(seconds=strategies.sampled_from([1, 59, 61, 150, 301, 599, 601]))
+    def time_passes(self, seconds: int) -> None:
+        self.real_s += seconds
+        self.walls = [wall + seconds * 1_000_000_000 for wall in self.walls]
+
+    @rule(seconds=strategies.sampled_from([-100_000, -601, -120, 120, 601, 100_000]), at=strategies.integers(0, 1))
+    def clock_jumps(self, seconds: int, at: int) -> None:
+        self.walls[at] += seconds * 1_000_000_000
+
+    @rule(at=strategies.integers(0, 1))
+    def sweep(self, at: int) -> None:
+        self.servers[at].sweep()
+
+    @rule(at=strategies.integers(0, 1))
+    def killed_and_started(self, at: int) -> None:
+        # What a process counted since its last sweep goes with it; a server sweeps every few seconds.
+        self.servers[at].sweep()
+        self.servers[at].close()
+        self.servers[at] = self._server(at)
+
+    @rule(policy=strategies.sampled_from(list(POLICIES)))
+    def policy_changes(self, policy: str) -> None:
+        self.policy = policy
+
+    @invariant()
+    def nothing_runs_twice(self) -> None:
+        for id, one in getattr(self, "known", {}).items():
+            assert one.runs <= one.may_run, f"{id} ran {one.runs} times"
+
+
+TestAnyOrder = AnyOrder.TestCase
+TestAnyOrder.settings = settings(
+    max_examples=25,
+    stateful_step_count=40,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_800)
+class TestAnyOrderAtLength(AnyOrder.TestCase):
+    """The same, for minutes."""
+
+    settings = settings(max_examples=3_000, stateful_step_count=60, deadline=None, print_blob=True)
