@@ -199,6 +199,28 @@ def test_retries_and_fallbacks_count_and_what_failed_for_nothing_is_given_back(d
     assert overview.standing[0].held_usd == 0
 
 
+def test_a_spent_budget_goes_down_the_chain_to_a_cheaper_model_and_then_to_a_text(
+    desk: Callable[..., OwnDesk],
+) -> None:
+    """0.012 dollars hold no worst case of the large model (0.083), and a few of the small one (0.0083, then 0.0014)."""
+    mine = desk(user={"level": "user", "usd": 0.012}, one={"level": "request", "output_tokens": 2_000})
+    large, small = Model("large", "dear"), Model("small", "cheap")
+    budget, given = Budget(desk=mine, user="ann"), survivor()
+    stand_in = Survival(survivor=given, fallbacks=[small.model], text="No more today.")
+    for capabilities in ([stand_in, budget], [budget, stand_in]):
+        agent = Agent(large.model, capabilities=capabilities)
+        assert agent.run_sync("hi").output == "cheap"
+    assert large.settings == []
+    said = {agent.run_sync("hi").output for _ in range(12)}
+    assert said == {"cheap", "No more today."}
+    assert waits(given) == [], "a budget does not grow by waiting"
+    overview = mine.budgets.overview("local")
+    assert [one.purpose for one in overview.purposes] == ["fallback"] and overview.standing[0].held_usd == 0
+    alone = Survival(survivor=survivor())
+    with pytest.raises(GaveUp, match="budget"):
+        Agent(large.model, capabilities=[alone, budget]).run_sync("hi")
+
+
 def test_a_call_that_timed_out_may_have_been_billed_and_is_booked(desk: Callable[..., OwnDesk]) -> None:
     mine = desk(company={"level": "system", "usd": 10})
     with pytest.raises(TimeoutError):

@@ -24,7 +24,7 @@ from pilothouse.records import PilothouseError, Unreachable, Usage
 from pilothouse.runtime.budget_desk import BudgetDesk, Granted, ServerDesk
 from pilothouse.survival import from_exception
 
-from .survival import Survival
+from .survival import Survival, course_under_way
 
 LOG = logging.getLogger("pilothouse")
 Named = str | Callable[[RunContext[Any]], str]
@@ -50,7 +50,8 @@ class Budget(AbstractCapability[Any]):
     purpose: Purpose = "call"
     """``judge`` for an agent that judges others."""
     cheaper: Model | str | None = None
-    """Asked instead where the budget says ``at_limit: cheaper``; None: the run ends with :class:`OverBudget`."""
+    """Asked instead where the budget says ``at_limit: cheaper``; None: the chain of ``Survival`` goes on,
+    and without one the run ends with :class:`OverBudget`."""
     when_away: Literal["refuse", "call"] = "refuse"
     """Where the budgets do not answer: no call, or a call that nobody counts."""
     id: str | None = "pilothouse_budget"
@@ -104,7 +105,10 @@ class Budget(AbstractCapability[Any]):
             self._held = await asyncio.to_thread(self.desk.reserve, ask)
         except OverBudget as error:
             if self.cheaper is None or error.at_limit != "cheaper" or self._stepped_down:
-                raise
+                course = course_under_way()
+                if course is None:
+                    raise
+                raise await course.refused(ctx, error) from error
             self._stepped_down = True
             LOG.warning("%s: a cheaper model is asked instead", error.message)
             raise RetryModelRequest(self.cheaper) from error

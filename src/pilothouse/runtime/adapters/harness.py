@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from pilothouse.runtime.plan_tools import PlanKeeper
     from pilothouse.runtime.sources import RowReader
 
+    from .budget import Budget
     from .durable import Durable
+    from .guards import Guards
+    from .survival import Survival
 
 
 def harness(
@@ -47,6 +50,9 @@ def harness(
     user: str | Callable[[RunContext[Any]], str] | None = None,
     memories: MemoryKeeper | None = None,
     durable: bool | Durable = False,
+    guards: bool | Guards = False,
+    survival: bool | Survival = False,
+    budget: bool | Budget = False,
 ) -> list[AbstractCapability[Any]]:
     """The capabilities of an agent that finishes what was asked, in the order they belong in.
 
@@ -68,8 +74,24 @@ def harness(
         user: Whose memory the agent has, or a function of the run that says so; None: no memory.
         memories: Where memories are kept; None: in the runtime's folder.
         durable: Whether the run's steps are recorded, so that it survives ``kill -9`` when it runs in ``DurableAgents``.
+        guards: Whether the four gates of the policy file stand around the agent.
+        survival: Whether failing models are tried again and stood in for, as the policy file says.
+        budget: Whether each call is held back from the server's budgets; a ``Budget`` says for whom.
     """
-    found: list[AbstractCapability[Any]] = [Recorded()]
+    found: list[AbstractCapability[Any]] = []
+    if guards:
+        from .guards import Guards
+
+        found.append(guards if isinstance(guards, Guards) else Guards())
+    found.append(Recorded())
+    if survival:
+        from .survival import Survival, survivor_here
+
+        found.append(survival if isinstance(survival, Survival) else Survival(survivor=survivor_here()))
+    if budget:
+        from .budget import Budget
+
+        found.append(budget if isinstance(budget, Budget) else Budget())
     if catalogue or catalogue_toolsets:
         from .tool_disclosure import ToolDisclosure
 

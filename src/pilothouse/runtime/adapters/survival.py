@@ -7,11 +7,18 @@ they share a :class:`~pilothouse.survival.Survivor`, so that one agent's failure
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic_ai.capabilities import AbstractCapability
-from pydantic_ai.exceptions import AgentRunError, ModelAPIError, RetryModelRequest, UnexpectedModelBehavior
+from pydantic_ai.exceptions import (
+    AgentRunError,
+    ModelAPIError,
+    RetryModelRequest,
+    SkipModelRequest,
+    UnexpectedModelBehavior,
+)
 from pydantic_ai.messages import ModelResponse, TextPart
 from pydantic_ai.models import Model, ModelRequestContext, infer_model
 from pydantic_ai.tools import RunContext
@@ -32,6 +39,12 @@ from pilothouse.survival import (
 )
 
 Moves = Generator[Move, "Failure | None", None]
+_UNDER_WAY: ContextVar[Survival | None] = ContextVar("pilothouse_survival", default=None)
+
+
+def course_under_way() -> Survival | None:
+    """The course that a model call of this task is on; None where it has none."""
+    return _UNDER_WAY.get()
 
 
 @dataclass
@@ -71,10 +84,12 @@ class Survival(AbstractCapability[Any]):
             else frozenset()
         )
         self._moves = moves = self.survivor.moves(chain, task=self.task, needs=needs)
+        outer = _UNDER_WAY.set(self)
         try:
             reply = await self._go(ctx, None, begin=True)
             return reply if reply is not None else await handler(request_context)
         finally:
+            _UNDER_WAY.reset(outer)
             self._moves = self._turn = None
             moves.close()
 
@@ -113,6 +128,21 @@ class Survival(AbstractCapability[Any]):
         assert self._turn is not None, "a course that goes on has a turn"
         same = turn is not None and turn.step == self._turn.step
         raise RetryModelRequest(None if same else self._model(self._turn.step)) from error
+
+    async def refused(self, ctx: RunContext[Any], error: PilothouseError) -> Exception:
+        """What a hook raises that refuses a call before it is sent, as a budget does: to go on along the chain.
+
+        Raises:
+            GaveUp: the chain has nobody for it.
+        """
+        try:
+            reply = await self._go(ctx, from_exception(error))
+        except PilothouseError as end:
+            raise end from error
+        if reply is not None:
+            return SkipModelRequest(reply)
+        assert self._turn is not None, "a course that goes on has a turn"
+        return RetryModelRequest(self._model(self._turn.step))
 
     async def _go(self, ctx: RunContext[Any], result: Failure | None, *, begin: bool = False) -> ModelResponse | None:
         """Go on to the next call, None; or to a reply."""
