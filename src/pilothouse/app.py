@@ -59,6 +59,7 @@ from pilothouse.server.supervised import SupervisedProcess
 from pilothouse.server.worker_process import WorkerProcess
 from pilothouse.server.workflows import Resources, workflows
 from pilothouse.store import open_store
+from pilothouse.store.cache_store import cache_of
 from pilothouse.store.control_store import ControlStore, open_control
 from pilothouse.store.count_store import counts_of
 from pilothouse.survival import read_limits, read_survival
@@ -177,6 +178,7 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
         budgets=open_budgets(options.control, data, config, policy),
         guards=guards,
         counts=counts,
+        answers=cache_of(options.control, data),
         config=config,
         project_id=project_id,
         token=new_token(),
@@ -284,7 +286,7 @@ async def _serve(options: UpOptions, state: ServerState, listening: socket.socke
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
-    housekeeping = Housekeeping(state, intake)
+    housekeeping = Housekeeping(state, intake, gateway)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)

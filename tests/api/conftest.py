@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from pilothouse import access, api
 from pilothouse.access import Grant, Keyring
+from pilothouse.gateway import Gateway, GatewayStatus, Rules, status_of
 from pilothouse.guards import Guards
 from pilothouse.jobs import Desk
 from pilothouse.policy import watch
@@ -22,6 +23,7 @@ from pilothouse.server.budgets import open_budgets
 from pilothouse.server.config import Config
 from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore
+from pilothouse.store.cache_store import cache_of
 from pilothouse.store.chdb_engine import ChdbEngine
 from pilothouse.store.control_store import ControlStore, open_control
 from pilothouse.traces.model import Refused, ServerFacts
@@ -29,6 +31,10 @@ from tests.conftest import fresh_store
 from tests.traces.support import support_trace
 
 COOKIE = "test_session"
+
+
+async def _nowhere(project_id: str, body: bytes, items: int) -> None:
+    """Keep no trace."""
 
 
 class PretendedServer:
@@ -48,6 +54,7 @@ class PretendedServer:
         self.policy = watch(data_folder=folder)
         self.budgets = open_budgets("", folder, Config(), self.policy)
         self.guards = Guards(lambda: (self.policy.policy.version, self.policy.policy.section("guards")))
+        self.answers = cache_of("", folder)
         self.parts: dict[str, str] = {"store": "ok"}
         self.asked: list[tuple[str, bool]] = []
         self.refused: tuple[Refused, ...] = ()
@@ -73,6 +80,10 @@ class PretendedServer:
     def server_facts(self, project_id: str, since_ns: int) -> ServerFacts:
         """What the test says was refused."""
         return ServerFacts(refused=self.refused)
+
+    def gateway_status(self) -> GatewayStatus:
+        """A gateway without upstreams."""
+        return status_of(Gateway(lambda _: Grant(project_id="", key_id="", mode="write", who=""), _nowhere, Rules))
 
     def ready(self) -> Mapping[str, str]:
         """What the test says of the parts."""

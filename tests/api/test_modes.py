@@ -25,6 +25,7 @@ CHANGES: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("post", "/budgets/reserve"): ("write", {"usd": "0.1"}),
     ("post", "/budgets/settle"): ("write", {"reservation_id": "r", "usd": "0.1"}),
     ("post", "/budgets/release"): ("write", {"reservation_id": "r"}),
+    ("post", "/cache/clear"): ("write", {}),
     ("post", "/budgets/renew"): ("write", {"reservation_id": "r"}),
     ("post", "/guard/check"): ("annotate", {"text": "hello"}),
     ("post", "/keys"): ("admin", {"name": "made", "mode": "read"}),

@@ -311,6 +311,7 @@ NO_CONTENT: dict[str, str] = {
     **dict.fromkeys(("note", "score", "label", "undo"), "write, and show what was written; `notes` reads it"),
     **dict.fromkeys(("import", "analyze"), "work on files of the user's own"),
     **dict.fromkeys(("budgets", "policy", "drill"), "our own rules and figures: tests/budgets, tests/guards"),
+    **dict.fromkeys(("cache", "gateway"), "our own rules and figures: tests/cache, tests/gateway"),
     "guard": "gives back the text that it was given on the command line",
     "delete": "says what would go in numbers",
     **dict.fromkeys(("docs", "skills", "jobs"), "our own guides and workflows"),

@@ -45,10 +45,12 @@ ALLOWED: dict[str, str] = {
     # What keeps an agent to its task: cores in the user's process. Plans and memories are kept in the store's smallest
     # part; what it does is noted by the recorder, on the trace of the run; runs that survive
     # are runs of jobs. What its calls may spend is reserved at a server, or in a database of its own.
-    "runtime": "records store sdk jobs policy guards survival budgets approvals costs otlp",
+    "runtime": "records store sdk jobs policy guards survival budgets costs otlp approvals",
+    # Answers of models that are given again: plain rules, and the database they are kept in.
+    "cache": "records store",
     # Calls of models that pass through the server. A call becomes a span as the recorder would write it; who may call,
-    # and the journal, are given to it.
-    "gateway": "records sdk survival budgets guards",
+    # and the journal, are given to it. What a kept answer saves is priced.
+    "gateway": "records store sdk survival budgets guards cache costs",
     # Exports are made of what the verbs of traces give; their other half, on the user's side, needs neither.
     "files": "records store annotations traces",
     # Skills for coding agents: text of the package, and putting it where agents read it.
@@ -56,14 +58,14 @@ ALLOWED: dict[str, str] = {
     # Reads exports, on the user's side as on the server's: what a body says of itself is read by the rules of signals.
     "analysis": "records files signals",
     # Surfaces: thin over the verbs.
-    "api": "records store annotations deletions traces access files jobs skills analysis runtime policy budgets guards approvals",
+    "api": "records store annotations deletions traces access files jobs skills analysis runtime policy budgets guards cache gateway approvals",
     "web": "records store annotations deletions traces access jobs analysis",
     "cli": "records",
     # Asks the API, over HTTP or within the server: the same tools for both.
     "mcp": "records",
     # What makes a server of the parts.
-    "server": "records store intake annotations deletions traces access jobs api web costs conventions guards signals files analysis runtime policy budgets approvals gateway",
-    "app": "records mcp runtime store intake annotations deletions traces access jobs api web server analysis policy budgets approvals survival gateway guards",
+    "server": "records store intake annotations deletions traces access jobs api web costs conventions guards signals files analysis runtime policy budgets gateway cache approvals",
+    "app": "records mcp runtime store intake annotations deletions traces access jobs api web server analysis policy budgets survival gateway guards cache approvals",
     # Public helpers for tests and demos: real clients, no store.
     "testing": "records",
 }

@@ -174,6 +174,28 @@ class Chaos:
         connection.sendall(b"0\r\n\r\n")
         return True
 
+    def do_slow(self, connection: socket.socket, head: str) -> bool:
+        time.sleep(0.4)
+        return self.do_good(connection, head)
+
+    def do_cut_silently(self, connection: socket.socket, head: str) -> bool:
+        """A stream that ends like a whole one, in the middle of its answer."""
+        begin_stream(connection)
+        send_chunk(connection, chunk("one "))
+        connection.sendall(b"0\r\n\r\n")
+        return True
+
+    def do_filtered(self, connection: socket.socket, head: str) -> bool:
+        choice = {**COMPLETION["choices"][0], "finish_reason": "content_filter"}
+        whole(connection, 200, json.dumps({**COMPLETION, "choices": [choice]}).encode())
+        return True
+
+    def do_declined(self, connection: socket.socket, head: str) -> bool:
+        message = {"role": "assistant", "content": None, "refusal": "I cannot help with that."}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        whole(connection, 200, json.dumps({**COMPLETION, "choices": [choice]}).encode())
+        return True
+
     def do_pause(self, connection: socket.socket, head: str) -> bool:
         begin_stream(connection)
         send_chunk(connection, chunk("one "))

@@ -14,7 +14,7 @@ import uvicorn
 
 from pilothouse.budgets import Budgets
 from pilothouse.conventions import read
-from pilothouse.gateway import Gateway, RulesReader
+from pilothouse.gateway import Answers, Gateway, RulesReader
 from pilothouse.guards import Guards
 from pilothouse.intake import decode
 from pilothouse.records import NotAllowed, RawSpan, Reading
@@ -94,6 +94,7 @@ def running_gateway(
     timer: Timer | None = None,
     budgets: Budgets | None = None,
     guards: Guards | None = None,
+    answers: Answers | None = None,
 ) -> Iterator[Running]:
     """A gateway with this section of the policy; ``rules`` are further sections, read at each call."""
     keys = {"UPSTREAM_KEY": UPSTREAM_KEY, **(environment or {})}
@@ -111,7 +112,7 @@ def running_gateway(
         bodies.append((project_id, body))
 
     reader = RulesReader(keys, timer=timer, budgets=budgets, guards=guards)
-    gateway = Gateway(authorise, sink, lambda: reader.read({"gateway": current, **(rules or {})}))
+    gateway = Gateway(authorise, sink, lambda: reader.read({"gateway": current, **(rules or {})}), answers=answers)
     server = uvicorn.Server(
         uvicorn.Config(gateway, port=0, log_level="warning", access_log=False, server_header=False, lifespan="off")
     )

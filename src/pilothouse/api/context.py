@@ -13,12 +13,14 @@ from fastapi import Depends, Request
 
 from pilothouse.access import Grant, Mode, actor_of, check_same_site, narrowed
 from pilothouse.budgets import Budgets
+from pilothouse.gateway import GatewayStatus
 from pilothouse.guards import Guards
 from pilothouse.jobs import Desk
 from pilothouse.policy import Watch
 from pilothouse.records import Actor, Forbidden, new_id
 from pilothouse.runtime.served import ServedTools
 from pilothouse.store import TraceStore
+from pilothouse.store.cache_store import CacheStore
 from pilothouse.store.control_store import ControlStore
 from pilothouse.traces import Rulebook
 from pilothouse.traces.model import ServerFacts
@@ -85,6 +87,15 @@ class Provider(Protocol):
     @property
     def guards(self) -> Guards:
         """The gates under that policy."""
+        ...
+
+    @property
+    def answers(self) -> CacheStore:
+        """Kept answers of the gateway."""
+        ...
+
+    def gateway_status(self) -> GatewayStatus:
+        """The gateway's upstreams, keys, breakers and calls under way."""
         ...
 
     @property

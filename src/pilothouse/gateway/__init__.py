@@ -1,16 +1,20 @@
 """The gateway: calls of models pass through, unchanged and traced, with our keys in front and the providers' behind."""
 
+from .caching import Answers
 from .config import GatewayConfig, Route, Target, Upstream, UpstreamKey, read_gateway
 from .endpoints import ENDPOINTS, PREFIX
 from .gateway import Caller, Gateway
 from .rules import Rules, RulesReader
+from .status import GatewayStatus, status_of
 
 __all__ = [
     "ENDPOINTS",
     "PREFIX",
+    "Answers",
     "Caller",
     "Gateway",
     "GatewayConfig",
+    "GatewayStatus",
     "Route",
     "Rules",
     "RulesReader",
@@ -18,4 +22,5 @@ __all__ = [
     "Upstream",
     "UpstreamKey",
     "read_gateway",
+    "status_of",
 ]

@@ -35,7 +35,7 @@ def told(call: Call) -> Told:
         return Told()
     if "text/event-stream" in call.content_type:
         return _stream(call)
-    text = b"".join(piece for _, piece in _unpacked(call))
+    text = b"".join(piece for _, piece in unpacked(call))
     try:
         data = parsed(text)
     except (ValueError, RecursionError):
@@ -54,7 +54,7 @@ def _stream(call: Call) -> Told:
     streamed = StreamedAnswer()
     first_ns = 0
     failed: Told | None = None
-    for time_ns, event in _events(_unpacked(call)):
+    for time_ns, event in events_of(unpacked(call)):
         try:
             body = parsed(event)
         except (ValueError, RecursionError):
@@ -76,7 +76,7 @@ def _stream(call: Call) -> Told:
     return Told(data=data, first_ns=first_ns, error_type=failed.error_type, error_message=failed.error_message)
 
 
-def _events(pieces: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+def events_of(pieces: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
     """The data of each event, with the time of the piece that completed it."""
     rest = b""
     for time_ns, piece in pieces:
@@ -114,7 +114,8 @@ def _failed(data: Any, status: str) -> Told:
     return Told(error_type=status, error_message=said[:_ERROR_CHARS_MAX])
 
 
-def _unpacked(call: Call) -> Iterator[tuple[int, bytes]]:
+def unpacked(call: Call) -> Iterator[tuple[int, bytes]]:
+    """The pieces of an answer, decompressed, each with the moment it came."""
     if call.encoding in ("", "identity"):
         yield from call.pieces
         return

@@ -15,6 +15,20 @@ ANSWER_BYTES_MAX = 4 * 1024 * 1024
 """Bytes of an answer that are kept for its trace; the caller gets all of them."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FromCache:
+    """A call that the response cache answered, and what that saved."""
+
+    age_s: float
+    """How old the answer is."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    nano: int = 0
+    """Billionths of a dollar that the call cost when it was made."""
+    similarity: float = 1.0
+    """How near the question is to the one that the answer was given to; 1 where it is the very same request."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Call:
     """Filled in while the call runs, by one task, and handed over whole."""
@@ -57,6 +71,15 @@ class Call:
     """Who was asked before, and why that did not help."""
     stood_in: str = ""
     """``cached`` or ``template`` where no model answered."""
+    fell_back: bool = False
+    """True where another model than the one that was asked for answered."""
+    failed: bool = False
+    """True where it ended by an error of ours, or by its caller."""
+    bounded: bool = False
+    """True where the gateway gave the answer a bound that the request does not have."""
+    cache: str = ""
+    """``hit``, ``miss`` or ``bypass``; empty where the route keeps no answers."""
+    from_cache: FromCache | None = None
     verdicts: list[str] = field(default_factory=list[str])
     """What the gates of the guards said, where it was not simply yes."""
     run: str = ""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
+from pilothouse.cache import CacheRule, read_cache
 from pilothouse.records import BadRequest, NotFound
 
 from .endpoints import WIRES, Wire
@@ -80,6 +81,8 @@ class Route:
     upstream: str
     send_as: str = ""
     """The model's name as it is sent; empty: as it came."""
+    cache: CacheRule | None = None
+    """How its answers are kept and given again; None: they are not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +91,9 @@ class Target:
 
     upstream: Upstream
     send_as: str = ""
+    route: str = ""
+    """The pattern of the route that led here; empty where none did."""
+    cache: CacheRule | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +123,12 @@ class GatewayConfig:
             return Target(upstream=spoken[0])
         for route in routes:
             if fnmatchcase(model, route.model):
-                return Target(upstream=self.upstreams[route.upstream], send_as=route.send_as)
+                return Target(
+                    upstream=self.upstreams[route.upstream],
+                    send_as=route.send_as,
+                    route=route.model,
+                    cache=route.cache,
+                )
         raise NotFound(
             f"no route takes the model {model[:100]!r}",
             got=model[:100],
@@ -263,13 +274,19 @@ def _numbers(table: Mapping[str, Any], place: str) -> dict[str, float]:
 
 def _route(value: Any, place: str, upstreams: Mapping[str, Upstream]) -> Route:
     table = _table(value, place)
-    _known(table, {"model", "upstream", "send_as"}, place)
+    _known(table, {"model", "upstream", "send_as", "cache"}, place)
     model, upstream = _text(table.get("model", ""), f"{place}.model"), _text(table.get("upstream", ""), place)
     if not model:
         raise BadRequest(f"{place} has no model", fix="model: gpt-5*")
     if upstream not in upstreams:
         raise BadRequest(f"{place} names an upstream that is not there", got=upstream, allowed=sorted(upstreams))
-    return Route(model=model, upstream=upstream, send_as=_text(table.get("send_as", ""), f"{place}.send_as"))
+    cache = table.get("cache")
+    return Route(
+        model=model,
+        upstream=upstream,
+        send_as=_text(table.get("send_as", ""), f"{place}.send_as"),
+        cache=None if cache is None else read_cache(cache, f"{place}.cache"),
+    )
 
 
 def _one_or_more(table: Mapping[str, Any], one: str, more: str, place: str) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ from pilothouse.records import BadRequest, Broken, Forbidden, NotFound, Overload
 from pilothouse.survival import Failed, Failure, GaveUp, Reply, Step, Survivor, Wait
 
 from . import guarding, labels, provider_errors, request_body, spending
+from .caching import HEADER as CACHE_HEADER
+from .caching import Again, Answers
 from .call import Call
 from .config import GatewayConfig, Target, Upstream
 from .connection import Connection, Header
@@ -84,14 +86,22 @@ class Gateway:
     """Passes calls of models on. Use between :meth:`start` and :meth:`close`, on one event loop."""
 
     def __init__(
-        self, authorise: Authorise, sink: Sink, rules: Callable[[], Rules], *, pool: Pool | None = None
+        self,
+        authorise: Authorise,
+        sink: Sink,
+        rules: Callable[[], Rules],
+        *,
+        pool: Pool | None = None,
+        answers: Answers | None = None,
     ) -> None:
-        """``rules`` gives the rules as they stand at a call; it MUST be quick."""
+        """``rules`` gives the rules as they stand at a call; it MUST be quick. ``answers``: kept ones; None: none are."""
         self.recorder = CallRecorder(sink)
         self._authorise = authorise
         self._rules = rules
         self._pool = pool or Pool()
-        self._turns = Turns()
+        self.turns = Turns()
+        self.answers = answers
+        """The response cache."""
         self._held_bytes = 0
         self._under_way: dict[str, int] = {}
         self.active = 0
@@ -103,6 +113,8 @@ class Gateway:
 
     async def close(self) -> None:
         """Record what waits, and close connections that are kept."""
+        if self.answers is not None:
+            await self.answers.close()
         await self.recorder.stop()
         self._pool.close()
 
@@ -241,10 +253,10 @@ class Gateway:
             take(call, rules)
         leaving = _Leaving(receive)
         try:
-            if rules.survivor is None or not call.endpoint.traced:
-                await self._once(call, target, rules, headers, answering)
+            if self.answers is None or target.cache is None:
+                await self._asked(call, target, rules, headers, answering)
             else:
-                await self._surviving(call, target, rules, rules.survivor, headers, answering)
+                await self._remembered(self.answers, call, target, rules, headers, answering)
         except asyncio.CancelledError:
             if not leaving.left():
                 raise
@@ -252,6 +264,31 @@ class Gateway:
             raise CallerLeft("the caller left before the answer was whole") from None
         finally:
             leaving.stop()
+
+    async def _remembered(
+        self, answers: Answers, call: Call, target: Target, rules: Rules, headers: list[Header], answering: _Answering
+    ) -> None:
+        """A kept answer where there is one; else the call is made, and its answer kept."""
+        look = await answers.look(call, target, headers)
+        answering.cache = call.cache
+        if look.found is not None:
+            await self._again(call, target, look.found, answering)
+            return
+        try:
+            await self._asked(call, target, rules, headers, answering)
+        except BaseException:
+            call.failed = True
+            raise
+        finally:
+            answers.ended(call, look)
+
+    async def _asked(
+        self, call: Call, target: Target, rules: Rules, headers: list[Header], answering: _Answering
+    ) -> None:
+        if rules.survivor is None or not call.endpoint.traced:
+            await self._once(call, target, rules, headers, answering)
+        else:
+            await self._surviving(call, target, rules, rules.survivor, headers, answering)
 
     async def _once(
         self, call: Call, target: Target, rules: Rules, headers: list[Header], answering: _Answering
@@ -307,6 +344,7 @@ class Gateway:
                 try:
                     answering.stood_in = move.step.model if move.step.model != call.model else ""
                     aim = aimed(call, move.step, target, rules.gateway)
+                    call.fell_back = aim is not target
                     with self._slot(aim.upstream):
                         purpose = "call" if move.number == 1 else "retry" if move.on_step > 1 else "fallback"
                         answered = await self._paid(call, aim, headers, rules, purpose)
@@ -335,16 +373,25 @@ class Gateway:
         finally:
             moves.close()
 
+    async def _again(self, call: Call, target: Target, found: Again, answering: _Answering) -> None:
+        """Answer with what is kept: the gates read it as they read a fresh answer."""
+        call.upstream = target.upstream.name
+        call.provider = target.upstream.provider or target.upstream.wire
+        call.sent_model = target.send_as if target.send_as != call.model else ""
+        await self._give(call, StandIn(body=found.body, content_type=found.content_type), answering, checked=True)
+
     async def _reply(self, call: Call, step: Step, reply: StandIn, answering: _Answering) -> None:
         """Answer with what was at hand."""
-        call.stood_in = step.kind
+        call.stood_in = answering.stood_in = step.kind
+        await self._give(call, reply, answering, checked=step.kind == "cached")
+
+    async def _give(self, call: Call, reply: StandIn, answering: _Answering, *, checked: bool) -> None:
         call.status = 200
         call.pieces, call.kept_bytes = [], 0
         call.content_type = reply.content_type
         call.encoding = reply.encoding
         call.keep(time.time_ns(), reply.body)
-        answering.stood_in = step.kind
-        if answering.guard is not None and step.kind == "cached":
+        if answering.guard is not None and checked and call.endpoint.operation != "embeddings":
             reply = await asyncio.to_thread(guarding.check_answer, answering.guard, call, reply.body)
         headers: list[Header] = [
             (b"content-type", reply.content_type.encode()),
@@ -381,6 +428,7 @@ class Gateway:
         if budgets is None or not call.endpoint.traced:
             return await self._ask(call, target, headers, call.request)
         held = await _held(budgets, call, target, purpose)
+        call.bounded = held.request is not call.request
         try:
             answered = await self._ask(call, target, headers, held.request)
         except Unanswered:
@@ -405,7 +453,7 @@ class Gateway:
         if target.send_as and target.send_as != call.model:
             call.sent_model = target.send_as
             body = request_body.with_model(body, target.send_as)
-        turns = self._turns.order(upstream)
+        turns = self.turns.order(upstream)
         path = quote(call.endpoint.path, safe="/:@")
         length = len(body) if call.endpoint.method == "POST" else None
         for number, turn in enumerate(turns):
@@ -423,7 +471,7 @@ class Gateway:
                     answer_s=upstream.answer_s,
                 )
             except Unanswered:
-                self._turns.rest(upstream, turn.url, _REST_S)
+                self.turns.rest(upstream, turn.url, _REST_S)
                 if last:
                     raise
                 continue
@@ -435,7 +483,7 @@ class Gateway:
                 headers=connection.headers,
             )
             if connection.status in (401, 403, 429) and turn.key is not None and len(upstream.keys) > 1:
-                self._turns.rest(upstream, turn.key.source, _rest_s(connection))
+                self.turns.rest(upstream, turn.key.source, _rest_s(connection))
                 if not last:
                     connection.close()
                     continue
@@ -572,6 +620,8 @@ class _Answering:
         """True where it was tried again here: the caller's library need not."""
         self.stood_in = ""
         """Who answers in place of the model that was asked for."""
+        self.cache = ""
+        """What the response cache did, where the route has one."""
         self._wire: Wire = wire
         self._send = send
         self._ended = False
@@ -583,6 +633,8 @@ class _Answering:
             headers.append((b"x-should-retry", b"false"))
         if self.stood_in and status < 400:
             headers.append((b"x-pilothouse-stood-in", quote(self.stood_in).encode()))
+        if self.cache:
+            headers.append((CACHE_HEADER, self.cache.encode()))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def piece(self, body: bytes) -> None:

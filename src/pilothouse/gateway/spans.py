@@ -33,6 +33,7 @@ _CONVENTIONAL: Final = {
     "frequency_penalty": "gen_ai.request.frequency_penalty",
     "presence_penalty": "gen_ai.request.presence_penalty",
 }
+_USAGE: Final = "gen_ai.usage."
 _fixed64 = Struct("<Q").pack
 
 
@@ -74,6 +75,8 @@ def attributes_of(call: Call, *, content: bool = True) -> dict[str, Any]:
         found["pilothouse.gateway.tried"] = [readable(line[:300]) for line in call.tried[:20]]
     if call.verdicts:
         found["pilothouse.gateway.guards"] = [readable(line[:300]) for line in call.verdicts]
+    if call.cache:
+        found["pilothouse.cache.outcome"] = call.cache
     if call.stood_in:
         found["pilothouse.gateway.stood_in"] = call.stood_in
     if call.request_id:
@@ -85,6 +88,8 @@ def attributes_of(call: Call, *, content: bool = True) -> dict[str, Any]:
     tools = _put_request(found, call, content=content)
     _put_answer(found, call, answer, tools, content=content)
     _put_error(found, call, answer)
+    if call.from_cache is not None or call.stood_in == "cached":
+        _unspend(found, call)
     return found
 
 
@@ -153,6 +158,21 @@ def _put_answer(found: dict[str, Any], call: Call, told: Told, tools: list[Any],
     found[names.DECISION_VALID] = verdict.valid
     if verdict.reason:
         found[names.DECISION_INVALID_REASON] = readable(verdict.reason[:1_000])
+
+
+def _unspend(found: dict[str, Any], call: Call) -> None:
+    """The usage in a kept answer is that of the call it was made for: this one used nothing, and saved that."""
+    for name in [name for name in found if name.startswith(_USAGE)]:
+        del found[name]
+    found["gen_ai.usage.input_tokens"] = found["gen_ai.usage.output_tokens"] = 0
+    found["gen_ai.usage.cost"] = 0.0
+    if call.from_cache is not None:
+        saved = call.from_cache
+        found["pilothouse.cache.age_s"] = round(saved.age_s, 3)
+        found["pilothouse.cache.saved_input_tokens"] = saved.input_tokens
+        found["pilothouse.cache.saved_output_tokens"] = saved.output_tokens
+        found["pilothouse.cache.saved_usd"] = saved.nano / 1_000_000_000
+        found["pilothouse.cache.similarity"] = round(saved.similarity, 4)
 
 
 def _put_error(found: dict[str, Any], call: Call, told: Told) -> None:

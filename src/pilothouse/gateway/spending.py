@@ -50,7 +50,7 @@ def hold(budgets: Budgets, call: Call, target: Target, purpose: Purpose) -> Hold
             input_tokens=len(call.request),
             output_tokens=asked,
             run=call.run or call.labels.trace_id,
-            user=attributes.get("user.id", "") or _user(body),
+            user=attributes.get("user.id", "") or user_of(body),
             feature=attributes.get("pilothouse.feature", ""),
             tenant=call.tenant,
             purpose=purpose,
@@ -87,14 +87,23 @@ def release(budgets: Budgets, call: Call, reservation_id: str) -> None:
 
 
 def _usage(call: Call, found: Mapping[str, Any]) -> Usage | None:
+    known = counted(found)
+    if known is None:
+        # A stream that tells no usage: each byte of the request and of the answer for a token, which is never too few.
+        complete = call.status == 200 and not call.cut and call.error is None and not call.closed_early
+        return Usage(input_uncached=len(call.request), output_text=call.kept_bytes) if complete else None
+    return known
+
+
+def counted(found: Mapping[str, Any]) -> Usage | None:
+    """Usage in buckets, from the attributes of a call; None where it is not told."""
+
     def count(name: str) -> int:
         value = found.get(_USAGE + name, 0)
         return value if type(value) is int else 0
 
     if _USAGE + "input_tokens" not in found:
-        # A stream that tells no usage: each byte of the request and of the answer for a token, which is never too few.
-        complete = call.status == 200 and not call.cut and call.error is None and not call.closed_early
-        return Usage(input_uncached=len(call.request), output_text=call.kept_bytes) if complete else None
+        return None
     read, wrote = count("cache_read.input_tokens"), count("cache_creation.input_tokens")
     short, long = count("cache_creation.ephemeral_5m_input_tokens"), count("cache_creation.ephemeral_1h_input_tokens")
     reasoning = count("reasoning.output_tokens")
@@ -132,7 +141,8 @@ def _bounded(request: bytes, call: Call, tokens: int) -> bytes:
     return request[:start] + json.dumps(name).encode() + b": " + str(max(each, 1)).encode() + comma + request[start:]
 
 
-def _user(body: Mapping[str, Any]) -> str:
+def user_of(body: Mapping[str, Any]) -> str:
+    """The user that a body names; empty where it names none."""
     metadata = body.get("metadata")
     named = cast("dict[str, Any]", metadata).get("user_id") if isinstance(metadata, dict) else None
     user = body.get("user") or named

@@ -46,6 +46,10 @@ class Turns:
         """Pass an address, or a key by its source, over for a while."""
         self._resting[upstream.name, what] = self._clock() + seconds
 
+    def rests_s(self, upstream: Upstream, what: str) -> float:
+        """For how many seconds an address, or a key by its source, is still passed over."""
+        return round(max(0.0, self._resting.get((upstream.name, what), 0.0) - self._clock()), 1)
+
     def _rests(self, upstream: Upstream, turn: Turn, now: float) -> bool:
         whats = (turn.url, turn.key.source if turn.key is not None else "")
         return any(self._resting.get((upstream.name, what), 0.0) > now for what in whats)

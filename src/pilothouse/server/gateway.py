@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from pilothouse.access import Grant
 from pilothouse.api import Metric
-from pilothouse.gateway import Gateway, RulesReader
+from pilothouse.costs import PriceBook
+from pilothouse.gateway import Answers, Gateway, RulesReader
 from pilothouse.intake.receive import Intake
 from pilothouse.records import Forbidden
 
@@ -54,4 +55,5 @@ def make_gateway(state: ServerState, intake: Intake) -> Gateway:
 
     reader = RulesReader(budgets=state.budgets, guards=state.guards)
     policy = state.policy
-    return Gateway(authorise, intake.keep, lambda: reader.read(policy.policy.sections))
+    answers = Answers(state.answers, prices=PriceBook(state.config.prices))
+    return Gateway(authorise, intake.keep, lambda: reader.read(policy.policy.sections), answers=answers)

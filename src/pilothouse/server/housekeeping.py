@@ -8,6 +8,7 @@ import logging
 import time
 
 from pilothouse.annotations import settle
+from pilothouse.gateway import Gateway
 from pilothouse.intake.counters import Snapshot
 from pilothouse.intake.receive import Intake
 from pilothouse.records import PilothouseError
@@ -21,15 +22,17 @@ REFUSALS_EVERY_S = 2.0
 RETENTION_EVERY_S = 3600.0
 ANNOTATIONS_EVERY_S = 10.0
 BUDGETS_EVERY_S = 10.0
+CACHE_EVERY_S = 2.0
 _HOUR_NS = 3_600_000_000_000
 
 
 class Housekeeping:
     """Recurring jobs on the server's loop; their work is done in threads."""
 
-    def __init__(self, state: ServerState, intake: Intake) -> None:
+    def __init__(self, state: ServerState, intake: Intake, gateway: Gateway | None = None) -> None:
         self._state = state
         self._intake = intake
+        self._gateway = gateway
         self._tasks: list[asyncio.Task[None]] = []
         self._counted: dict[tuple[str, str, str], int] = {}
 
@@ -41,6 +44,8 @@ class Housekeeping:
             asyncio.create_task(self._every(ANNOTATIONS_EVERY_S, self.show_annotations)),
             asyncio.create_task(self._every(BUDGETS_EVERY_S, self._state.budgets.sweep)),
         ]
+        if self._gateway is not None and self._gateway.answers is not None:
+            self._tasks.append(asyncio.create_task(self._every(CACHE_EVERY_S, self._gateway.answers.flush)))
 
     async def stop(self) -> None:
         """Stop, and keep the last counts."""

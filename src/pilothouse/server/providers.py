@@ -12,7 +12,7 @@ from pilothouse import access, web
 from pilothouse.access import Grant
 from pilothouse.api import Metric
 from pilothouse.budgets import Budgets
-from pilothouse.gateway import Gateway
+from pilothouse.gateway import Gateway, GatewayStatus, status_of
 from pilothouse.guards import Guards
 from pilothouse.intake.receive import Intake
 from pilothouse.jobs import SYSTEM, Desk
@@ -21,6 +21,7 @@ from pilothouse.records import PilothouseError, iso
 from pilothouse.runtime.served import ServedTools
 from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore
+from pilothouse.store.cache_store import CacheStore
 from pilothouse.store.control_store import ControlStore
 from pilothouse.traces.model import Forwarded, Refused, ServerFacts
 
@@ -117,6 +118,15 @@ class ApiProvider:
     def guards(self) -> Guards:
         """The gates under that policy."""
         return self._state.guards
+
+    @property
+    def answers(self) -> CacheStore:
+        """Kept answers of the gateway."""
+        return self._state.answers
+
+    def gateway_status(self) -> GatewayStatus:
+        """Upstreams, keys, breakers, calls under way."""
+        return status_of(self._gateway)
 
     @property
     def cookie_name(self) -> str:

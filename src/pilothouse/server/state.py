@@ -15,6 +15,7 @@ from pilothouse.jobs import Desk
 from pilothouse.policy import Watch
 from pilothouse.runtime.served import ServedTools
 from pilothouse.store import TraceStore
+from pilothouse.store.cache_store import CacheStore
 from pilothouse.store.control_store import ControlStore
 from pilothouse.store.count_store import CountStore
 
@@ -52,6 +53,8 @@ class ServerState:
     """The gates under that policy."""
     counts: CountStore
     """What capped actions have used."""
+    answers: CacheStore
+    """Kept answers of the gateway."""
     config: Config
     project_id: str
     """The first project: what the one-time link and the local token open."""
@@ -69,6 +72,7 @@ class ServerState:
             self.forwarder.close()
         self.budgets.close()
         self.counts.close()
+        self.answers.close()
         self.store.close()
         self.control.close()
 

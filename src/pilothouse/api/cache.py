@@ -1,0 +1,49 @@
+"""Kept answers of models: how the response cache does, and emptying it."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from pilothouse.cache import CacheOverview, overview
+
+from .context import Caller
+from .envelope import Envelope, answer
+
+router = APIRouter(tags=["cache"])
+
+
+class Emptied(BaseModel):
+    """What was deleted."""
+
+    answers: int
+
+
+class What(BaseModel):
+    """Which answers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    route: str = Field("", max_length=300, description="Only of this route, by the pattern of its models.")
+
+
+@router.get("/cache", response_model=Envelope[CacheOverview])
+def show_cache(
+    caller: Caller,
+    days: Annotated[int, Query(ge=1, le=400, description="Today and the days before it, UTC.")] = 7,
+) -> Response:
+    """The gateway's response cache: by route what it keeps, how often it answered, and what that saved."""
+    found = overview(caller.provider.answers, caller.project_id, days=days, now_ns=time.time_ns())
+    return answer(found, next=["pilothouse cost", "pilothouse docs caching"])
+
+
+@router.post("/cache/clear", response_model=Envelope[Emptied])
+def clear_cache(caller: Caller, what: What) -> Response:
+    """Delete this project's kept answers. Needs write."""
+    caller.need("write")
+    count = caller.provider.answers.clear(caller.project_id, route=what.route)
+    caller.audit("cache.clear", f"{count} answers{f' of {what.route}' if what.route else ''}")
+    return answer({"answers": count})
