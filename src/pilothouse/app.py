@@ -29,10 +29,8 @@ from starlette.routing import Mount, Route
 from pilothouse import __version__, access, api, deletions, web
 from pilothouse.annotations import settle
 from pilothouse.api.heard_out import HeardOut
-from pilothouse.approvals import read_approvals
-from pilothouse.budgets import read_budgets
-from pilothouse.gateway import PREFIX, Gateway, read_gateway
-from pilothouse.guards import Guards, read_guards
+from pilothouse.gateway import PREFIX, Gateway
+from pilothouse.guards import Guards
 from pilothouse.intake.forward import headers_of
 from pilothouse.intake.grpc import GrpcServer
 from pilothouse.intake.http import routes as otlp_routes
@@ -41,7 +39,6 @@ from pilothouse.intake.receive import Intake
 from pilothouse.intake.settings import MIB, Settings
 from pilothouse.jobs import Desk
 from pilothouse.mcp.http import McpEndpoint
-from pilothouse.policy import Policy
 from pilothouse.policy import watch as watch_policy
 from pilothouse.records import BadRequest, Forbidden, iso
 from pilothouse.runtime.adapters.mcp_http import runtime_server
@@ -52,6 +49,7 @@ from pilothouse.server.config import Config, read_config
 from pilothouse.server.gateway import make_gateway
 from pilothouse.server.housekeeping import Housekeeping
 from pilothouse.server.on_demand import OnDemand
+from pilothouse.server.policies import check_policy, open_policies
 from pilothouse.server.providers import ApiProvider, PageProvider
 from pilothouse.server.runtime import FolderLock, Runtime, new_token, remove_runtime, write_runtime
 from pilothouse.server.state import ServerState
@@ -62,7 +60,6 @@ from pilothouse.store import open_store
 from pilothouse.store.cache_store import cache_of
 from pilothouse.store.control_store import ControlStore, open_control
 from pilothouse.store.count_store import counts_of
-from pilothouse.survival import read_limits, read_survival
 
 LOG = logging.getLogger("pilothouse.server")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -130,7 +127,7 @@ def up(options: UpOptions) -> None:
 def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerState, str]:
     """Open stores and start the worker; the second value is the first key, where one was made just now."""
     # First of all: a policy that is wrong stops the start, before anything is opened.
-    policy = watch_policy(data_folder=data, check=_check_policy)
+    policy = watch_policy(data_folder=data, check=check_policy)
     counts = counts_of(options.control, data)
     guards = Guards(lambda: (policy.policy.version, policy.policy.section("guards")), counts=counts)
     control = open_control(options.control, data)
@@ -175,6 +172,7 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
         job_worker=job_worker,
         agent_tools=ServedTools(options.control, data / "runtime"),
         policy=policy,
+        policies=open_policies(policy, control, store, config, data),
         budgets=open_budgets(options.control, data, config, policy),
         guards=guards,
         counts=counts,
@@ -187,16 +185,6 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
     grant = access.Grant(project_id=project_id, key_id="", mode="admin", who="this machine")
     state.keyring.add_own(state.token, grant)
     return state, new_key
-
-
-def _check_policy(policy: Policy) -> None:
-    """Each section is read by its owner: what one of them refuses does not come into force."""
-    read_budgets(policy.section("budgets"))
-    read_survival(policy.section("survival"))
-    read_limits(policy.section("limits"))
-    read_gateway(policy.section("gateway"))
-    read_guards(policy.section("guards"))
-    read_approvals(policy.section("approvals"))
 
 
 def build(state: ServerState, intake: Intake, *, url: str, grpc: str, loopback: bool = True) -> FastAPI:

@@ -21,6 +21,7 @@ from pilothouse.runtime.served import ServedTools
 from pilothouse.server.analyses import Analyses
 from pilothouse.server.budgets import open_budgets
 from pilothouse.server.config import Config
+from pilothouse.server.policies import open_policies
 from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore
 from pilothouse.store.cache_store import cache_of
@@ -53,6 +54,7 @@ class PretendedServer:
         self.agent_tools = ServedTools("", folder)
         self.policy = watch(data_folder=folder)
         self.budgets = open_budgets("", folder, Config(), self.policy)
+        self.policies = open_policies(self.policy, control, store, Config(), folder)
         self.guards = Guards(lambda: (self.policy.policy.version, self.policy.policy.section("guards")))
         self.answers = cache_of("", folder)
         self.parts: dict[str, str] = {"store": "ok"}

@@ -28,6 +28,10 @@ CHANGES: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("post", "/cache/clear"): ("write", {}),
     ("post", "/budgets/renew"): ("write", {"reservation_id": "r"}),
     ("post", "/guard/check"): ("annotate", {"text": "hello"}),
+    ("post", "/policy/check"): ("write", {"text": ""}),
+    ("post", "/policy/try"): ("write", {"text": "", "traces": 1}),
+    ("post", "/policy"): ("admin", {"text": "", "base": "", "dry_run": True}),
+    ("post", "/policy/undo"): ("admin", {"to": 999}),
     ("post", "/keys"): ("admin", {"name": "made", "mode": "read"}),
     ("delete", "/keys/{key_id}"): ("admin", {}),
     ("post", "/projects"): ("admin", {"name": "made"}),
@@ -41,7 +45,10 @@ CHANGES: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
 }
 """Everything that is no GET."""
 
-READS_FOR: dict[str, str] = {"/keys": "admin", "/policy": "write"}
+READS_FOR: dict[str, str] = {
+    "/keys": "admin",
+    **dict.fromkeys(("/policy", "/policy/versions", "/policy/versions/{number}"), "write"),
+}
 """GETs that need more than ``read``."""
 
 

@@ -53,6 +53,7 @@ CALLS: dict[str, str] = {
     "guard check": "guard check hello",
     "drill guards": "drill guards",
     "policy": "policy",
+    "policy history": "policy history",
     "keys ls": "keys ls",
     "keys new": "keys new --mode read --name contract",
     "projects ls": "projects ls",
@@ -120,6 +121,10 @@ ELSEWHERE: dict[str, str] = {
     "guard": "a group",
     "cache": "a group",
     "drill": "a group",
+    **dict.fromkeys(
+        ("policy check", "policy try", "policy set", "policy diff", "policy undo"),
+        "read a policy of the user's own, or change the server's: tests/policies",
+    ),
     "jobs": "a group",
     "jobs ls": "empty without a durable run: tests/jobs",
     "jobs show": "needs a durable run: tests/jobs",

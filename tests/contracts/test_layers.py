@@ -40,6 +40,8 @@ ALLOWED: dict[str, str] = {
     "budgets": "records store costs",
     # Actions that wait for a person: what the policy asks for, and the records of who decided.
     "approvals": "records store",
+    # The server's policy: its versions, another one tried on stored traffic, rules proposed from it.
+    "policies": "records store policy guards budgets",
     # What survives restarts. Domains write workflows against its verbs; the server gives a worker what they need.
     "jobs": "records store",
     # What keeps an agent to its task: cores in the user's process. Plans and memories are kept in the store's smallest
@@ -58,13 +60,13 @@ ALLOWED: dict[str, str] = {
     # Reads exports, on the user's side as on the server's: what a body says of itself is read by the rules of signals.
     "analysis": "records files signals",
     # Surfaces: thin over the verbs.
-    "api": "records store annotations deletions traces access files jobs skills analysis runtime policy budgets guards cache gateway approvals",
-    "web": "records store annotations deletions traces access jobs analysis",
+    "api": "records store annotations deletions traces access files jobs skills analysis runtime policy budgets guards cache gateway approvals policies",
+    "web": "records store annotations deletions traces access jobs analysis policies approvals budgets guards",
     "cli": "records",
     # Asks the API, over HTTP or within the server: the same tools for both.
     "mcp": "records",
     # What makes a server of the parts.
-    "server": "records store intake annotations deletions traces access jobs api web costs conventions guards signals files analysis runtime policy budgets gateway cache approvals",
+    "server": "records store intake annotations deletions traces access jobs api web costs conventions guards signals files analysis runtime policy budgets gateway cache approvals policies survival",
     "app": "records mcp runtime store intake annotations deletions traces access jobs api web server analysis policy budgets survival gateway guards cache approvals",
     # Public helpers for tests and demos: real clients, no store.
     "testing": "records",

@@ -16,6 +16,7 @@ from pilothouse.budgets import Budgets
 from pilothouse.gateway import GatewayStatus
 from pilothouse.guards import Guards
 from pilothouse.jobs import Desk
+from pilothouse.policies import Policies
 from pilothouse.policy import Watch
 from pilothouse.records import Actor, Forbidden, new_id
 from pilothouse.runtime.served import ServedTools
@@ -77,6 +78,11 @@ class Provider(Protocol):
     @property
     def policy(self) -> Watch:
         """The policy file, as it is now."""
+        ...
+
+    @property
+    def policies(self) -> Policies:
+        """Its versions, and what another one would do."""
         ...
 
     @property

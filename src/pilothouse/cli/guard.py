@@ -92,21 +92,6 @@ def drill_guards(run: Run) -> int:
 drill.add_command(drill_guards)
 
 
-@command(
-    "policy",
-    examples=(
-        "pilothouse policy",
-        "pilothouse policy --fields version,error",
-        "pilothouse api /api/v1/policy/schema --out pilothouse.schema.json",
-    ),
-    keys="data: version path sections error",
-)
-@click.pass_obj
-def policy(run: Run) -> None:
-    """The policy file in force, its version, and what is wrong with a newer one."""
-    run.output.envelope(run.client.get("/policy"), human=_policy)
-
-
 def _read(name: str) -> str:
     if name == "-":
         return sys.stdin.read()
@@ -144,11 +129,3 @@ def _exercises(data: dict[str, Any]) -> Iterable[str]:
     ]
     yield from table(("gate", "check", "down", "verdict", "decided by", ""), rows)
     yield f"{len(rows)} exercises, {data['got_through']} got through unchecked; policy {data['policy_version']}"
-
-
-def _policy(data: dict[str, Any]) -> Iterable[str]:
-    yield f"policy {data['version']}: {data['path'] or 'no file, everything is at its default'}"
-    for name, section in data["sections"].items():
-        yield f"  {name}: {', '.join(section)}"
-    if data["error"]:
-        yield f"the file as it is now is not in force: {one_line(data['error']['message'], 300)}"

@@ -58,7 +58,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "jobs": ("jobs:jobs", "Durable runs: list, show, cancel."),
     "guard": ("guard:guard", "Ask a gate about a text."),
     "drill": ("guard:drill", "Take checks down: nothing may get through."),
-    "policy": ("guard:policy", "The policy file in force, and its errors."),
+    "policy": ("policy:policy", "The policy: in force, dry runs, versions."),
     "doctor": ("doctor:doctor", "What is rejected, dropped, skewed, counted twice."),
     "reprocess": ("doctor:reprocess", "Normalise and price stored history again."),
     "store": ("store:store", "What is stored and what it takes."),

@@ -6,7 +6,7 @@ from .endpoint import CheckFailed
 from .guard import Guard
 from .mask import Masker, masker
 from .patterns import GROUPS, PATTERNS, Pattern
-from .served import Guards, check_data
+from .served import Guards, check_data, data_text
 from .settings import KINDS, GuardSettings, read_guards
 from .stream import StreamGuard
 from .subject import About
@@ -37,6 +37,7 @@ __all__ = [
     "Switches",
     "Verdict",
     "check_data",
+    "data_text",
     "drill",
     "masker",
     "read_guards",

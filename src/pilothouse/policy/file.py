@@ -88,7 +88,26 @@ def read(body: bytes | str, *, path: str = "") -> Policy:
     Raises:
         BadRequest: as :func:`load`.
     """
-    raw = body.encode() if isinstance(body, str) else body
+    shown = path or DEFAULT_NAME
+    sections: dict[str, Mapping[str, Any]] = {}
+    for name, value in plain(body, path=path).items():
+        if name not in {section.name for section in SECTIONS}:
+            raise BadRequest(f"{shown} has no such section", got=name, allowed=[section.name for section in SECTIONS])
+        if value is None:
+            continue
+        if not isinstance(value, dict):
+            raise BadRequest(f"{shown}: {name} is a mapping of names to values", got=repr(value)[:100])
+        sections[name] = cast("dict[str, Any]", value)
+    return Policy(version=_version(sections), sections=sections, path=path)
+
+
+def plain(body: bytes | str, *, path: str = "") -> dict[str, Any]:
+    """What a file says as plain data, its sections not looked at.
+
+    Raises:
+        BadRequest: it is no YAML, no mapping, or uses what is refused here.
+    """
+    raw = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
     shown = path or DEFAULT_NAME
     if len(raw) > BYTES_MAX:
         raise BadRequest(f"{shown} is larger than {BYTES_MAX >> 10} KB", got=f"{len(raw):,} bytes", fix="shorten it")
@@ -106,16 +125,7 @@ def read(body: bytes | str, *, path: str = "") -> Policy:
             allowed=[section.name for section in SECTIONS],
             fix="begin a line with e.g. guards:",
         )
-    sections: dict[str, Mapping[str, Any]] = {}
-    for name, value in cast("dict[str, Any]", data).items():
-        if name not in {section.name for section in SECTIONS}:
-            raise BadRequest(f"{shown} has no such section", got=name, allowed=[section.name for section in SECTIONS])
-        if value is None:
-            continue
-        if not isinstance(value, dict):
-            raise BadRequest(f"{shown}: {name} is a mapping of names to values", got=repr(value)[:100])
-        sections[name] = cast("dict[str, Any]", value)
-    return Policy(version=_version(sections), sections=sections, path=path)
+    return cast("dict[str, Any]", data)
 
 
 def _version(sections: Mapping[str, Any]) -> str:

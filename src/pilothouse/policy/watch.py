@@ -47,6 +47,15 @@ class Watch:
             self.refresh()
         return self._policy
 
+    @property
+    def path(self) -> Path | None:
+        """Where the file is: also one that is wrong, or gone; None where there is none and never was."""
+        try:
+            found = self._locate()
+        except PilothouseError:
+            found = None
+        return found or (Path(self._policy.path) if self._policy.path else None)
+
     def refresh(self) -> Policy:
         """Look at the file now, whenever it was looked at last."""
         with self._lock:

@@ -16,6 +16,7 @@ from pilothouse.gateway import Gateway, GatewayStatus, status_of
 from pilothouse.guards import Guards
 from pilothouse.intake.receive import Intake
 from pilothouse.jobs import SYSTEM, Desk
+from pilothouse.policies import Policies
 from pilothouse.policy import Watch
 from pilothouse.records import PilothouseError, iso
 from pilothouse.runtime.served import ServedTools
@@ -108,6 +109,11 @@ class ApiProvider:
     def policy(self) -> Watch:
         """The policy file, as it is now."""
         return self._state.policy
+
+    @property
+    def policies(self) -> Policies:
+        """Its versions, and what another one would do."""
+        return self._state.policies
 
     @property
     def budgets(self) -> Budgets:

@@ -12,6 +12,7 @@ from pilothouse.access import Keyring
 from pilothouse.budgets import Budgets
 from pilothouse.guards import Guards
 from pilothouse.jobs import Desk
+from pilothouse.policies import Policies
 from pilothouse.policy import Watch
 from pilothouse.runtime.served import ServedTools
 from pilothouse.store import TraceStore
@@ -47,6 +48,8 @@ class ServerState:
     """The runtime's tools for agents elsewhere: their plans, their large values."""
     policy: Watch
     """The policy file, as it is now."""
+    policies: Policies
+    """Its versions, and what another one would do."""
     budgets: Budgets
     """What may be spent under that policy."""
     guards: Guards

@@ -143,6 +143,37 @@ DELETION = sa.Table(
     sa.Column("decided_ns", sa.BigInteger),
 )
 
+POLICY_VERSION = sa.Table(
+    "policy_version",
+    METADATA,
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("version", sa.String(12), nullable=False),
+    sa.Column("revision", sa.String(12), nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("who", sa.String(200), nullable=False),
+    sa.Column("who_kind", sa.String(20), nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("of", sa.BigInteger),
+    sa.Column("made_ns", sa.BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+GUARD_PROPOSAL = sa.Table(
+    "guard_proposal",
+    METADATA,
+    sa.Column("proposal_id", sa.String(60), primary_key=True),
+    sa.Column("project_id", sa.String(60), sa.ForeignKey("project.project_id"), nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("made_by", sa.String(200), nullable=False),
+    sa.Column("made_ns", sa.BigInteger, nullable=False),
+    sa.Column("decided_by", sa.String(200), nullable=False, server_default=""),
+    sa.Column("decided_ns", sa.BigInteger),
+    sa.Column("policy_number", sa.BigInteger),
+)
+
 
 def _first(connection: sa.Connection) -> None:
     for table in (PROJECT, API_KEY, PAGE_SESSION, REFUSAL, RETENTION, AUDIT):
@@ -162,6 +193,12 @@ def _third(connection: sa.Connection) -> None:
     DELETION.create(connection)
 
 
+def _fourth(connection: sa.Connection) -> None:
+    """Versions of the policy file, and rules that are proposed for it."""
+    POLICY_VERSION.create(connection)
+    GUARD_PROPOSAL.create(connection)
+
+
 def _add_column(connection: sa.Connection, table: sa.Table, name: str) -> None:
     """Add a column that a database of an older version lacks; a new one was made with it."""
     if name in {column["name"] for column in sa.inspect(connection).get_columns(table.name)}:
@@ -170,4 +207,4 @@ def _add_column(connection: sa.Connection, table: sa.Table, name: str) -> None:
     connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column}"))
 
 
-MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_first, _second, _third)
+MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_first, _second, _third, _fourth)

@@ -1,0 +1,33 @@
+"""The policy of a server: its versions, what another one would have done, and rules proposed for it."""
+
+from .desk import Policies
+from .keeping import Keeper, PolicyConflict, PolicyText, PolicyVersion, diff
+from .model import (
+    Bounds,
+    BudgetOutcome,
+    BudgetTrial,
+    CheckChange,
+    GateOutcome,
+    Replayed,
+    Trial,
+    TrialExample,
+)
+from .trial import try_policy
+
+__all__ = [
+    "Bounds",
+    "BudgetOutcome",
+    "BudgetTrial",
+    "CheckChange",
+    "GateOutcome",
+    "Keeper",
+    "Policies",
+    "PolicyConflict",
+    "PolicyText",
+    "PolicyVersion",
+    "Replayed",
+    "Trial",
+    "TrialExample",
+    "diff",
+    "try_policy",
+]
