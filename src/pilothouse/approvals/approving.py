@@ -158,6 +158,11 @@ class Approvals:
             row = rows[0]
         return self._judged(decode(row.body))
 
+    def by_key(self, project_id: str, ask_key: str) -> Approval | None:
+        """What a question with this key made, as it stands at this moment; None where nobody has asked it."""
+        row = self._store.by_key(project_id, ask_key)
+        return None if row is None else self._judged(decode(row.body))
+
     def history(self, project_id: str, approval_id: str) -> tuple[Event, ...]:
         """What happened to it, in order."""
         return tuple(

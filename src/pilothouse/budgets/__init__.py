@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .model import PURPOSES, Ask, BudgetOverview, Limit, OverBudget, Place, Purpose, PurposeSum, Reservation, Standing
 from .periods import ends_in_s, period_of
+from .raising import Asked, RaiseIt, Raiser, sentence
 from .rules import AT_LIMIT, LEVELS, NOBODY, PERIODS, PRECEDENCE, AtLimit, Level, Rule, applying, read_budgets
 from .spending import Budgets
 from .worst_case import OUTPUT_TOKENS_DEFAULT, Prices, worst_case
@@ -17,6 +18,7 @@ __all__ = [
     "PRECEDENCE",
     "PURPOSES",
     "Ask",
+    "Asked",
     "AtLimit",
     "BudgetOverview",
     "Budgets",
@@ -27,6 +29,8 @@ __all__ = [
     "Prices",
     "Purpose",
     "PurposeSum",
+    "RaiseIt",
+    "Raiser",
     "Reservation",
     "Rule",
     "Standing",
@@ -34,5 +38,6 @@ __all__ = [
     "ends_in_s",
     "period_of",
     "read_budgets",
+    "sentence",
     "worst_case",
 ]

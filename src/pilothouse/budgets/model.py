@@ -79,7 +79,7 @@ class Standing:
     subject: str
     period: str
     usd: Decimal | None
-    """The limit as it is now; None: none, or the budget is no longer in the file."""
+    """The limit as it is now, with what was allowed beyond it; None: none, or the budget is no longer in the file."""
     tokens: int | None
     """The same of tokens."""
     spent_usd: Decimal
@@ -91,6 +91,10 @@ class Standing:
     """Settled."""
     refused: int
     """Calls that did not fit."""
+    raised_usd: Decimal
+    """What a person allowed beyond the limit in this period; part of ``usd``."""
+    raised_tokens: int
+    """The same of tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +141,11 @@ class Limit:
     limit: str
     ends_in_s: int | None = field(default=None)
     """Until the period ends; None: never."""
+    raise_usd: Decimal = field(default=Decimal(0))
+    """What a person is asked for beyond the limit, where the budget says so."""
+    raise_tokens: int = 0
+    raised: str = ""
+    """What was allowed before in this period: the same question is not asked again after a yes."""
 
 
 class OverBudget(PilothouseError):
@@ -153,19 +162,25 @@ class OverBudget(PilothouseError):
         """The budget; None where a server told only the message."""
 
     @classmethod
-    def of(cls, limit: Limit, others: int) -> OverBudget:
-        """The error for a budget, and for so many others that are full too."""
+    def of(cls, limit: Limit, others: int, *, told: str = "", fix: str = "", approval_id: str = "") -> OverBudget:
+        """The error for a budget, and for so many others that are full too; ``told``: what a person said to it."""
         whose = "" if limit.level in ("request", "system") else f" of {limit.level} {limit.subject}"
         when = "" if limit.period in ("ever", "") else f" in {limit.period}"
         more = f" ({others} more budgets are full too)" if others else ""
         return cls(
             f"budget {limit.budget}{whose} has {limit.left} left of {limit.limit}{when}, "
-            f"the call may take {limit.asked}{more}",
+            f"the call may take {limit.asked}{more}{f'; {told}' if told else ''}",
             at_limit=limit.at_limit,
             limit=limit,
             got=limit.asked,
-            allowed={"at_limit": limit.at_limit, "left": limit.left, "limit": limit.limit, "budget": limit.budget},
-            fix=_FIX[limit.at_limit].format(budget=limit.budget),
+            allowed={
+                "at_limit": limit.at_limit,
+                "left": limit.left,
+                "limit": limit.limit,
+                "budget": limit.budget,
+                **({"approval_id": approval_id} if approval_id else {}),
+            },
+            fix=fix or _FIX[limit.at_limit].format(budget=limit.budget),
             retry_after_s=limit.ends_in_s,
         )
 
@@ -175,3 +190,11 @@ _FIX: Final[Mapping[AtLimit, str]] = {
     "cheaper": "call a cheaper model or ask for fewer tokens; or raise budgets.{budget} in the policy file",
     "ask": "a person decides: have budgets.{budget} raised in the policy file, then try again",
 }
+
+
+def amount_text(value: Decimal | int, unit: str) -> str:
+    """An amount with its unit, such as ``0.03 USD`` or ``9,000 tokens``."""
+    if isinstance(value, int):
+        return f"{value:,} {unit}"
+    text = f"{value:f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} {unit}"

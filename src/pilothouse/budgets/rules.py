@@ -62,6 +62,10 @@ class Rule:
     """Of one request; level ``request`` only. A request that sets no bound of its own gets this one."""
     at_limit: AtLimit = "refuse"
     """``refuse``: no call. ``cheaper``: no call with this model, a cheaper one may fit. ``ask``: a person decides."""
+    raise_usd: Decimal | None = None
+    """With ``ask``: how much more a person is asked for, at once; None: half the limit, or what the call needs."""
+    raise_tokens: int | None = None
+    """The same of tokens."""
 
 
 def read_budgets(section: Mapping[str, Any] | None) -> tuple[Rule, ...]:
@@ -138,7 +142,26 @@ def _rule(name: str, entry: Any) -> Rule:
     usd = _usd(row["usd"], f"{path}.usd") if "usd" in row else None
     if usd is None and not counts:
         raise BadRequest(f"{path} bounds nothing", fix="give it usd or tokens")
-    return Rule(name=name, level=level, match=match, per=per, usd=usd, at_limit=at_limit, **counts)
+    for key, bound in (("raise_usd", usd), ("raise_tokens", counts.get("tokens"))):
+        if key in row and (at_limit != "ask" or bound is None or level == "request"):
+            raise BadRequest(
+                f"{path}.{key} is what a person is asked for, where at_limit is ask and there is a limit to raise",
+                got=f"at_limit: {at_limit}, level: {level}",
+                fix="take it out, or write at_limit: ask",
+            )
+    raise_usd = _usd(row["raise_usd"], f"{path}.raise_usd") if "raise_usd" in row else None
+    raise_tokens = _count(row["raise_tokens"], f"{path}.raise_tokens") if "raise_tokens" in row else None
+    return Rule(
+        name=name,
+        level=level,
+        match=match,
+        per=per,
+        usd=usd,
+        at_limit=at_limit,
+        raise_usd=raise_usd,
+        raise_tokens=raise_tokens,
+        **counts,
+    )
 
 
 def _usd(value: Any, path: str) -> Decimal:

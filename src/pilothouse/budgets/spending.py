@@ -10,7 +10,7 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any, Final
 
-from pilothouse.records import BadRequest, Clock, NotFound, SystemClock, Usage, new_id
+from pilothouse.records import BadRequest, Clock, NotFound, Overloaded, PilothouseError, SystemClock, Usage, new_id
 from pilothouse.store.budget_store import Account, BudgetStore, Full, Held
 
 from .model import (
@@ -25,7 +25,9 @@ from .model import (
     Reservation,
     Standing,
 )
+from .model import amount_text as _amount
 from .periods import ends_in_s, period_of
+from .raising import Asked, Raiser, wanted_tokens, wanted_usd
 from .rules import AT_LIMIT, LEVELS, NOBODY, PRECEDENCE, Level, Rule, applying
 from .worst_case import OUTPUT_TOKENS_DEFAULT, Prices, nano, worst_case
 
@@ -34,6 +36,7 @@ _SWEEP_EVERY_S: Final = 5.0
 _DAYS_NS: Final = 30 * 86_400_000_000_000
 _SUBJECT_CHARS_MAX: Final = 300
 _PERIODS_MAX: Final = 20_000
+_RAISES_MAX: Final = 20
 
 
 class Budgets:
@@ -47,11 +50,16 @@ class Budgets:
         prices: Prices,
         clock: Clock | None = None,
         policy: Callable[[], tuple[str, str]] = lambda: ("none", ""),
+        raiser: Raiser | None = None,
     ) -> None:
-        """``rules``: the budgets as they are now. ``policy``: the version of their file, and what is wrong with it."""
+        """``rules``: the budgets as they are now. ``policy``: the version of their file, and what is wrong with it.
+
+        ``raiser``: who asks a person where ``at_limit`` is ``ask``; None: such a call is refused.
+        """
         self._store, self._rules, self._prices = store, rules, prices
         self._clock = clock or SystemClock()
         self._policy = policy
+        self.raiser = raiser
         self._latest: dict[tuple[str, str, str], str] = {}
         self._swept_s = -_SWEEP_EVERY_S
         self._sweeping = threading.Lock()
@@ -119,22 +127,30 @@ class Budgets:
         detail: dict[str, Any] = {name: getattr(ask, name) for name in ("model", "provider", "run", "user", "feature")}
         detail |= {"tenant": ask.tenant, "output_tokens": output}
         detail["levels"] = {place.budget: place.level for place in places}
-        try:
-            held = self._store.reserve(
-                project_id,
-                found_id,
-                accounts,
-                nano=nano(usd),
-                tokens=tokens,
-                purpose=ask.purpose,
-                detail=detail,
-                lease_ns=int(ask.lease_s * 1e9),
-                now_ns=now_ns,
-            )
-        except Full as full:
-            raise _over(
-                full, {(p.budget, p.subject): (p, rule) for p, rule in places.items()}, usd, tokens, now_ns
-            ) from None
+        by_name = {(place.budget, place.subject): (place, rule) for place, rule in places.items()}
+        for _ in range(_RAISES_MAX):
+            try:
+                held = self._store.reserve(
+                    project_id,
+                    found_id,
+                    accounts,
+                    nano=nano(usd),
+                    tokens=tokens,
+                    purpose=ask.purpose,
+                    detail=detail,
+                    lease_ns=int(ask.lease_s * 1e9),
+                    now_ns=now_ns,
+                )
+                break
+            except Full as full:
+                limits = _limits(full, by_name, usd, tokens, now_ns)
+            asked = self._asked(project_id, ask, limits)
+            if asked.state != "raised":
+                raise OverBudget.of(
+                    limits[0], len(limits) - 1, told=asked.told, fix=asked.fix, approval_id=asked.approval_id
+                )
+        else:
+            raise Overloaded("what is allowed is spent as fast as it is allowed", fix="try again", retry_after_s=1)
         if held.state != "held":
             raise BadRequest(
                 f"this reservation is {held.state}: its id cannot be used for another call",
@@ -220,7 +236,8 @@ class Budgets:
         standing: list[Standing] = []
         for row in self._store.balances(project_id, limit=limit, budget=budget, subject=subject):
             rule = rules.get(row.budget)
-            usd = rule.usd if rule else None
+            raised = _usd(row.raised_nano)
+            usd = rule.usd + raised if rule and rule.usd is not None else None
             spent, held = _usd(row.spent_nano), _usd(row.held_nano)
             standing.append(
                 Standing(
@@ -228,7 +245,7 @@ class Budgets:
                     subject=row.subject,
                     period=row.period,
                     usd=usd,
-                    tokens=rule.tokens if rule else None,
+                    tokens=rule.tokens + row.raised_tokens if rule and rule.tokens is not None else None,
                     spent_usd=spent,
                     held_usd=held,
                     left_usd=None if usd is None else max(usd - spent - held, Decimal(0)),
@@ -236,6 +253,8 @@ class Budgets:
                     held_tokens=row.held_tokens,
                     calls=row.calls,
                     refused=row.refused,
+                    raised_usd=raised,
+                    raised_tokens=row.raised_tokens,
                 )
             )
         rows = self._store.by_purpose(project_id, self._clock.now_ns() - _DAYS_NS)
@@ -269,6 +288,28 @@ class Budgets:
                 "%d reservations outlived their lease: their process has gone, the money is free again", expired
             )
         return expired
+
+    def _asked(self, project_id: str, ask: Ask, limits: list[Limit]) -> Asked:
+        """What a person says, of the first budget that is full; they are asked only where all that are full may be raised."""
+        limit = limits[0]
+        if limit.at_limit != "ask" or any(one.at_limit != "ask" for one in limits) or self.raiser is None:
+            return Asked(state="refused")
+
+        def raise_it(raise_id: str, usd: Decimal, tokens: int) -> None:
+            account = Account(
+                budget=limit.budget, subject=limit.subject, period=limit.period, limit_nano=None, limit_tokens=None
+            )
+            now_ns = self._clock.now_ns()
+            if self._store.raise_limit(project_id, raise_id, account, nano=nano(usd), tokens=tokens, now_ns=now_ns):
+                LOG.warning(
+                    "budget %s of %s may spend %s USD and %d tokens more", limit.budget, limit.subject, usd, tokens
+                )
+
+        try:
+            return self.raiser(project_id, limit, ask, raise_it)
+        except PilothouseError as error:
+            # Whatever keeps a person from being asked, the call is refused.
+            return Asked(state="refused", told=error.message, fix=error.fix or "")
 
     def _sweep(self) -> None:
         now_s = time.monotonic()
@@ -350,20 +391,24 @@ def _check_request(apply: tuple[tuple[Rule, str], ...], ask: Ask, usd: Decimal, 
                 raise OverBudget.of(limit, 0)
 
 
-def _over(
+def _limits(
     full: Full, places: Mapping[tuple[str, str], tuple[Place, Rule]], usd: Decimal, tokens: int, now_ns: int
-) -> OverBudget:
-    """The error for what is full, by the printed rule: the strictest decides, among equals the narrowest is named."""
+) -> list[Limit]:
+    """What is full, by the printed rule: the strictest first, which decides; among equals the narrowest."""
     limits: list[Limit] = []
     for account, balance in full.accounts:
         place, rule = places[(account.budget, account.subject)]
-        used = balance.spent_nano + balance.held_nano
-        if rule.usd is not None and used + nano(usd) > int(rule.usd * NANO):
-            asked, left, bound = usd, max(rule.usd - _usd(used), Decimal(0)), rule.usd
-            texts = (_amount(asked, "USD"), _amount(left, "USD"), _amount(bound, "USD"))
-        else:
-            room = max((rule.tokens or 0) - balance.tokens - balance.held_tokens, 0)
-            texts = (_amount(tokens, "tokens"), _amount(room, "tokens"), _amount(rule.tokens or 0, "tokens"))
+        more_usd, more_tokens, texts = Decimal(0), 0, ("", "", "")
+        used, allowed = balance.tokens + balance.held_tokens, (rule.tokens or 0) + balance.raised_tokens
+        if rule.tokens is not None and used + tokens > allowed:
+            room = max(allowed - used, 0)
+            texts = (_amount(tokens, "tokens"), _amount(room, "tokens"), _amount(allowed, "tokens"))
+            more_tokens = wanted_tokens(rule, used + tokens - allowed)
+        spent, bound = balance.spent_nano + balance.held_nano, int((rule.usd or 0) * NANO) + balance.raised_nano
+        if rule.usd is not None and spent + nano(usd) > bound:
+            left = _usd(max(bound - spent, 0))
+            texts = (_amount(usd, "USD"), _amount(left, "USD"), _amount(_usd(bound), "USD"))
+            more_usd = wanted_usd(rule, _usd(spent + nano(usd) - bound))
         limits.append(
             Limit(
                 budget=place.budget,
@@ -375,17 +420,13 @@ def _over(
                 left=texts[1],
                 limit=texts[2],
                 ends_in_s=ends_in_s(rule.per, now_ns),
+                raise_usd=more_usd,
+                raise_tokens=more_tokens,
+                raised=f"{balance.raised_nano} {balance.raised_tokens}",
             )
         )
     limits.sort(key=lambda limit: (AT_LIMIT.index(limit.at_limit), LEVELS.index(limit.level)))
-    return OverBudget.of(limits[0], len(limits) - 1)
-
-
-def _amount(value: Decimal | int, unit: str) -> str:
-    if isinstance(value, int):
-        return f"{value:,} {unit}"
-    text = f"{value:f}"
-    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} {unit}"
+    return limits
 
 
 def _usd(value: int) -> Decimal:

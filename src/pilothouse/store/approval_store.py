@@ -256,6 +256,13 @@ class ApprovalStore:
             found = connection.execute(sa.select(_APPROVAL).where(here)).first()
         return None if found is None else _row(found)
 
+    def by_key(self, project_id: str, ask_key: str) -> ApprovalRow | None:
+        """The approval that a question with this key made; None where there is none."""
+        here = (_APPROVAL.c.project_id == project_id) & (_APPROVAL.c.ask_key == ask_key)
+        with self._reading() as connection:
+            found = connection.execute(sa.select(_APPROVAL).where(here)).first()
+        return None if found is None else _row(found)
+
     def beginning(self, project_id: str, head: str) -> list[ApprovalRow]:
         """At most two approvals whose id begins so: enough to tell whether it is one."""
         wanted = (_APPROVAL.c.project_id == project_id) & _APPROVAL.c.approval_id.startswith(head, autoescape=True)

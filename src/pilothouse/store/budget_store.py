@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from pilothouse.records import Overloaded
 
-from .database import READING, address_of, answering, open_database
+from .database import READING, add_columns, address_of, answering, open_database
 
 _METADATA = sa.MetaData()
 _LOCK: Final = 728_105_467
@@ -41,7 +41,23 @@ _ACCOUNT = sa.Table(
     sa.Column("held_tokens", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("calls", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("refused", sa.BigInteger, nullable=False, server_default="0"),
+    # What a person allowed beyond the limit, in this period.
+    sa.Column("raised_nano", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("raised_tokens", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("changed_ns", sa.BigInteger, nullable=False),
+)
+
+_RAISE = sa.Table(
+    "budget_raise",
+    _METADATA,
+    sa.Column("project_id", sa.String(60), primary_key=True),
+    sa.Column("raise_id", sa.String(100), primary_key=True),
+    sa.Column("budget", sa.String(100), nullable=False),
+    sa.Column("subject", sa.String(300), nullable=False),
+    sa.Column("period", sa.String(20), nullable=False),
+    sa.Column("nano", sa.BigInteger, nullable=False),
+    sa.Column("tokens", sa.BigInteger, nullable=False),
+    sa.Column("made_ns", sa.BigInteger, nullable=False),
 )
 
 _RESERVATION = sa.Table(
@@ -91,8 +107,10 @@ _TAKE = (
     _ACCOUNT.update()
     .where(
         _HERE,
-        _ACCOUNT.c.spent_nano + _ACCOUNT.c.held_nano + _NANO <= sa.bindparam("limit_nano", type_=sa.BigInteger),
-        _ACCOUNT.c.tokens + _ACCOUNT.c.held_tokens + _USED <= sa.bindparam("limit_tokens", type_=sa.BigInteger),
+        _ACCOUNT.c.spent_nano + _ACCOUNT.c.held_nano + _NANO - _ACCOUNT.c.raised_nano
+        <= sa.bindparam("limit_nano", type_=sa.BigInteger),
+        _ACCOUNT.c.tokens + _ACCOUNT.c.held_tokens + _USED - _ACCOUNT.c.raised_tokens
+        <= sa.bindparam("limit_tokens", type_=sa.BigInteger),
     )
     .values(held_nano=_ACCOUNT.c.held_nano + _NANO, held_tokens=_ACCOUNT.c.held_tokens + _USED, changed_ns=_NOW)
 )
@@ -148,6 +166,9 @@ class Balance:
     held_tokens: int
     calls: int
     refused: int
+    raised_nano: int
+    """What a person allowed beyond the limit."""
+    raised_tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +235,7 @@ class BudgetStore:
                 # Several processes may start at once, and "if not exists" is not safe against that.
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             _METADATA.create_all(connection)
+            add_columns(connection, _ACCOUNT)
             connection.execute(self._insert(_CLOCK).values(number=1, wall_ns=0, passed=0).on_conflict_do_nothing())
 
     def close(self) -> None:
@@ -316,6 +338,34 @@ class BudgetStore:
             connection.execute(_RESERVATION.update().where(mine).values(expires=passed + _RESERVATION.c.lease_ns))
             return self._maybe(connection, project_id, reservation_id)
 
+    def raise_limit(
+        self, project_id: str, raise_id: str, account: Account, *, nano: int, tokens: int, now_ns: int
+    ) -> bool:
+        """Allow an account more in its period, once for each id; says whether it was now."""
+        with self._writing() as connection:
+            new = self._insert(_RAISE).values(
+                project_id=project_id,
+                raise_id=raise_id,
+                budget=account.budget,
+                subject=account.subject,
+                period=account.period,
+                nano=nano,
+                tokens=tokens,
+                made_ns=now_ns,
+            )
+            if connection.execute(new.on_conflict_do_nothing().returning(_RAISE.c.raise_id)).first() is None:
+                return False
+            self._open(connection, project_id, account, now_ns)
+            here = _place(project_id, account.budget, account.subject, account.period)
+            more = _ACCOUNT.update().where(_HERE)
+            more = more.values(
+                raised_nano=_ACCOUNT.c.raised_nano + _NANO,
+                raised_tokens=_ACCOUNT.c.raised_tokens + _USED,
+                changed_ns=_NOW,
+            )
+            connection.execute(more, here | {"nano": nano, "used": tokens, "now": now_ns})
+            return True
+
     def sweep(self, now_ns: int) -> int:
         """Let the leases' clock go on and expire what has outlived its lease; how many reservations that were.
 
@@ -414,11 +464,11 @@ class BudgetStore:
         for account in sorted(accounts, key=_order):
             self._open(connection, project_id, account, now_ns)
             balance = self._balance(connection, project_id, account)
-            short = (
-                account.limit_nano is not None and balance.spent_nano + balance.held_nano + nano > account.limit_nano
-            )
+            used = balance.spent_nano + balance.held_nano - balance.raised_nano
+            short = account.limit_nano is not None and used + nano > account.limit_nano
             if account.limit_tokens is not None:
-                short = short or balance.tokens + balance.held_tokens + tokens > account.limit_tokens
+                used = balance.tokens + balance.held_tokens - balance.raised_tokens
+                short = short or used + tokens > account.limit_tokens
             if short:
                 connection.execute(_REFUSE, _place(project_id, account.budget, account.subject, account.period))
                 found.append((account, balance))

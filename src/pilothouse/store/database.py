@@ -64,6 +64,15 @@ def open_database(
     return engine
 
 
+def add_columns(connection: sa.Connection, table: sa.Table) -> None:
+    """Give a table of an earlier version the columns it lacks; each needs a default of the server."""
+    present = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
+    for column in table.columns:
+        if column.name not in present:
+            shown = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
+            connection.execute(sa.DDL(f"ALTER TABLE {table.name} ADD COLUMN {shown}"))
+
+
 @contextlib.contextmanager
 def answering(noun: str, *, opens: bool = False) -> Generator[None]:
     """Trouble of a database told as ours: ``the database of NOUN does not answer``.
