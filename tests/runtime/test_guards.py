@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -188,3 +190,20 @@ def test_a_wrong_policy_is_an_error_where_the_agent_is_made(tmp_path: Path, monk
     monkeypatch.setenv("PILOTHOUSE_POLICY", str(path))
     with pytest.raises(BadRequest, match="names no check"):
         Guards()
+
+
+def test_a_cap_holds_over_processes_that_share_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pilothouse.yaml").write_text("guards: {caps: [{tool: send, max: 3, period: 1d}]}")
+    monkeypatch.setenv("PILOTHOUSE_POLICY", str(tmp_path / "pilothouse.yaml"))
+    monkeypatch.setenv("PILOTHOUSE_RUNTIME", str(tmp_path / "runtime"))
+    program = (
+        "from pilothouse.guards import About\n"
+        "from pilothouse.runtime.adapters.guards import own_guards\n"
+        "about = About(agent='a', tool='send')\n"
+        "print([own_guards().check('tool_arguments', '{}', about).action for _ in range(2)])\n"
+    )
+    said = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+        for _ in range(2)
+    ]
+    assert said == ["['allow', 'allow']", "['allow', 'block']"]

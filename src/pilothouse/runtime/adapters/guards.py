@@ -31,6 +31,7 @@ from pilothouse.guards import About, Guard, Verdict, check_data
 from pilothouse.guards import Guards as PolicyGuards
 from pilothouse.policy import watch
 from pilothouse.records import GateFailed, PilothouseError, names
+from pilothouse.runtime.folders import FolderCounts
 from pilothouse.runtime.tracing import note
 
 Named = str | Callable[[RunContext[Any]], str]
@@ -51,9 +52,13 @@ class GuardBlocked(GateFailed):
 
 
 def own_guards() -> PolicyGuards:
-    """The gates under the policy file that is found from here: PILOTHOUSE_POLICY, else the working folder's."""
+    """The gates under the policy file that is found from here: PILOTHOUSE_POLICY, else the working folder's.
+
+    What capped actions have used is kept in ``guards.db`` of the runtime's folder: it holds for all processes that use
+    it, and over restarts.
+    """
     watched = watch()
-    return PolicyGuards(lambda: (watched.policy.version, watched.policy.section("guards")))
+    return PolicyGuards(lambda: (watched.policy.version, watched.policy.section("guards")), counts=FolderCounts())
 
 
 @dataclass
