@@ -44,6 +44,7 @@ from pilothouse.records import BadRequest, Forbidden, iso
 from pilothouse.runtime.adapters.mcp_http import runtime_server
 from pilothouse.runtime.served import ServedTools
 from pilothouse.server.analyses import Analyses
+from pilothouse.server.approvals import open_approvals
 from pilothouse.server.budgets import open_budgets
 from pilothouse.server.config import Config, read_config
 from pilothouse.server.gateway import make_gateway
@@ -175,6 +176,7 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
         policies=open_policies(policy, control, store, config, data),
         budgets=open_budgets(options.control, data, config, policy),
         guards=guards,
+        approvals=open_approvals(options.control, data, policy, guards),
         counts=counts,
         answers=cache_of(options.control, data),
         config=config,
@@ -192,6 +194,7 @@ def build(state: ServerState, intake: Intake, *, url: str, grpc: str, loopback: 
     gateway = make_gateway(state, intake)
     provider = ApiProvider(state, intake, gateway)
     app = api.build(provider, version=__version__)
+    state.approvals.changed = app.state.approval_waits.changed
     app.router.routes[:0] = otlp_routes(intake)
     hosts = state.config.allowed_hosts
     traces = McpEndpoint(app, provider.authenticate, loopback=loopback, hosts=hosts)
@@ -290,7 +293,7 @@ async def _serve(options: UpOptions, state: ServerState, listening: socket.socke
             started=iso(time.time_ns()),
         )
         write_runtime(runtime)
-        link = access.new_link(state.control, state.project_id)
+        link = access.new_link(state.control, state.project_id, person="owner")
         _announce(
             Welcome(
                 url=url,

@@ -27,6 +27,21 @@ CHANGES: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("post", "/budgets/release"): ("write", {"reservation_id": "r"}),
     ("post", "/cache/clear"): ("write", {}),
     ("post", "/budgets/renew"): ("write", {"reservation_id": "r"}),
+    ("post", "/approvals"): ("write", {"tool": "sql"}),
+    **{
+        ("post", f"/approvals/{{approval_id}}/{verb}"): ("write", body)
+        for verb, body in {
+            "approve": {"digest": "d"},
+            "edit": {"digest": "d", "arguments": {}},
+            "reject": {"text": "no"},
+            "ask": {"text": "why?"},
+            "answer": {"text": "so"},
+            "delegate": {"to": "ann"},
+            "cancel": {},
+            "reserve": {"digest": "d"},
+            "done": {"outcome": "executed", "reservation_id": "r"},
+        }.items()
+    },
     ("post", "/guard/check"): ("annotate", {"text": "hello"}),
     ("post", "/policy/check"): ("write", {"text": ""}),
     ("post", "/policy/try"): ("write", {"text": "", "traces": 1}),

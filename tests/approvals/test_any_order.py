@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings, strategies
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis import HealthCheck, given, settings, strategies
 
-from pilothouse.approvals import Action, Approvals, Ask, Moment, NotApproved, Right, read_approvals
-from pilothouse.records import Actor, BadRequest, Forbidden, NeedsApproval
+from pilothouse.approvals import Action, Approvals, Ask, Moment, Right, read_approvals
+from pilothouse.records import Actor, BadRequest, Forbidden, NeedsApproval, NotApproved
 from pilothouse.store.approval_store import ApprovalStore
 
 from .support import AGENT, ANN, BEN, CAROL, KEY, NOON_NS, PROJECT
@@ -37,6 +36,10 @@ POLICIES = {
     ),
     "allowed": read_approvals({}),
 }
+WHO = strategies.sampled_from(PEOPLE)
+PICK, SERVER = strategies.integers(0, 2), strategies.integers(0, 1)
+RARELY = strategies.sampled_from([False, False, False, True])
+JUMPS = (-100_000, -601, -120, -61, 10, 120, 601)
 NO = (NotApproved, NeedsApproval, Forbidden, BadRequest)
 
 _template: list[Path] = []
@@ -71,13 +74,10 @@ class Known:
     may_run: int = 1
 
 
-class AnyOrder(RuleBasedStateMachine):
+class World:
     """Two servers over one database, three people, one agent, and time."""
 
-    approvals: Bundle[str] = Bundle("approvals")
-
-    @initialize()
-    def start(self) -> None:
+    def __init__(self, numbers: tuple[int, ...]) -> None:
         self.folder = Path(tempfile.mkdtemp())
         self.url = _fresh(self.folder)
         self.real_s = 0.0
@@ -85,6 +85,18 @@ class AnyOrder(RuleBasedStateMachine):
         self.walls = [NOON_NS, NOON_NS]
         self.servers = [self._server(0), self._server(1)]
         self.known: dict[str, Known] = {}
+        self.ids: list[str] = []
+        for tool, n in zip(("one", "two", "else"), numbers, strict=True):
+            one = self.servers[0].ask(PROJECT, Ask(action=Action(tool=tool, arguments={"n": n})), AGENT)
+            self.known[one.approval_id] = Known(
+                asked_s=self.real_s,
+                deadline_s=one.deadline_s,
+                use_s=one.use_within_s,
+                tool=tool,
+                digests=[one.digest],
+                arguments={one.digest: {"n": n}},
+            )
+            self.ids.append(one.approval_id)
 
     def _server(self, number: int) -> Approvals:
         test = self
@@ -96,40 +108,21 @@ class AnyOrder(RuleBasedStateMachine):
         moment = Moment(Wall(), steady_ns=lambda: int(self.real_s * 1e9))
         return Approvals(ApprovalStore(self.url), lambda: (self.policy, POLICIES[self.policy]), key=KEY, moment=moment)
 
-    def teardown(self) -> None:
-        if hasattr(self, "servers"):
-            for server in self.servers:
-                server.close()
-            shutil.rmtree(self.folder)
+    def end_of_it(self) -> None:
+        for server in self.servers:
+            server.close()
+        shutil.rmtree(self.folder)
 
     # -- what people and agents do
 
-    @rule(
-        target=approvals,
-        tool=strategies.sampled_from(["one", "two", "else"]),
-        n=strategies.integers(1, 9),
-        at=strategies.integers(0, 1),
-    )
-    def ask(self, tool: str, n: int, at: int) -> str:
-        try:
-            one = self.servers[at].ask(PROJECT, Ask(action=Action(tool=tool, arguments={"n": n})), AGENT)
-        except NotApproved:
-            assert self.policy == "forbidden" and n > 5
-            return ""
-        self.known[one.approval_id] = Known(
-            asked_s=self.real_s,
-            deadline_s=one.deadline_s,
-            use_s=one.use_within_s,
-            tool=tool,
-            digests=[one.digest],
-            arguments={one.digest: {"n": n}},
-        )
-        return one.approval_id
+    def _picked(self, pick: int) -> tuple[str, Known]:
+        return self.ids[pick], self.known[self.ids[pick]]
 
-    @rule(id=approvals, who=strategies.sampled_from(PEOPLE), old=strategies.booleans(), at=strategies.integers(0, 1))
-    def approve(self, id: str, who: Actor, old: bool, at: int) -> None:
-        if not (one := self.known.get(id)):
-            return
+    def approve(self, pick: int, who: Actor, old: bool, at: int) -> None:
+        self._approve(pick, who, old, at)
+
+    def _approve(self, pick: int, who: Actor, old: bool, at: int) -> None:
+        id, one = self._picked(pick)
         digest = one.digests[0 if old else -1]
         try:
             self.servers[at].approve(PROJECT, id, who, digest=digest)
@@ -138,10 +131,12 @@ class AnyOrder(RuleBasedStateMachine):
         assert digest == one.digests[-1], "an old digest was approved"
         self._agree(one, digest, who)
 
-    @rule(id=approvals, who=strategies.sampled_from(PEOPLE), n=strategies.integers(1, 9), at=strategies.integers(0, 1))
-    def edit(self, id: str, who: Actor, n: int, at: int) -> None:
-        if not (one := self.known.get(id)):
-            return
+    def everybody_approves(self, pick: int, at: int) -> None:
+        for who in PEOPLE:
+            self._approve(pick, who, False, at)
+
+    def edit(self, pick: int, who: Actor, n: int, at: int) -> None:
+        id, one = self._picked(pick)
         try:
             found = self.servers[at].edit(PROJECT, id, who, digest=one.digests[-1], arguments={"n": n})
         except NO:
@@ -158,10 +153,8 @@ class AnyOrder(RuleBasedStateMachine):
             assert self.real_s - one.asked_s < one.deadline_s, "a late decision counted"
         known.add(who.name.strip().casefold())
 
-    @rule(id=approvals, what=strategies.sampled_from(["reject", "cancel"]), at=strategies.integers(0, 1))
-    def end(self, id: str, what: str, at: int) -> None:
-        if not (one := self.known.get(id)):
-            return
+    def end(self, pick: int, what: str, at: int) -> None:
+        id, one = self._picked(pick)
         try:
             if what == "reject":
                 self.servers[at].reject(PROJECT, id, ANN, why="no")
@@ -171,10 +164,8 @@ class AnyOrder(RuleBasedStateMachine):
             return
         one.over = True
 
-    @rule(id=approvals, what=strategies.sampled_from(["question", "answer", "delegate"]))
-    def talk(self, id: str, what: str) -> None:
-        if id not in self.known:
-            return
+    def talk(self, pick: int, what: str) -> None:
+        id, _ = self._picked(pick)
         try:
             if what == "question":
                 self.servers[0].question(PROJECT, id, BEN, text="why?")
@@ -187,13 +178,9 @@ class AnyOrder(RuleBasedStateMachine):
 
     # -- what runs
 
-    @rule(id=approvals, old=strategies.booleans(), at=strategies.integers(0, 1), instead=strategies.booleans())
-    def run(self, id: str, old: bool, at: int, instead: bool) -> None:
-        if not (one := self.known.get(id)):
-            return
-        if instead:
-            self._run_instead(id, one, at)
-            return
+    def run(self, pick: int, old: bool, at: int) -> None:
+        id, one = self._picked(pick)
+        self._run_instead(id, one, at)
         digest = one.digests[0 if old else -1]
         try:
             right = self.servers[at].reserve(PROJECT, id, AGENT, digest=digest, holder=id, lease_s=LEASE_S)
@@ -234,11 +221,9 @@ class AnyOrder(RuleBasedStateMachine):
             return
         self.known[child].runs += 1
 
-    @rule(
-        id=approvals, how=strategies.sampled_from(["executed", "failed", "wrong", "lost"]), at=strategies.integers(0, 1)
-    )
-    def finish(self, id: str, how: str, at: int) -> None:
-        if not (one := self.known.get(id)) or one.running is None:
+    def finish(self, pick: int, how: str, at: int) -> None:
+        id, one = self._picked(pick)
+        if one.running is None:
             return
         server = self.servers[at]
         try:
@@ -253,10 +238,8 @@ class AnyOrder(RuleBasedStateMachine):
         except NO:
             return
 
-    @rule(id=approvals, happened=strategies.sampled_from([True, False, None]), by_holder=strategies.booleans())
-    def settle(self, id: str, happened: bool | None, by_holder: bool) -> None:
-        if not (one := self.known.get(id)):
-            return
+    def settle(self, pick: int, happened: bool | None, by_holder: bool) -> None:
+        id, one = self._picked(pick)
         before = self.servers[0].find(PROJECT, id).state
         try:
             who, holder = (AGENT, id) if by_holder else (BEN, "")
@@ -269,49 +252,82 @@ class AnyOrder(RuleBasedStateMachine):
 
     # -- what the world does
 
-    @rule(seconds=strategies.sampled_from([1, 59, 61, 150, 301, 599, 601]))
     def time_passes(self, seconds: int) -> None:
         self.real_s += seconds
         self.walls = [wall + seconds * 1_000_000_000 for wall in self.walls]
 
-    @rule(seconds=strategies.sampled_from([-100_000, -601, -120, 120, 601, 100_000]), at=strategies.integers(0, 1))
-    def clock_jumps(self, seconds: int, at: int) -> None:
-        self.walls[at] += seconds * 1_000_000_000
-
-    @rule(at=strategies.integers(0, 1))
-    def sweep(self, at: int) -> None:
-        self.servers[at].sweep()
-
-    @rule(at=strategies.integers(0, 1))
-    def killed_and_started(self, at: int) -> None:
+    def server(self, what: str, at: int, seconds: int) -> None:
+        if what == "jump":
+            self.walls[at] += seconds * 1_000_000_000
+            return
         # What a process counted since its last sweep goes with it; a server sweeps every few seconds.
         self.servers[at].sweep()
-        self.servers[at].close()
-        self.servers[at] = self._server(at)
+        if what == "restart":
+            self.servers[at].close()
+            self.servers[at] = self._server(at)
 
-    @rule(policy=strategies.sampled_from(list(POLICIES)))
     def policy_changes(self, policy: str) -> None:
         self.policy = policy
 
-    @invariant()
     def nothing_runs_twice(self) -> None:
-        for id, one in getattr(self, "known", {}).items():
+        for id, one in self.known.items():
             assert one.runs <= one.may_run, f"{id} ran {one.runs} times"
 
 
-TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = settings(
-    max_examples=25,
-    stateful_step_count=40,
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+STEP = strategies.one_of(
+    *[strategies.tuples(strategies.just("approve"), PICK, WHO, RARELY, SERVER)] * 2,
+    *[strategies.tuples(strategies.just("everybody_approves"), PICK, SERVER)] * 5,
+    strategies.tuples(strategies.just("edit"), PICK, WHO, strategies.integers(1, 9), SERVER),
+    strategies.tuples(strategies.just("end"), PICK, strategies.sampled_from(["reject", "cancel"]), SERVER),
+    strategies.tuples(strategies.just("talk"), PICK, strategies.sampled_from(["question", "answer", "delegate"])),
+    *[strategies.tuples(strategies.just("run"), PICK, RARELY, SERVER)] * 9,
+    *[
+        strategies.tuples(
+            strategies.just("finish"), PICK, strategies.sampled_from(["executed", "failed", "wrong", "lost"]), SERVER
+        )
+    ]
+    * 2,
+    *[
+        strategies.tuples(
+            strategies.just("settle"), PICK, strategies.sampled_from([True, False, None]), strategies.booleans()
+        )
+    ]
+    * 2,
+    *[strategies.tuples(strategies.just("time_passes"), strategies.sampled_from([1, 1, 1, 59, 61, 301]))] * 2,
+    strategies.tuples(
+        strategies.just("server"),
+        strategies.sampled_from(["jump", "sweep", "restart"]),
+        SERVER,
+        strategies.sampled_from(JUMPS),
+    ),
+    strategies.tuples(strategies.just("policy_changes"), strategies.sampled_from(["usual", "usual", *POLICIES])),
 )
+STEPS = strategies.lists(STEP, min_size=20, max_size=40)
+NUMBERS = strategies.tuples(*[strategies.integers(1, 9)] * 3)
+HEALTH = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+def _go(numbers: tuple[int, ...], steps: list[tuple[Any, ...]]) -> None:
+    world = World(numbers)
+    try:
+        for name, *given_ in steps:
+            getattr(world, name)(*given_)
+            world.nothing_runs_twice()
+    finally:
+        world.end_of_it()
+
+
+@given(numbers=NUMBERS, steps=STEPS)
+@settings(max_examples=50, deadline=None, print_blob=True, suppress_health_check=HEALTH)
+def test_nothing_runs_that_was_not_approved_and_nothing_twice(
+    numbers: tuple[int, ...], steps: list[tuple[Any, ...]]
+) -> None:
+    _go(numbers, steps)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_800)
-class TestAnyOrderAtLength(AnyOrder.TestCase):
-    """The same, for minutes."""
-
-    settings = settings(max_examples=3_000, stateful_step_count=60, deadline=None, print_blob=True)
+@given(numbers=NUMBERS, steps=strategies.lists(STEP, min_size=30, max_size=120))
+@settings(max_examples=3_000, deadline=None, print_blob=True, suppress_health_check=HEALTH)
+def test_the_same_for_long(numbers: tuple[int, ...], steps: list[tuple[Any, ...]]) -> None:
+    _go(numbers, steps)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pilothouse.approvals import Action, Approvals, Ask, NotApproved, Right
-from pilothouse.records import Actor, BadRequest, Forbidden, NeedsApproval, NotFound, Unreachable
+from pilothouse.approvals import Action, Approvals, Ask, Right
+from pilothouse.records import Actor, BadRequest, Forbidden, NeedsApproval, NotApproved, NotFound, Unreachable
 from pilothouse.store.approval_store import ApprovalStore
 
 from .support import AGENT, ANN, BEN, CAROL, HOUR_S, KEY, PROJECT, Clocks, asked, desk, write
@@ -177,7 +177,7 @@ def test_time_escalates_then_ends_it_and_no_sweep_is_needed(store: ApprovalStore
     clocks.passes(3 * HOUR_S)
     with pytest.raises(NotApproved, match="nobody decided in time"):
         approvals.approve(PROJECT, one.approval_id, CAROL, digest=one.digest)
-    assert approvals.list(PROJECT, states=["pending"]) == []
+    assert approvals.list(PROJECT, states=["pending"]).items == ()
     kinds = [event.kind for event in approvals.history(PROJECT, one.approval_id)]
     assert kinds == ["asked", "escalated", "expired"]
 
@@ -316,7 +316,7 @@ def test_the_same_question_twice_is_one(store: ApprovalStore) -> None:
     assert asked(approvals, ask_key="run 7/call 3").approval_id == one.approval_id
     with pytest.raises(BadRequest, match="used for another action"):
         asked(approvals, write("DELETE FROM users"), ask_key="run 7/call 3")
-    assert len(approvals.list(PROJECT)) == 1
+    assert len(approvals.list(PROJECT).items) == 1
 
 
 def test_two_hundred_clicks_give_one_right(store: ApprovalStore) -> None:

@@ -117,6 +117,13 @@ ELSEWHERE: dict[str, str] = {
     "analyze finish": "works on an export: tests/analysis",
     "analyze report": "works on an export: tests/analysis",
     "analyze ls": "empty without an analysis on the server: tests/analysis",
+    "approvals": "a group",
+    "approvals ls": "empty without an action that waits: tests/approvals",
+    "approvals show": "needs an action that waits: tests/approvals",
+    **{
+        f"approvals {verb}": "decides about an action: tests/approvals"
+        for verb in ("approve", "reject", "edit", "ask", "answer", "delegate", "cancel", "request")
+    },
     "logs": "a group; `logs ID` is `logs show ID`",
     "guard": "a group",
     "cache": "a group",

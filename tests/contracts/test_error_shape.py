@@ -24,10 +24,18 @@ from tests.live import LiveServer
 KEYS = {"kind", "message", "got", "allowed", "fix"}
 KINDS = {
     *("bad_request", "not_found", "not_allowed", "forbidden", "unreachable", "unverified", "refused", "too_large"),
-    *("overloaded", "disk_full", "bug", "gate_failed", "needs_approval", "store_error", "method_not_allowed", "error"),
+    *(
+        "overloaded",
+        "disk_full",
+        "bug",
+        "gate_failed",
+        "needs_approval",
+        "not_approved",
+        "store_error",
+        "method_not_allowed",
+        "error",
+    ),
     *("unsupported_media_type", "too_slow", "disconnected", "backlog_full", "disk_low"),
-    # Of actions that wait for a person.
-    "not_approved",
     # Of calls of models: before one is made, while it is tried, and in the gateway's answers.
     *("over_budget", "gave_up", "guard_blocked", "caller_left"),
     *("upstream_failed", "upstream_unreachable", "upstream_slow", "upstream_broken"),

@@ -313,6 +313,7 @@ NO_CONTENT: dict[str, str] = {
     **dict.fromkeys(("budgets", "policy", "drill"), "our own rules and figures: tests/budgets, tests/guards"),
     **dict.fromkeys(("cache", "gateway"), "our own rules and figures: tests/cache, tests/gateway"),
     "guard": "gives back the text that it was given on the command line",
+    "approvals": "shows what an agent asks for, on lines of its own: tests/approvals",
     "delete": "says what would go in numbers",
     **dict.fromkeys(("docs", "skills", "jobs"), "our own guides and workflows"),
     "api": "what a route answers, as JSON; the other commands show each of them",

@@ -36,9 +36,22 @@ def actor_of(grant: Grant, headers: Mapping[str, str]) -> Actor:
     if grant.key_id:
         return Actor(id=grant.key_id, name=grant.who, kind=kind)
     if grant.who == "page":
-        return Actor(id=PAGE_ID, name="page", kind="person")
+        return Actor(id=PAGE_ID, name=grant.person or "page", kind="person")
     shown = "".join(character for character in name.strip() if character.isprintable())[:100] or grant.who
     return Actor(id=f"local:{shown}", name=shown, kind=kind)
+
+
+def decider(grant: Grant, headers: Mapping[str, str]) -> Actor:
+    """Who decides with a grant what waits for a person. A person is one only by more than their own word.
+
+    A key counts as a person's where it was made for one, a browser where it was signed in for one, and a command on the
+    server's own machine where a person sits at it. Whoever says of itself that it is an agent is one.
+    """
+    actor = actor_of(grant, headers)
+    said_agent = headers.get(ACTOR_HEADER, "").strip().startswith("agent")
+    local = not grant.key_id and grant.who != "page"
+    known = local or bool(grant.person) or (bool(grant.key_id) and grant.actor_kind == "person")
+    return actor if known and not said_agent else replace(actor, kind="agent")
 
 
 def check_same_site(headers: Mapping[str, str]) -> None:

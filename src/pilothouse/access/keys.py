@@ -34,6 +34,8 @@ class Grant:
     """For the audit log: the key's name, or the page."""
     actor_kind: str = ""
     """person, agent or evaluator, where the key was made for one; empty: whoever uses it says so."""
+    person: str = ""
+    """Whom a browser was signed in for; empty where no person was named."""
     narrowed: bool = False
     """True where the caller asked for less than the key has."""
 

@@ -16,9 +16,13 @@ COOKIE_DAYS = 30
 """How long a browser stays signed in."""
 
 
-def new_link(control: ControlStore, project_id: str, *, mode: str = "admin") -> str:
-    """Make a one-time sign-in token for ``/sign-in?token=…``."""
-    return _remember(control, "link", project_id, mode, LINK_MINUTES * 60)
+def new_link(control: ControlStore, project_id: str, *, mode: str = "admin", person: str = "") -> str:
+    """Make a one-time sign-in token for ``/sign-in?token=…``.
+
+    ``person``: who will use it. Where no person is named, as by a key that is nobody's, the page shows everything and
+    does what the mode allows, but does not decide what waits for a person.
+    """
+    return _remember(control, "link", project_id, mode, LINK_MINUTES * 60, person)
 
 
 def sign_in(control: ControlStore, token: str) -> str:
@@ -31,7 +35,7 @@ def sign_in(control: ControlStore, token: str) -> str:
     session = control.page_session(digest, "link")
     if session is None or not control.drop_page_session(digest):
         raise NotAllowed("this sign-in link was used or has expired", fix="pilothouse sign-in")
-    return _remember(control, "cookie", session["project_id"], session["mode"], COOKIE_DAYS * 86_400)
+    return _remember(control, "cookie", session["project_id"], session["mode"], COOKIE_DAYS * 86_400, session["person"])
 
 
 def page_grant(control: ControlStore, cookie: str | None) -> Grant:
@@ -44,7 +48,14 @@ def page_grant(control: ControlStore, cookie: str | None) -> Grant:
     if session is None:
         raise NotAllowed("not signed in", fix="pilothouse sign-in")
     mode = cast("Mode", session["mode"])
-    return Grant(project_id=session["project_id"], key_id="", mode=mode, who="page", actor_kind="person")
+    return Grant(
+        project_id=session["project_id"],
+        key_id="",
+        mode=mode,
+        who="page",
+        actor_kind="person",
+        person=session["person"],
+    )
 
 
 def sign_out(control: ControlStore, cookie: str) -> None:
@@ -52,10 +63,15 @@ def sign_out(control: ControlStore, cookie: str) -> None:
     control.drop_page_session(hash_secret(cookie))
 
 
-def _remember(control: ControlStore, purpose: str, project_id: str, mode: str, seconds: int) -> str:
+def _remember(control: ControlStore, purpose: str, project_id: str, mode: str, seconds: int, person: str) -> str:
     secret = new_secret("phs")
     expires_ns = time.time_ns() + seconds * 1_000_000_000
     control.add_page_session(
-        secret_hash=hash_secret(secret), purpose=purpose, project_id=project_id, mode=mode, expires_ns=expires_ns
+        secret_hash=hash_secret(secret),
+        purpose=purpose,
+        project_id=project_id,
+        mode=mode,
+        expires_ns=expires_ns,
+        person=person,
     )
     return secret

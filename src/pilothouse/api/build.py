@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from . import (
     analysis,
+    approvals,
     audit,
     budgets,
     cache,
@@ -41,6 +42,7 @@ from . import (
     traces,
 )
 from . import annotations as annotation_routes  # the plain name is taken by the import above
+from .approval_waits import Waits
 from .context import Provider
 from .errors import RESPONSES
 from .live_feed import Feeds
@@ -60,6 +62,7 @@ def build(provider: Provider, *, version: str = "") -> FastAPI:
     )
     app.state.provider = provider
     app.state.feeds = Feeds(lambda: app.state.provider)
+    app.state.approval_waits = Waits()
     errors.install(app)
     for noun in (
         # Before the traces: "diff" is no trace's id.
@@ -80,6 +83,7 @@ def build(provider: Provider, *, version: str = "") -> FastAPI:
         budgets,
         cache,
         gateway,
+        approvals,
         sql,
         stores,
         retention,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from fastapi import Depends, Request
 
-from pilothouse.access import Grant, Mode, actor_of, check_same_site, narrowed
+from pilothouse.access import Grant, Mode, actor_of, check_same_site, decider, narrowed
+from pilothouse.approvals import Approvals
 from pilothouse.budgets import Budgets
 from pilothouse.gateway import GatewayStatus
 from pilothouse.guards import Guards
@@ -105,6 +106,11 @@ class Provider(Protocol):
         ...
 
     @property
+    def approvals(self) -> Approvals:
+        """Actions that wait for a person under that policy."""
+        ...
+
+    @property
     def cookie_name(self) -> str:
         """The page's session cookie; empty where there is no page."""
         ...
@@ -146,6 +152,8 @@ class Context:
     grant: Grant
     actor: Actor
     """Who writes, where something is written."""
+    decider: Actor
+    """Who decides what waits for a person: an agent, unless it is known to be a person."""
 
     @property
     def store(self) -> TraceStore:
@@ -211,7 +219,12 @@ def context(request: Request) -> Context:
     if cookie is not None and request.method not in ("GET", "HEAD"):
         check_same_site(request.headers)
     grant = narrowed(grant, request.headers)
-    return Context(provider=provider, grant=grant, actor=actor_of(grant, request.headers))
+    return Context(
+        provider=provider,
+        grant=grant,
+        actor=actor_of(grant, request.headers),
+        decider=decider(grant, request.headers),
+    )
 
 
 def _token(request: Request) -> str | None:

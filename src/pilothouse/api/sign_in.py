@@ -23,5 +23,7 @@ class Link(BaseModel):
 @router.post("/sign-in-links", response_model=Envelope[Link])
 def make(caller: Caller) -> Response:
     """Make a link with the rights of the key that asks."""
-    token = access.new_link(caller.control, caller.project_id, mode=caller.grant.mode)
+    # A key that is nobody's makes a link that is nobody's: it does not decide what waits for a person.
+    person = caller.decider.name if caller.decider.kind == "person" else ""
+    token = access.new_link(caller.control, caller.project_id, mode=caller.grant.mode, person=person)
     return answer({"path": f"/sign-in?token={token}", "minutes": access.LINK_MINUTES})

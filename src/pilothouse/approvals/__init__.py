@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .action import ARGUMENTS_BYTES_MAX, Action, canonical, digest
-from .approving import Approvals
+from .approving import Approvals, Listing
 from .demand import Demand, demand_of, sentence
 from .key import approvals_key
 from .machine import LEASE_S_DEFAULT
@@ -17,7 +17,6 @@ from .model import (
     Event,
     EventKind,
     Evidence,
-    NotApproved,
     Reservation,
     Right,
     State,
@@ -25,6 +24,7 @@ from .model import (
 )
 from .moment import Moment
 from .rules import ApprovalRules, Channel, Fallback, Rule, Rung, read_approvals
+from .showing import ApprovalInfo, EventInfo, NoticeInfo, event_info, info, notice_info
 
 __all__ = [
     "ARGUMENTS_BYTES_MAX",
@@ -35,17 +35,20 @@ __all__ = [
     "STATES",
     "Action",
     "Approval",
+    "ApprovalInfo",
     "ApprovalRules",
     "Approvals",
     "Ask",
     "Channel",
     "Demand",
     "Event",
+    "EventInfo",
     "EventKind",
     "Evidence",
     "Fallback",
+    "Listing",
     "Moment",
-    "NotApproved",
+    "NoticeInfo",
     "Reservation",
     "Right",
     "Rule",
@@ -55,6 +58,9 @@ __all__ = [
     "canonical",
     "demand_of",
     "digest",
+    "event_info",
+    "info",
+    "notice_info",
     "person",
     "read_approvals",
     "sentence",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from pilothouse.records import Actor, BadRequest, NotFound, command, new_id, new_secret
+from pilothouse.records import Actor, BadRequest, NotApproved, NotFound, command, new_id, new_secret
 from pilothouse.records.harmless import clean
 from pilothouse.store.approval_store import ApprovalRow, ApprovalStore, Change, EventRow, LinkUsed, NoticeRow
 
@@ -16,7 +16,7 @@ from . import machine
 from .action import Action, canonical, digest, same
 from .demand import SENTENCE_CHARS_MAX, Demand, demand_of, sentence
 from .machine import LEASE_S_DEFAULT, Step
-from .model import Approval, Ask, Event, NotApproved, Right, State
+from .model import Approval, Ask, Event, Right, State
 from .moment import Moment
 from .rules import ASKED, ApprovalRules, Channel
 from .stored import decode, decode_event, encode, encode_detail
@@ -31,6 +31,15 @@ Rules = Callable[[], tuple[str, ApprovalRules]]
 """The version of the policy, and what its section says, as it is now."""
 CheckArguments = Callable[[str, Action], None]
 """Given the project: raises where the guards refuse a tool's arguments."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """Some approvals of a list."""
+
+    items: tuple[Approval, ...]
+    next: str
+    """The cursor of the next page; empty at the end."""
 
 
 class Approvals:
@@ -152,7 +161,7 @@ class Approvals:
         if row is None:
             rows = self._store.beginning(project_id, approval_id) if len(approval_id) >= 6 else []
             if len(rows) > 1:
-                raise BadRequest("several approvals begin so", got=approval_id, fix=command("approvals", "list"))
+                raise BadRequest("several approvals begin so", got=approval_id, fix=command("approvals", "ls"))
             if not rows:
                 raise _none(approval_id)
             row = rows[0]
@@ -181,15 +190,20 @@ class Approvals:
         states: Sequence[State] = (),
         run: str = "",
         agent: str = "",
-        before: tuple[int, str] | None = None,
+        cursor: str = "",
         limit: int = 50,
-    ) -> list[Approval]:
-        """Approvals as they stand at this moment, the newest first."""
-        now_ns = self.now_ns()
-        rows = self._store.list(project_id, states=states, run=run, agent=agent, before=before, limit=limit)
-        found = [self._judged(decode(row.body), now_ns) for row in rows]
+    ) -> Listing:
+        """Approvals as they stand at this moment, the newest first.
+
+        Raises:
+            BadRequest: the cursor is none.
+        """
+        now_ns, before = self.now_ns(), _before(cursor)
+        rows = self._store.list(project_id, states=states, run=run, agent=agent, before=before, limit=limit + 1)
+        found = [self._judged(decode(row.body), now_ns) for row in rows[:limit]]
+        further = f"{rows[limit - 1].made_ns}-{rows[limit - 1].approval_id}" if len(rows) > limit else ""
         # One whose time is over has another state than the row says, until the next sweep.
-        return [one for one in found if not states or one.state in states]
+        return Listing(items=tuple(one for one in found if not states or one.state in states), next=further)
 
     def counts(self, project_id: str) -> dict[str, int]:
         """How many there are in each state."""
@@ -485,6 +499,15 @@ def _check(ask: Ask) -> None:
             raise BadRequest(f"{name} is a number of 0 or more", got=count)
 
 
+def _before(cursor: str) -> tuple[int, str] | None:
+    if not cursor:
+        return None
+    made, _, approval_id = cursor.partition("-")
+    if not made.isdecimal() or len(made) > 19 or not approval_id:
+        raise BadRequest("this is no cursor of approvals", got=cursor, fix=command("approvals", "ls"))
+    return int(made), approval_id
+
+
 def _short(text: str) -> str:
     if len(text) > _TEXT_CHARS_MAX:
         raise BadRequest(f"a note has at most {_TEXT_CHARS_MAX:,} characters", got=f"{len(text):,} characters")
@@ -492,7 +515,7 @@ def _short(text: str) -> str:
 
 
 def _none(approval_id: str) -> NotFound:
-    return NotFound("there is no such approval", got=approval_id[:100], fix=command("approvals", "list"))
+    return NotFound("there is no such approval", got=approval_id[:100], fix=command("approvals", "ls"))
 
 
 def _row(approval: Approval, ask_key: str | None) -> ApprovalRow:

@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from pilothouse.records import Actor, BadRequest, Forbidden, NeedsApproval, command, iso
+from pilothouse.records import Actor, BadRequest, Forbidden, NeedsApproval, NotApproved, command, iso
 
 from .action import Action, same
 from .demand import Demand, sentence
-from .model import SERVER, Approval, Event, NotApproved, Reservation, Right, State, person
+from .model import SERVER, Approval, Event, Reservation, Right, State, person
 from .rules import Fallback
 
 LEASE_S_DEFAULT: Final = 300
@@ -387,7 +387,7 @@ def settle(
 def _check_reviewer(approval: Approval, who: Actor) -> None:
     if who.kind != "person":
         raise Forbidden(
-            "only a person decides", got=f"{who.name} ({who.kind})", fix="pilothouse keys new --actor person"
+            "only a person decides", got=f"{who.name} ({who.kind})", fix="pilothouse keys new --for person --name NAME"
         )
     if who.id == approval.asker.id or (approval.asker.kind == "person" and person(who) == person(approval.asker)):
         raise Forbidden("who asked for it cannot decide it", got=who.name, fix="somebody else decides")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, get_args
 
-from pilothouse.records import Actor, PilothouseError, iso
+from pilothouse.records import Actor, iso
 
 from .action import Action
 from .rules import Edit, Fallback, OnTimeout, Risk, Rung
@@ -51,14 +51,6 @@ EVENT_KINDS: Final[tuple[EventKind, ...]] = get_args(EventKind)
 SERVER: Final = Actor(id="server", name="Pilothouse", kind="evaluator")
 """Who does what nobody did: deadlines that pass."""
 THIS_MACHINE: Final = "(this machine)"
-
-
-class NotApproved(PilothouseError):
-    """The action must not run: nobody allowed exactly this, in time."""
-
-    kind = "not_approved"
-    exit_code = 8
-    http_status = 409
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,13 @@ ROUTES: dict[str, tuple[str, str]] = {
     "retention show": ("get", "/retention"),
     "retention set": ("post", "/retention"),
     "retention apply": ("post", "/retention/apply"),
+    "approvals ls": ("get", "/approvals"),
+    "approvals show": ("get", "/approvals/{approval_id}"),
+    **{
+        f"approvals {verb}": ("post", f"/approvals/{{approval_id}}/{verb}")
+        for verb in ("approve", "reject", "edit", "ask", "answer", "delegate", "cancel")
+    },
+    "approvals request": ("post", "/approvals"),
     "guard check": ("post", "/guard/check"),
     "drill guards": ("post", "/guard/drill"),
     "policy": ("get", "/policy"),
@@ -185,6 +192,18 @@ BRIEF: dict[str, tuple[str, ...]] = {
     "live": _LIVE,
     "sessions": _SESSION,
     "jobs ls": ("run_id", "workflow", "state", "created", "started", "ended", "attempts", "steps", "error"),
+    "approvals ls": (
+        "approval_id",
+        "state",
+        "tool",
+        "agent",
+        "risk",
+        "rule",
+        "missing",
+        "reviewers",
+        "deadline",
+        "use_by",
+    ),
     "logs search": ("time", "severity", "service", "host", "body", "trace_id", "logger"),
 }
 """The fields of a row that a list shows unless ``--fields`` says otherwise; a dot reaches inside.

@@ -12,6 +12,7 @@ from .errors import (
     Forbidden,
     NeedsApproval,
     NotAllowed,
+    NotApproved,
     NotFound,
     Overloaded,
     PilothouseError,
@@ -24,7 +25,7 @@ _KINDS = {
     kind.kind: kind
     for kind in (
         *(BadRequest, Broken, DiskFull, Forbidden, NeedsApproval, NotAllowed, NotFound, Overloaded, TooLarge),
-        *(Unreachable, Unverified),
+        *(NotApproved, Unreachable, Unverified),
     )
 }
 _BY_STATUS = {400: BadRequest, 401: NotAllowed, 403: Forbidden, 404: NotFound, 413: TooLarge, 422: BadRequest}

@@ -5,6 +5,7 @@
     ├── NotFound         3     nothing has that id or name
     ├── NotAllowed       4     the key or session is missing, wrong or lacks the right
     ├── NeedsApproval    8     a person must confirm it: the remedy says where
+    ├── NotApproved      8     nobody allowed exactly this, in time: it must not run
     ├── Unreachable      5     the server or store does not answer
     ├── Unverified       6     it ran, but could not prove what was asked
     ├── GateFailed       7     a gate is closed: it lists what keeps it so
@@ -89,6 +90,14 @@ class NeedsApproval(PilothouseError):
     kind = "needs_approval"
     exit_code = 8
     http_status = 403
+
+
+class NotApproved(PilothouseError):
+    """Nobody allowed exactly this, in time: it must not run."""
+
+    kind = "not_approved"
+    exit_code = 8
+    http_status = 409
 
 
 class Unreachable(PilothouseError):

@@ -23,6 +23,7 @@ RETENTION_EVERY_S = 3600.0
 ANNOTATIONS_EVERY_S = 10.0
 BUDGETS_EVERY_S = 10.0
 CACHE_EVERY_S = 2.0
+APPROVALS_EVERY_S = 5.0
 _HOUR_NS = 3_600_000_000_000
 
 
@@ -43,6 +44,9 @@ class Housekeeping:
             asyncio.create_task(self._every(RETENTION_EVERY_S, self.retain)),
             asyncio.create_task(self._every(ANNOTATIONS_EVERY_S, self.show_annotations)),
             asyncio.create_task(self._every(BUDGETS_EVERY_S, self._state.budgets.sweep)),
+            # Rows and a sweep, not a durable workflow for each approval: lateness is judged when an approval is used, so
+            # nothing rests on when this runs, and ten thousand that wait cost one query.
+            asyncio.create_task(self._every(APPROVALS_EVERY_S, self._state.approvals.sweep)),
         ]
         if self._gateway is not None and self._gateway.answers is not None:
             self._tasks.append(asyncio.create_task(self._every(CACHE_EVERY_S, self._gateway.answers.flush)))

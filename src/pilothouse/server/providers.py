@@ -11,6 +11,7 @@ from starlette.requests import Request
 from pilothouse import access, web
 from pilothouse.access import Grant
 from pilothouse.api import Metric
+from pilothouse.approvals import Approvals
 from pilothouse.budgets import Budgets
 from pilothouse.gateway import Gateway, GatewayStatus, status_of
 from pilothouse.guards import Guards
@@ -133,6 +134,11 @@ class ApiProvider:
     def gateway_status(self) -> GatewayStatus:
         """Upstreams, keys, breakers, calls under way."""
         return status_of(self._gateway)
+
+    @property
+    def approvals(self) -> Approvals:
+        """Actions that wait for a person under that policy."""
+        return self._state.approvals
 
     @property
     def cookie_name(self) -> str:

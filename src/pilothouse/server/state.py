@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pilothouse.access import Keyring
+from pilothouse.approvals import Approvals
 from pilothouse.budgets import Budgets
 from pilothouse.guards import Guards
 from pilothouse.jobs import Desk
@@ -54,6 +55,8 @@ class ServerState:
     """What may be spent under that policy."""
     guards: Guards
     """The gates under that policy."""
+    approvals: Approvals
+    """Actions that wait for a person under that policy."""
     counts: CountStore
     """What capped actions have used."""
     answers: CacheStore
@@ -74,6 +77,7 @@ class ServerState:
         if self.forwarder is not None:
             self.forwarder.close()
         self.budgets.close()
+        self.approvals.close()
         self.counts.close()
         self.answers.close()
         self.store.close()

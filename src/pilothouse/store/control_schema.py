@@ -49,6 +49,7 @@ PAGE_SESSION = sa.Table(
     sa.Column("mode", sa.String(20), nullable=False),
     sa.Column("created_ns", sa.BigInteger, nullable=False),
     sa.Column("expires_ns", sa.BigInteger, nullable=False),
+    sa.Column("person", sa.String(200), nullable=False, server_default=""),
 )
 
 REFUSAL = sa.Table(
@@ -199,6 +200,11 @@ def _fourth(connection: sa.Connection) -> None:
     GUARD_PROPOSAL.create(connection)
 
 
+def _fifth(connection: sa.Connection) -> None:
+    """Whom a browser was signed in for."""
+    _add_column(connection, PAGE_SESSION, "person")
+
+
 def _add_column(connection: sa.Connection, table: sa.Table, name: str) -> None:
     """Add a column that a database of an older version lacks; a new one was made with it."""
     if name in {column["name"] for column in sa.inspect(connection).get_columns(table.name)}:
@@ -207,4 +213,4 @@ def _add_column(connection: sa.Connection, table: sa.Table, name: str) -> None:
     connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column}"))
 
 
-MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_first, _second, _third, _fourth)
+MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_first, _second, _third, _fourth, _fifth)

@@ -124,9 +124,12 @@ class ControlStore:
 
     # -- the page's sessions -------------------------------------------------------------------------------------
 
-    def add_page_session(self, *, secret_hash: str, purpose: str, project_id: str, mode: str, expires_ns: int) -> None:
+    def add_page_session(
+        self, *, secret_hash: str, purpose: str, project_id: str, mode: str, expires_ns: int, person: str = ""
+    ) -> None:
         """Remember a sign-in link (``purpose='link'``) or a signed-in browser (``'cookie'``) by hash."""
         values = {"secret_hash": secret_hash, "purpose": purpose, "project_id": project_id, "mode": mode}
+        values["person"] = person
         with self._engine.begin() as connection:
             connection.execute(PAGE_SESSION.delete().where(PAGE_SESSION.c.expires_ns < self._clock.now_ns()))
             connection.execute(
