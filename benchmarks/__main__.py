@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument(
         "--only",
         default="",
-        help="ingest, reading, guards, cli, imports, signals, analysis, export, recorder, runtime, placement, large-data, experiments or gateway",
+        help="ingest, reading, guards, cli, imports, signals, analysis, export, recorder, runtime, placement, large-data, experiments, gateway or cache",
     )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -53,6 +53,9 @@ def main() -> None:
             return
         if options.only == "experiments":
             print_experiments(folder)
+            return
+        if options.only == "cache":
+            print_cache(folder)
             return
         if options.only == "gateway":
             print_gateway(folder, quick=options.quick)
@@ -130,6 +133,15 @@ def print_experiments(folder: Path) -> None:
     from . import experiments
 
     for line in experiments.report(folder / "experiments"):
+        print(line, flush=True)
+    print(f"\nload {os.getloadavg()[0]:.1f} at the end")
+
+
+def print_cache(folder: Path) -> None:
+    """False hits and hits of the cache by meaning, and what a look-up takes."""
+    from . import cache
+
+    for line in cache.report(folder):
         print(line, flush=True)
     print(f"\nload {os.getloadavg()[0]:.1f} at the end")
 

@@ -49,6 +49,7 @@ CALLS: dict[str, str] = {
     "budgets": "budgets",
     "cache show": "cache show",
     "cache clear": "cache clear",
+    "cache compared": "cache compared",
     "gateway": "gateway",
     "guard check": "guard check hello",
     "drill guards": "drill guards",

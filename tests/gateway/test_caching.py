@@ -291,6 +291,47 @@ def test_who_has_waited_long_enough_asks_itself(gateway: Running, model: ModelSe
     assert gateway.gateway.answers is not None and gateway.gateway.answers.waited_for == 0
 
 
+def test_the_same_question_in_other_words_is_answered_where_the_route_says_so_and_asked_again(
+    gateway: Running, model: ModelServer, chaos: Chaos, store: CacheStore
+) -> None:
+    first, second, other = "How do I reset my password?", "how can I reset my password", "How do I delete my password?"
+    assert [raw(gateway, asked(text))[0] for text in (first, second)] == ["miss", "miss"]
+    gateway.set(settings(model, chaos, {**RULE, "semantic": {"recheck": 1.0}}))
+    changed = {"seed": 1}
+    _, said = raw(gateway, asked(first, **changed))
+    gateway.forget()
+    before = len(model.requests)
+    assert raw(gateway, asked(second, **changed)) == ("hit", said)
+    deadline = time.monotonic() + 20
+    while not (rows := store.comparisons("prj_tests", since_ns=0, limit=5)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert len(model.requests) == before + 1, "asked again, once"
+    assert (rows[0].asked, rows[0].kept_for) == (second, first)
+    assert rows[0].kept_answer in said.decode()
+    hit, fresh = sorted(
+        (span.attributes for span in gateway.raw(2)), key=lambda found: "pilothouse.gateway.aside" in found
+    )
+    assert hit["pilothouse.cache.outcome"] == "meaning" and 0.8 <= hit["pilothouse.cache.similarity"] < 1
+    assert fresh["pilothouse.gateway.aside"] == "recheck" and fresh["gen_ai.usage.input_tokens"] > 0
+    assert raw(gateway, asked(other, **changed))[0] == "miss"
+
+
+def test_a_models_vectors_are_asked_of_the_upstream_that_is_named(
+    gateway: Running, model: ModelServer, chaos: Chaos
+) -> None:
+    semantic = {"upstream": "openai", "model": "text-embedding-3-small", "threshold": 0.5, "recheck": 0}
+    gateway.set(settings(model, chaos, {**RULE, "semantic": semantic}))
+    before = len(model.requests)
+    assert raw(gateway, asked("What may I bring?", seed=2))[0] == "miss"
+    paths = [request.path for request in list(model.requests)[before:]]
+    assert paths == ["/v1/embeddings", "/v1/chat/completions"]
+    traced = {
+        span.attributes["pilothouse.kind"]: span for span in gateway.raw(2) if "pilothouse.kind" in span.attributes
+    }
+    assert len({span.trace_id for span in traced.values()}) <= 1
+
+
 def test_a_kept_answer_passes_the_gates_of_today(model: ModelServer, chaos: Chaos, tmp_path: Path) -> None:
     store = cache_of("", tmp_path)
     section: dict[str, Any] = {}

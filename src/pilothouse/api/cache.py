@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from pilothouse.cache import CacheOverview, overview
+from pilothouse.cache import CacheOverview, ComparedHit, compared_hit, overview
 
 from .context import Caller
 from .envelope import Envelope, answer
@@ -38,6 +38,18 @@ def show_cache(
     """The gateway's response cache: by route what it keeps, how often it answered, and what that saved."""
     found = overview(caller.provider.answers, caller.project_id, days=days, now_ns=time.time_ns())
     return answer(found, next=["pilothouse cost", "pilothouse docs caching"])
+
+
+@router.get("/cache/comparisons", response_model=Envelope[list[ComparedHit]])
+def compare_hits(
+    caller: Caller,
+    days: Annotated[int, Query(ge=1, le=400, description="How far back.")] = 30,
+    limit: Annotated[int, Query(ge=1, le=200)] = 20,
+) -> Response:
+    """Hits by meaning that were asked again, both answers beside each other: those that differ first."""
+    since_ns = time.time_ns() - days * 86_400_000_000_000
+    rows = caller.provider.answers.comparisons(caller.project_id, since_ns=since_ns, limit=limit)
+    return answer([compared_hit(row) for row in rows], next=[f"pilothouse show {rows[0].trace_id}"] if rows else [])
 
 
 @router.post("/cache/clear", response_model=Envelope[Emptied])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from pilothouse.records import iso
-from pilothouse.store.cache_store import CacheStore
+from pilothouse.store.cache_store import CacheStore, Comparison
 
 _DAY_NS: Final = 86_400_000_000_000
 _HITS: Final = ("hit", "meaning")
@@ -50,6 +51,55 @@ class CacheOverview:
     """Hits by meaning that were asked again."""
     differed: int
     """Of those, with another answer: false hits."""
+    false_hit_high: float | None
+    """Upper end of the 95 % interval (Wilson) of the share of false hits; None where none was asked again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedHit:
+    """A hit by meaning that was asked again."""
+
+    time: str
+    route: str
+    same: bool
+    """By rules: the same numbers and negations, and words alike."""
+    why: str
+    similarity: float
+    """Of the two questions."""
+    trace_id: str
+    """The call that was answered from the cache."""
+    asked: str
+    kept_for: str
+    """The question that the kept answer had been given to."""
+    kept_answer: str
+    fresh_answer: str
+
+
+def wilson(hits: int, of: int) -> tuple[float, float]:
+    """The 95 % interval of a share, by Wilson's score; 0 to 1 where nothing was counted."""
+    if not of:
+        return 0.0, 1.0
+    z = 1.959964
+    share = hits / of
+    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
+    half = z / (1 + z * z / of) * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def compared_hit(row: Comparison) -> ComparedHit:
+    """A stored comparison as it is shown."""
+    return ComparedHit(
+        time=iso(row.made_ns),
+        route=row.route,
+        same=row.same,
+        why=row.why,
+        similarity=round(row.similarity, 4),
+        trace_id=row.trace_id,
+        asked=row.asked,
+        kept_for=row.kept_for,
+        kept_answer=row.kept_answer,
+        fresh_answer=row.fresh_answer,
+    )
 
 
 def overview(store: CacheStore, project_id: str, *, days: int, now_ns: int) -> CacheOverview:
@@ -83,4 +133,11 @@ def overview(store: CacheStore, project_id: str, *, days: int, now_ns: int) -> C
         )
     compared, differed = store.compared(project_id, since_ns=since_day * _DAY_NS)
     saved = sum((route.saved_usd for route in routes), Decimal(0))
-    return CacheOverview(days=days, routes=tuple(routes), saved_usd=saved, compared=compared, differed=differed)
+    return CacheOverview(
+        days=days,
+        routes=tuple(routes),
+        saved_usd=saved,
+        compared=compared,
+        differed=differed,
+        false_hit_high=round(wilson(differed, compared)[1], 4) if compared else None,
+    )

@@ -20,6 +20,24 @@ _TTL_S_MAX: Final = 366 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MeaningRule:
+    """How a route finds an answer to the same question in other words. Off unless it is written down."""
+
+    threshold: float
+    """Cosine of the two questions' vectors, at least."""
+    upstream: str = ""
+    """Upstream of the gateway whose ``/embeddings`` is asked; empty: the offline embedder."""
+    model: str = ""
+    """The embedding model there."""
+    same_words: bool = True
+    """Whether the words that carry what it is about must be equal too. Without it only a model can tell a synonym."""
+    recheck: float = 0.05
+    """Share of such hits that are asked again beside the answer, to measure how many are false."""
+    questions: int = 200
+    """Questions that one is compared with: those whose facts and surroundings are equal; beyond, the oldest goes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CacheRule:
     """How a route keeps answers."""
 
@@ -37,6 +55,8 @@ class CacheRule:
     """Kilobytes of one answer; a longer one is not kept."""
     wait_s: float = 10.0
     """Seconds that a call waits for the very same one that is under way; then it is made as well."""
+    meaning: MeaningRule | None = None
+    """How the same question in other words is answered; None: it is not."""
 
 
 def read_cache(value: Any, place: str) -> CacheRule:
@@ -48,7 +68,7 @@ def read_cache(value: Any, place: str) -> CacheRule:
     if not isinstance(value, Mapping):
         raise BadRequest(f"{place} holds names and values", got=repr(value)[:100], fix="cache: {ttl: 1h}")
     table = cast("Mapping[str, Any]", value)
-    names = {"ttl", "scope", "when", "tool_calls", "mb", "answer_kb", "wait_s"}
+    names = {"ttl", "scope", "when", "tool_calls", "mb", "answer_kb", "wait_s", "semantic"}
     unknown = sorted({str(name) for name in table} - names)
     if unknown:
         raise BadRequest(f"no such setting in {place}", got=unknown[0][:100], allowed=sorted(names))
@@ -65,6 +85,35 @@ def read_cache(value: Any, place: str) -> CacheRule:
         mb=_number(table.get("mb", 256.0), f"{place}.mb", 0.01, 100_000),
         answer_kb=_number(table.get("answer_kb", 1_024.0), f"{place}.answer_kb", 0.1, 4_096),
         wait_s=_number(table.get("wait_s", 10.0), f"{place}.wait_s", 0, 600),
+        meaning=_meaning(table["semantic"], f"{place}.semantic") if table.get("semantic") is not None else None,
+    )
+
+
+def _meaning(value: Any, place: str) -> MeaningRule:
+    if not isinstance(value, Mapping):
+        raise BadRequest(f"{place} holds names and values", got=repr(value)[:100], fix="semantic: {threshold: 0.95}")
+    table = cast("Mapping[str, Any]", value)
+    names = {"threshold", "upstream", "model", "same_words", "recheck", "questions"}
+    unknown = sorted({str(name) for name in table} - names)
+    if unknown:
+        raise BadRequest(f"no such setting in {place}", got=unknown[0][:100], allowed=sorted(names))
+    upstream, model = table.get("upstream", ""), table.get("model", "")
+    if not isinstance(upstream, str) or not isinstance(model, str) or bool(upstream) != bool(model):
+        raise BadRequest(
+            f"{place} names an upstream and a model, or neither",
+            got=f"{upstream!r} and {model!r}"[:100],
+            fix="upstream: openai, model: text-embedding-3-small",
+        )
+    same_words = table.get("same_words", not upstream)
+    if type(same_words) is not bool:
+        raise BadRequest(f"{place}.same_words is true or false", got=repr(same_words)[:100])
+    return MeaningRule(
+        threshold=_number(table.get("threshold", 0.95 if upstream else 0.8), f"{place}.threshold", 0.5, 1.0),
+        upstream=upstream,
+        model=model,
+        same_words=same_words,
+        recheck=_number(table.get("recheck", 0.05), f"{place}.recheck", 0, 1),
+        questions=int(_number(table.get("questions", 200), f"{place}.questions", 1, 2_000)),
     )
 
 

@@ -38,6 +38,7 @@ ROUTES: dict[str, tuple[str, str]] = {
     "cost why": ("get", "/cost/{id}"),
     "budgets": ("get", "/budgets"),
     "cache show": ("get", "/cache"),
+    "cache compared": ("get", "/cache/comparisons"),
     "cache clear": ("post", "/cache/clear"),
     "gateway": ("get", "/gateway"),
     "sessions": ("get", "/sessions"),

@@ -45,7 +45,24 @@ def clear(run: Run, route: str) -> None:
     run.output.envelope(run.client.post("/cache/clear", {"route": route}), human=_cleared)
 
 
-for _one in (show, clear):
+@command(
+    "compared",
+    examples=(
+        "pilothouse cache compared",
+        "pilothouse cache compared --days 7 --limit 50",
+        "pilothouse cache compared --fields same,why,asked,kept_for",
+    ),
+    keys="data[]: same why similarity asked kept_for kept_answer fresh_answer trace_id time route",
+)
+@click.option("--days", default=30, show_default=True, metavar="N", help="how far back")
+@click.option("--limit", default=20, show_default=True, metavar="N", help="those that differ first")
+@click.pass_obj
+def compared(run: Run, days: int, limit: int) -> None:
+    """Hits by meaning that were asked again: both questions, both answers, whether they say the same."""
+    run.output.envelope(run.client.get("/cache/comparisons", {"days": days, "limit": limit}), human=_compared)
+
+
+for _one in (show, compared, clear):
     cache.add_command(_one)
 
 
@@ -73,7 +90,17 @@ def _routes(data: dict[str, Any]) -> Iterable[str]:
         right="calls hits rate by meaning passed by saved tokens kept kB",
     )
     if data["compared"]:
-        yield f"{data['compared']} hits by meaning were asked again: {data['differed']} gave another answer"
+        high = f"at most {data['false_hit_high']:.1%} are false (95 %)"
+        yield f"{data['compared']} hits by meaning were asked again: {data['differed']} gave another answer; {high}"
+
+
+def _compared(data: list[dict[str, Any]]) -> Iterable[str]:
+    if not data:
+        yield "no hit by meaning was asked again (recheck: under semantic:, pilothouse docs caching)"
+    for row in data:
+        yield f"{'same' if row['same'] else 'DIFFERS'}  {one_line(row['why'], 60)}  {row['similarity']:.3f}  {row['trace_id']}"
+        for name in ("asked", "kept_for", "kept_answer", "fresh_answer"):
+            yield f"  {name:12}  {one_line(row[name], 160)}"
 
 
 def _cleared(data: dict[str, Any]) -> Iterable[str]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,11 +21,29 @@ from typing import Any, Final, Literal, ParamSpec, TypeVar, cast
 
 import orjson
 
-from pilothouse.cache import WHOLE, Asker, CacheRule, Keyed, key_of, loses_nothing, names_twice, not_kept, streamed
+from pilothouse.cache import (
+    WHOLE,
+    Asked,
+    Asker,
+    CacheRule,
+    Keyed,
+    Near,
+    asked_of,
+    compare,
+    embed_offline,
+    key_of,
+    loses_nothing,
+    names_twice,
+    nearest,
+    not_kept,
+    streamed,
+    unit,
+    whom,
+)
 from pilothouse.costs import PriceBook
-from pilothouse.records import PilothouseError
+from pilothouse.records import PilothouseError, new_id
 from pilothouse.sdk.responses import read_answer
-from pilothouse.store.cache_store import CacheStore, KeptAnswer, Tally
+from pilothouse.store.cache_store import CacheStore, Comparison, KeptAnswer, Question, Tally
 
 from .answer import events_of, told, unpacked
 from .call import Call, FromCache
@@ -37,6 +58,8 @@ LOG: Final = logging.getLogger("pilothouse.gateway")
 HEADER: Final = b"x-pilothouse-cache"
 """On a request: ``bypass``, ``refresh`` (ask anew, and keep that) or ``use``. On an answer: ``hit``, ``miss``, ``bypass``."""
 _VERSIONS: Final = (b"anthropic-version", b"anthropic-beta", b"openai-beta")
+_COMPARED_CHARS: Final = 4_000
+_dice: Final = random.Random(os.urandom(32))  # noqa: S311
 _DAY_NS: Final = 86_400_000_000_000
 _TALLIES_MAX: Final = 10_000
 _USES_MAX: Final = 10_000
@@ -44,6 +67,8 @@ _EVENT_STREAM: Final = "text/event-stream"
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Embed = Callable[[str], Awaitable[Sequence[float] | None]]
+"""A model's vector of a text; None where it gives none."""
 Outcome = Literal["off", "bypass", "miss", "hit"]
 
 
@@ -65,6 +90,12 @@ class Look:
     keyed: Keyed | None = None
     rule: CacheRule | None = None
     route: str = ""
+    asked: Asked | None = None
+    """The request taken apart, where the route compares by meaning."""
+    vector: array[float] | None = None
+    """The question's."""
+    near: Near | None = None
+    """The question whose answer this is, where it was found by meaning."""
     flight: asyncio.Future[KeptAnswer | None] | None = None
     """Of the call that others wait for; it MUST be ended by :meth:`Answers.ended`."""
 
@@ -89,8 +120,8 @@ class Answers:
         """Calls under way that others may wait for."""
         return len(self._flights)
 
-    async def look(self, call: Call, target: Target, headers: list[Header]) -> Look:
-        """Look for a kept answer; never raises for the cache's own sake."""
+    async def look(self, call: Call, target: Target, headers: list[Header], embed: Embed | None = None) -> Look:
+        """Look for a kept answer; never raises for the cache's own sake. ``embed``: asks the route's model for vectors."""
         rule = target.cache
         if rule is None or not call.endpoint.traced:
             return Look(outcome="off")
@@ -99,7 +130,8 @@ class Answers:
             self._count(call, target.route, "bypass")
             return Look(outcome="bypass")
         body = cast("dict[str, Any]", parsed(call.request))
-        keyed = key_of(body, _asker(call, target, headers, body), rule, asked=asked in ("use", "refresh"))
+        asker = _asker(call, target, headers, body)
+        keyed = key_of(body, asker, rule, asked=asked in ("use", "refresh"))
         if keyed.refused:
             self._count(call, target.route, "bypass")
             return Look(outcome="bypass")
@@ -114,7 +146,11 @@ class Answers:
             self._count(call, target.route, "miss")
             return missed
         try:
-            found = await self._run(self._find, call, keyed, body)
+            found = await self._run(self._find, call, keyed, keyed.key, body)
+            if found is None and rule.meaning is not None:
+                about = (*whom(asker, rule), asker.wire, asker.path, asker.model, *asker.versions)
+                missed.asked = asked_of(body, about, same_words=rule.meaning.same_words)
+                found = await self._alike(call, missed, body, embed)
         except BaseException:
             self._land(missed, None)
             raise
@@ -131,7 +167,22 @@ class Answers:
         if not _whole(call):
             self._land(look, None)
             return
-        task = asyncio.ensure_future(self._keep(call, look, look.keyed, look.rule))
+        self.beside(self._keep(call, look, look.keyed, look.rule))
+
+    def rechecks(self, look: Look) -> bool:
+        """Whether this hit is one of those that are asked again."""
+        meaning = look.rule.meaning if look.rule is not None else None
+        return look.near is not None and meaning is not None and _dice.random() < meaning.recheck
+
+    async def compare(self, call: Call, look: Look, fresh: Call) -> None:
+        """Keep whether a hit by meaning and a fresh answer to its question say the same."""
+        if look.near is None or look.asked is None or look.found is None or not _whole(fresh):
+            return
+        await self._run(self._compared, call, look, look.near, look.asked, fresh)
+
+    def beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let something run that no caller waits for; :meth:`close` does."""
+        task = asyncio.ensure_future(work)
         self._keeping.add(task)
         task.add_done_callback(self._keeping.discard)
 
@@ -171,6 +222,24 @@ class Answers:
 
     # -- on the event loop ---------------------------------------------------------------------------------------
 
+    async def _alike(self, call: Call, missed: Look, body: Mapping[str, Any], embed: Embed | None) -> Again | None:
+        """A kept answer to the same question in other words."""
+        asked, keyed, meaning = missed.asked, missed.keyed, missed.rule and missed.rule.meaning
+        if asked is None or keyed is None or meaning is None:
+            return None
+        if meaning.upstream:
+            vector = await embed(asked.question) if embed is not None else None
+            missed.vector = unit(vector) if vector else None
+        else:
+            missed.vector = await self._run(embed_offline, asked.question)
+        if missed.vector is None:
+            return None
+        near = await self._run(self._nearest, asked, missed.vector, meaning.threshold, meaning.questions)
+        if near is None:
+            return None
+        missed.near = near
+        return await self._run(self._find, call, keyed, near.question.key, body)
+
     async def _wait(
         self, call: Call, flight: asyncio.Future[KeptAnswer | None], missed: Look, body: Mapping[str, Any]
     ) -> Look:
@@ -194,13 +263,16 @@ class Answers:
             input_tokens=kept.input_tokens,
             output_tokens=kept.output_tokens,
             nano=kept.worth_nano,
+            similarity=missed.near.similarity if missed.near is not None else 1.0,
         )
-        self._count(call, missed.route, "hit", kept)
+        self._count(call, missed.route, "hit" if missed.near is None else "meaning", kept)
         with self._lock:
             place = (kept.key, kept.form)
             if len(self._uses) < _USES_MAX or place in self._uses:
                 self._uses[place] = (time.time_ns(), self._uses.get(place, (0, 0))[1] + 1)
-        return Look(outcome="hit", found=found)
+        return Look(
+            outcome="hit", found=found, rule=missed.rule, route=missed.route, asked=missed.asked, near=missed.near
+        )
 
     def _land(self, look: Look, kept: KeptAnswer | None) -> None:
         """Let those who wait go on."""
@@ -220,7 +292,7 @@ class Answers:
                 # Who waits gets it at once; who comes now still finds the flight until the database has it.
                 if look.flight is not None and not look.flight.done():
                     look.flight.set_result(kept)
-                await self._run(self._stored, kept, rule)
+                await self._run(self._stored, kept, rule, look)
         except Exception:
             LOG.exception("an answer could not be kept")
         finally:
@@ -240,9 +312,9 @@ class Answers:
 
     # -- in threads ----------------------------------------------------------------------------------------------
 
-    def _find(self, call: Call, keyed: Keyed, body: Mapping[str, Any]) -> Again | None:
+    def _find(self, call: Call, keyed: Keyed, key: str, body: Mapping[str, Any]) -> Again | None:
         try:
-            rows = self._store.find(keyed.key, now_ns=time.time_ns())
+            rows = self._store.find(key, now_ns=time.time_ns())
         except PilothouseError as error:
             self.failed += 1
             LOG.warning("the cache did not answer, the call goes on without it: %s", error.message)
@@ -292,12 +364,59 @@ class Answers:
             expires_ns=made_ns + int(rule.ttl_s * 1e9),
         )
 
-    def _stored(self, kept: KeptAnswer, rule: CacheRule) -> None:
+    def _compared(self, call: Call, look: Look, near: Near, asked: Asked, fresh: Call) -> None:
+        kept, new = _said(call), _said(fresh)
+        outcome = compare(kept, new)
+        row = Comparison(
+            comparison_id=new_id("cmp"),
+            project_id=call.project_id,
+            route=look.route,
+            made_ns=time.time_ns(),
+            same=outcome.same,
+            why=outcome.why,
+            similarity=near.similarity,
+            trace_id=call.labels.trace_id,
+            asked=asked.question,
+            kept_for=near.question.question,
+            kept_answer=kept[:_COMPARED_CHARS],
+            fresh_answer=new[:_COMPARED_CHARS],
+        )
         try:
-            self._store.keep(kept, bytes_max=int(rule.mb * 1_000_000))
+            self._store.compare(row)
+        except PilothouseError as error:
+            LOG.warning("a comparison could not be kept: %s", error.message)
+
+    def _nearest(self, asked: Asked, vector: array[float], at_least: float, most: int) -> Near | None:
+        try:
+            rows = self._store.questions(asked.together, now_ns=time.time_ns(), limit=most)
+        except PilothouseError as error:
+            self.failed += 1
+            LOG.warning("the cache did not answer, the call goes on without it: %s", error.message)
+            return None
+        return nearest(vector, rows, at_least=at_least)
+
+    def _stored(self, kept: KeptAnswer, rule: CacheRule, look: Look) -> None:
+        question: Question | None = None
+        if look.asked is not None and look.vector is not None:
+            question = Question(
+                key=kept.key,
+                together=look.asked.together,
+                question=look.asked.question,
+                vector=look.vector.tobytes(),
+                expires_ns=kept.expires_ns,
+                made_ns=kept.made_ns,
+            )
+        most = rule.meaning.questions if rule.meaning is not None else 0
+        try:
+            self._store.keep(kept, bytes_max=int(rule.mb * 1_000_000), question=question, questions_max=most)
         except PilothouseError as error:
             self.failed += 1
             LOG.warning("an answer could not be kept: %s", error.message)
+
+
+def _said(call: Call) -> str:
+    """The text of a call's answer."""
+    return "\n".join(message.text for message in read_answer(told(call).data).messages)
 
 
 def _whole(call: Call) -> bool:

@@ -77,8 +77,10 @@ class Call:
     """True where it ended by an error of ours, or by its caller."""
     bounded: bool = False
     """True where the gateway gave the answer a bound that the request does not have."""
+    aside: str = ""
+    """Why the gateway made it by itself: ``question`` or ``recheck``; empty where a caller did."""
     cache: str = ""
-    """``hit``, ``miss`` or ``bypass``; empty where the route keeps no answers."""
+    """``hit``, ``meaning``, ``miss`` or ``bypass``; empty where the route keeps no answers."""
     from_cache: FromCache | None = None
     verdicts: list[str] = field(default_factory=list[str])
     """What the gates of the guards said, where it was not simply yes."""

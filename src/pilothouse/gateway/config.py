@@ -281,11 +281,20 @@ def _route(value: Any, place: str, upstreams: Mapping[str, Upstream]) -> Route:
     if upstream not in upstreams:
         raise BadRequest(f"{place} names an upstream that is not there", got=upstream, allowed=sorted(upstreams))
     cache = table.get("cache")
+    rule = None if cache is None else read_cache(cache, f"{place}.cache")
+    if rule is not None and rule.meaning is not None and rule.meaning.upstream:
+        named = upstreams.get(rule.meaning.upstream)
+        if named is None or named.wire != "openai":
+            raise BadRequest(
+                f"{place}.cache.semantic names no upstream that speaks openai",
+                got=rule.meaning.upstream[:100],
+                allowed=sorted(one.name for one in upstreams.values() if one.wire == "openai"),
+            )
     return Route(
         model=model,
         upstream=upstream,
         send_as=_text(table.get("send_as", ""), f"{place}.send_as"),
-        cache=None if cache is None else read_cache(cache, f"{place}.cache"),
+        cache=rule,
     )
 
 

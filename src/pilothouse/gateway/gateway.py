@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -15,17 +16,19 @@ from urllib.parse import quote
 from starlette.types import Receive, Scope, Send
 
 from pilothouse.budgets import Budgets, Purpose
+from pilothouse.cache import MeaningRule
 from pilothouse.guards import Guard
 from pilothouse.records import BadRequest, Broken, Forbidden, NotFound, Overloaded, PilothouseError, Refused, TooLarge
 from pilothouse.survival import Failed, Failure, GaveUp, Reply, Step, Survivor, Wait
 
-from . import guarding, labels, provider_errors, request_body, spending
-from .caching import HEADER as CACHE_HEADER
-from .caching import Again, Answers
+from . import guarding, labels, request_body, spending
+from .answer import unpacked
+from .answering import Answering, Leaving
+from .caching import Again, Answers, Embed, Look
 from .call import Call
 from .config import GatewayConfig, Target, Upstream
 from .connection import Connection, Header
-from .endpoints import ENDPOINTS, Endpoint, Wire, find
+from .endpoints import ENDPOINTS, PREFIX, Endpoint, Wire, find
 from .failures import AnswerBroken, AnswerSlow, CallerLeft, Unanswered, UpstreamFailed
 from .guarding import GuardBlocked
 from .headers import to_caller, to_upstream, value_of
@@ -135,7 +138,7 @@ class Gateway:
         path: str = scope["path"]
         wire: Wire = "anthropic" if path.startswith("/gateway/anthropic/") else "openai"
         headers = [(name.lower(), value) for name, value in cast("list[Header]", scope["headers"])]
-        answering = _Answering(wire, send)
+        answering = Answering(wire, send)
         body_bytes = 0
         call: Call | None = None
         self.active += 1
@@ -238,7 +241,7 @@ class Gateway:
         )
 
     async def _serve(
-        self, call: Call, rules: Rules, headers: list[Header], receive: Receive, answering: _Answering
+        self, call: Call, rules: Rules, headers: list[Header], receive: Receive, answering: Answering
     ) -> None:
         """Ask for an answer and pass it on, for as long as the caller waits."""
         target = rules.gateway.target(call.endpoint.wire, call.model)
@@ -251,7 +254,7 @@ class Gateway:
                 headers = [pair for pair in headers if pair[0] != b"accept-encoding"]
         if call.endpoint.traced:
             take(call, rules)
-        leaving = _Leaving(receive)
+        leaving = Leaving(receive)
         try:
             if self.answers is None or target.cache is None:
                 await self._asked(call, target, rules, headers, answering)
@@ -266,13 +269,19 @@ class Gateway:
             leaving.stop()
 
     async def _remembered(
-        self, answers: Answers, call: Call, target: Target, rules: Rules, headers: list[Header], answering: _Answering
+        self, answers: Answers, call: Call, target: Target, rules: Rules, headers: list[Header], answering: Answering
     ) -> None:
         """A kept answer where there is one; else the call is made, and its answer kept."""
-        look = await answers.look(call, target, headers)
-        answering.cache = call.cache
+        meaning = target.cache.meaning if target.cache is not None else None
+        embed: Embed | None = None
+        if meaning is not None and meaning.upstream:
+            embed = partial(self._embed, call, rules, meaning)
+        look = await answers.look(call, target, headers, embed)
+        answering.cache = look.outcome
         if look.found is not None:
             await self._again(call, target, look.found, answering)
+            if answers.rechecks(look):
+                answers.beside(self._recheck(answers, call, target, rules, headers, look))
             return
         try:
             await self._asked(call, target, rules, headers, answering)
@@ -282,8 +291,59 @@ class Gateway:
         finally:
             answers.ended(call, look)
 
+    async def _embed(self, call: Call, rules: Rules, meaning: MeaningRule, text: str) -> Sequence[float] | None:
+        """A model's vector of a question: a call of its own, traced below the caller's and paid like any."""
+        upstream = rules.gateway.upstreams[meaning.upstream]
+        request = json.dumps({"model": meaning.model, "input": text, "encoding_format": "float"}).encode()
+        aside = _aside(call, ENDPOINTS["POST", f"{PREFIX}/openai/v1/embeddings"], meaning.model, request)
+        headers: list[Header] = [(b"content-type", b"application/json")]
+        await self._beside(aside, Target(upstream=upstream), rules, headers, "question")
+        try:
+            found = request_body.parsed(b"".join(piece for _, piece in unpacked(aside)))
+            return [float(value) for value in found["data"][0]["embedding"]]
+        except (ValueError, TypeError, KeyError, IndexError):
+            LOG.warning("%s gave no vector of a question: status %s", upstream.name, aside.status)
+            return None
+
+    async def _recheck(
+        self, answers: Answers, call: Call, target: Target, rules: Rules, headers: list[Header], look: Look
+    ) -> None:
+        """Ask what was answered by meaning, and keep whether the answers say the same."""
+        try:
+            fresh = _aside(call, call.endpoint, call.model, call.request)
+            await self._beside(fresh, target, rules, headers, "recheck")
+            await answers.compare(call, look, fresh)
+        except Exception:
+            LOG.exception("a hit by meaning could not be asked again")
+
+    async def _beside(self, aside: Call, target: Target, rules: Rules, headers: list[Header], why: str) -> None:
+        """Make a call that no caller waits for, read its answer whole, and trace it; its errors stay on its trace."""
+        aside.aside = why
+        try:
+            with self._slot(target.upstream):
+                answered = await self._paid(aside, target, headers, rules, "judge" if why == "recheck" else "call")
+                aside.status = answered.status
+                aside.content_type = value_of(answered.headers, b"content-type").lower()
+                aside.encoding = value_of(answered.headers, b"content-encoding").lower()
+                if answered.error is not None:
+                    aside.keep(time.time_ns(), answered.error)
+                    return
+                try:
+                    async with asyncio.timeout(target.upstream.idle_s):
+                        while piece := await answered.connection.piece():
+                            aside.keep(time.time_ns(), piece)
+                finally:
+                    self._pool.give_back(answered.connection, answered.address)
+        except TimeoutError:
+            aside.error = _paused(target.upstream)
+        except PilothouseError as error:
+            aside.error = error
+        finally:
+            aside.ended_ns = time.time_ns()
+            self.recorder.put(aside)
+
     async def _asked(
-        self, call: Call, target: Target, rules: Rules, headers: list[Header], answering: _Answering
+        self, call: Call, target: Target, rules: Rules, headers: list[Header], answering: Answering
     ) -> None:
         if rules.survivor is None or not call.endpoint.traced:
             await self._once(call, target, rules, headers, answering)
@@ -291,7 +351,7 @@ class Gateway:
             await self._surviving(call, target, rules, rules.survivor, headers, answering)
 
     async def _once(
-        self, call: Call, target: Target, rules: Rules, headers: list[Header], answering: _Answering
+        self, call: Call, target: Target, rules: Rules, headers: list[Header], answering: Answering
     ) -> None:
         """One call, whose answer or error is passed on as it is."""
         with self._slot(target.upstream):
@@ -305,7 +365,7 @@ class Gateway:
         rules: Rules,
         survivor: Survivor,
         headers: list[Header],
-        answering: _Answering,
+        answering: Answering,
     ) -> None:
         """The same along the course that survival lays: tries, waits, and others that stand in.
 
@@ -373,19 +433,19 @@ class Gateway:
         finally:
             moves.close()
 
-    async def _again(self, call: Call, target: Target, found: Again, answering: _Answering) -> None:
+    async def _again(self, call: Call, target: Target, found: Again, answering: Answering) -> None:
         """Answer with what is kept: the gates read it as they read a fresh answer."""
         call.upstream = target.upstream.name
         call.provider = target.upstream.provider or target.upstream.wire
         call.sent_model = target.send_as if target.send_as != call.model else ""
         await self._give(call, StandIn(body=found.body, content_type=found.content_type), answering, checked=True)
 
-    async def _reply(self, call: Call, step: Step, reply: StandIn, answering: _Answering) -> None:
+    async def _reply(self, call: Call, step: Step, reply: StandIn, answering: Answering) -> None:
         """Answer with what was at hand."""
         call.stood_in = answering.stood_in = step.kind
         await self._give(call, reply, answering, checked=step.kind == "cached")
 
-    async def _give(self, call: Call, reply: StandIn, answering: _Answering, *, checked: bool) -> None:
+    async def _give(self, call: Call, reply: StandIn, answering: Answering, *, checked: bool) -> None:
         call.status = 200
         call.pieces, call.kept_bytes = [], 0
         call.content_type = reply.content_type
@@ -495,7 +555,7 @@ class Gateway:
             return answered
         raise Unanswered("no address of the upstream answered")
 
-    async def _pass_on(self, call: Call, upstream: Upstream, answered: _Answered, answering: _Answering) -> None:
+    async def _pass_on(self, call: Call, upstream: Upstream, answered: _Answered, answering: Answering) -> None:
         connection = answered.connection
         head = answered.headers
         call.status = answered.status
@@ -516,7 +576,7 @@ class Gateway:
             self._pool.give_back(connection, answered.address)
 
     async def _pass_checked(
-        self, call: Call, upstream: Upstream, answered: _Answered, answering: _Answering, guard: Guard
+        self, call: Call, upstream: Upstream, answered: _Answered, answering: Answering, guard: Guard
     ) -> None:
         """Hold an answer back until it is whole and its gates have decided."""
         connection = answered.connection
@@ -545,7 +605,7 @@ class Gateway:
         await answering.piece(sent.body)
         await answering.end()
 
-    async def _stream(self, call: Call, upstream: Upstream, connection: Connection, answering: _Answering) -> None:
+    async def _stream(self, call: Call, upstream: Upstream, connection: Connection, answering: Answering) -> None:
         """Pass the answer on, each piece when it comes: neither side is waited for without end."""
         now = asyncio.get_running_loop().time
         reading = True
@@ -586,7 +646,7 @@ class Gateway:
         return body
 
     async def _pass_error_on(
-        self, call: Call, upstream: Upstream, answered: _Answered, body: bytes, answering: _Answering
+        self, call: Call, upstream: Upstream, answered: _Answered, body: bytes, answering: Answering
     ) -> None:
         if call.status == 401:
             raise UpstreamFailed(
@@ -607,94 +667,6 @@ class Gateway:
         await answering.end()
 
 
-class _Answering:
-    """What was sent to the caller so far, so that an error finds its place."""
-
-    def __init__(self, wire: Wire, send: Send) -> None:
-        self.stream = False
-        """True where the answer is a stream of events."""
-        self.guard: Guard | None = None
-        """Set where an answer may only go on whole, once its gates have decided."""
-        self.started = False
-        self.tried = False
-        """True where it was tried again here: the caller's library need not."""
-        self.stood_in = ""
-        """Who answers in place of the model that was asked for."""
-        self.cache = ""
-        """What the response cache did, where the route has one."""
-        self._wire: Wire = wire
-        self._send = send
-        self._ended = False
-
-    async def start(self, status: int, headers: list[Header]) -> None:
-        """Send the head."""
-        self.started = True
-        if self.tried:
-            headers.append((b"x-should-retry", b"false"))
-        if self.stood_in and status < 400:
-            headers.append((b"x-pilothouse-stood-in", quote(self.stood_in).encode()))
-        if self.cache:
-            headers.append((CACHE_HEADER, self.cache.encode()))
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-
-    async def piece(self, body: bytes) -> None:
-        """Send a piece; waits while the caller reads slower than the upstream writes."""
-        await self._send({"type": "http.response.body", "body": body, "more_body": True})
-
-    async def end(self) -> None:
-        """Send the end."""
-        self._ended = True
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def fail(self, error: PilothouseError, call: Call | None) -> None:
-        """Tell the caller of an error: as the answer, or as the last event of a stream.
-
-        Of an answer that is neither, the connection is closed before its end, which every client notices.
-        """
-        if self._ended or isinstance(error, CallerLeft):
-            return
-        if not self.started:
-            self.tried = self.tried or isinstance(error, GaveUp)
-            headers: list[Header] = [(b"content-type", b"application/json")]
-            if error.retry_after_s is not None:
-                headers.append((b"retry-after", str(error.retry_after_s).encode()))
-            body = provider_errors.body(self._wire, error)
-            headers.append((b"content-length", str(len(body)).encode()))
-            await self.start(error.http_status, to_caller(headers, call.labels.trace_id if call is not None else ""))
-            await self.piece(body)
-            await self.end()
-        elif self.stream:
-            await self.piece(b"\n\n" + provider_errors.event(self._wire, error))
-            await self.end()
-
-
-class _Leaving:
-    """Ends the task of a call when its caller leaves."""
-
-    def __init__(self, receive: Receive) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._task = task
-        self._left = False
-        self._watch = asyncio.ensure_future(self._wait(receive))
-
-    async def _wait(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self._left = True
-        self._task.cancel()
-
-    def left(self) -> bool:
-        """Whether it was the caller's leaving that ended the task; the task may then go on."""
-        if self._left:
-            self._task.uncancel()
-        return self._left
-
-    def stop(self) -> None:
-        """Watch no more."""
-        self._watch.cancel()
-
-
 async def _held(budgets: Budgets, call: Call, target: Target, purpose: Purpose) -> Hold:
     """Hold money back, in a thread; where the caller leaves meanwhile, it is given back."""
     reserving = asyncio.ensure_future(asyncio.to_thread(spending.hold, budgets, call, target, purpose))
@@ -713,6 +685,22 @@ async def _held(budgets: Budgets, call: Call, target: Target, purpose: Purpose) 
 def _beside(work: Callable[..., None], *given: Any) -> None:
     """Let a thread do something that nobody waits for and that raises nothing."""
     asyncio.get_running_loop().run_in_executor(None, work, *given)
+
+
+def _aside(call: Call, endpoint: Endpoint, model: str, request: bytes) -> Call:
+    """A call that is made for the sake of another: on its trace, below it."""
+    return Call(
+        project_id=call.project_id,
+        key_id=call.key_id,
+        endpoint=endpoint,
+        labels=labels.below(call.labels),
+        model=model,
+        stream=False,
+        request=request,
+        started_ns=time.time_ns(),
+        run=call.run,
+        tenant=call.tenant,
+    )
 
 
 def _paused(upstream: Upstream) -> AnswerSlow:

@@ -56,5 +56,13 @@ def read(headers: Mapping[str, str]) -> Labels:
     )
 
 
+def below(labels: Labels) -> Labels:
+    """The labels of a call that is made for the sake of another."""
+    span_id = f"{_dice.getrandbits(64) or 1:016x}"
+    return Labels(
+        trace_id=labels.trace_id, span_id=span_id, parent_span_id=labels.span_id, attributes=labels.attributes
+    )
+
+
 def _clean(value: str) -> str:
     return "".join(character for character in value.strip() if character.isprintable())[:_CHARS_MAX]
