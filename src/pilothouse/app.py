@@ -39,6 +39,7 @@ from pilothouse.intake.receive import Intake
 from pilothouse.intake.settings import MIB, Settings
 from pilothouse.jobs import Desk
 from pilothouse.mcp.http import McpEndpoint
+from pilothouse.policies import Drafts
 from pilothouse.policy import watch as watch_policy
 from pilothouse.records import BadRequest, Forbidden, iso
 from pilothouse.runtime.adapters.mcp_http import runtime_server
@@ -161,6 +162,7 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
     )
     resources = Resources(data=data, store_url=options.store)
     jobs = Desk(options.control, data, workflows(resources), start_worker=job_worker.start)
+    policies = open_policies(policy, control, store, config, data)
     state = ServerState(
         data=data,
         store=store,
@@ -173,7 +175,8 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
         job_worker=job_worker,
         agent_tools=ServedTools(options.control, data / "runtime"),
         policy=policy,
-        policies=open_policies(policy, control, store, config, data),
+        policies=policies,
+        drafts=Drafts(policies),
         budgets=open_budgets(options.control, data, config, policy),
         guards=guards,
         approvals=open_approvals(options.control, data, policy, guards),

@@ -61,13 +61,13 @@ ALLOWED: dict[str, str] = {
     "analysis": "records files signals",
     # Surfaces: thin over the verbs.
     "api": "records store annotations deletions traces access files jobs skills analysis runtime policy budgets guards cache gateway approvals policies",
-    "web": "records store annotations deletions traces access jobs analysis policies approvals budgets guards",
+    "web": "records store annotations deletions traces access jobs analysis policies policy approvals budgets guards",
     "cli": "records",
     # Asks the API, over HTTP or within the server: the same tools for both.
     "mcp": "records",
     # What makes a server of the parts.
     "server": "records store intake annotations deletions traces access jobs api web costs conventions guards signals files analysis runtime policy budgets gateway cache approvals policies survival",
-    "app": "records mcp runtime store intake annotations deletions traces access jobs api web server analysis policy budgets survival gateway guards cache approvals",
+    "app": "records mcp runtime store intake annotations deletions traces access jobs api web server analysis policy policies budgets survival gateway guards cache approvals",
     # Public helpers for tests and demos: real clients, no store.
     "testing": "records",
 }

@@ -45,6 +45,14 @@ class SampleWriter:
     def remove(self, annotation_id: str) -> None:
         self.removed.append(annotation_id)
 
+    def policy(self, form: Mapping[str, str]) -> str:
+        self.forms.append(dict(form))
+        return "/policy?draft=tried"
+
+    def policy_undo(self, number: str) -> str:
+        self.removed.append(number)
+        return "/policy?written=3"
+
     def decide(self, deletion_id: str, *, confirm: bool) -> None:
         self.decided.append((deletion_id, confirm))
 
@@ -189,6 +197,9 @@ ADDRESSES = (
     "/jobs?cursor=50",
     "/jobs/run_01m8j5mrwwx9r99e0004",
     "/jobs/run_01m8j5mrwwx9r99e0000",
+    "/policy",
+    "/policy?version=2",
+    *(f"/policy?draft={draft}" for draft in ("wrong", "running", "tried")),
     "/keys",
     "/patterns",
     *(f"/traces/{RESEARCH}?view={view}" for view in ("transcript", "waterfall", "graph", "logs", "raw")),

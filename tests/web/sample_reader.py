@@ -76,7 +76,17 @@ from pilothouse.traces.model import (
     Window,
 )
 from pilothouse.web.format import moment_ns
-from pilothouse.web.model import AnalysisList, AnalysisShown, JobSteps, SqlColumn, SqlResult, SqlTable, Written
+from pilothouse.web.model import (
+    AnalysisList,
+    AnalysisShown,
+    JobSteps,
+    PolicyChecked,
+    PolicyShown,
+    SqlColumn,
+    SqlResult,
+    SqlTable,
+    Written,
+)
 
 from .sample import NOW_NS, SECOND, Content, Scene, scenes
 from .sample_agents import sample_audit, sample_levels, sample_map
@@ -84,6 +94,7 @@ from .sample_analysis import sample_analyses, sample_shown
 from .sample_compare import sample_context, sample_diff
 from .sample_jobs import sample_runs, sample_steps
 from .sample_logs import sample_facets, sample_lost, sample_search, sample_trace_logs
+from .sample_policy import sample_checked, sample_policy
 from .sample_written import sample_deletion, sample_written
 
 FIELDS: dict[str, Callable[[TraceRow], Sequence[str]]] = {
@@ -859,6 +870,12 @@ class SampleReader:
             if self.by_id
             else (),
         )
+
+    def policy(self, draft_id: str, version: int | None) -> PolicyShown:
+        return sample_policy(draft_id, version, empty=not self.scenes)
+
+    def policy_checked(self, text: str) -> PolicyChecked:
+        return sample_checked(text)
 
     def sql(self, statement: str) -> SqlResult:
         if "select" not in statement.lower():

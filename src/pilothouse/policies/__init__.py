@@ -1,6 +1,7 @@
 """The policy of a server: its versions, what another one would have done, and rules proposed for it."""
 
 from .desk import Policies
+from .drafts import Draft, Drafts
 from .keeping import Keeper, PolicyConflict, PolicyText, PolicyVersion, diff
 from .model import (
     Bounds,
@@ -19,6 +20,8 @@ __all__ = [
     "BudgetOutcome",
     "BudgetTrial",
     "CheckChange",
+    "Draft",
+    "Drafts",
     "GateOutcome",
     "Keeper",
     "Policies",

@@ -11,7 +11,7 @@ from pilothouse.records import Overloaded
 from pilothouse.store import TraceStore
 
 from .keeping import Keeper
-from .model import Bounds, Trial
+from .model import Bounds, Progress, Trial, no_progress
 from .trial import try_policy
 
 TRIES_MAX = 2
@@ -39,6 +39,7 @@ class Policies:
         until_ns: int | None = None,
         seed: int | None = None,
         bounds: Bounds | None = None,
+        progress: Progress = no_progress,
     ) -> Trial:
         """What a proposed policy would have done with the traffic of a window.
 
@@ -64,6 +65,7 @@ class Policies:
                 until_ns=time.time_ns() if until_ns is None else until_ns,
                 seed=seed,
                 bounds=bounds,
+                progress=progress,
             )
         finally:
             self._running.release()

@@ -24,7 +24,7 @@ from pilothouse.guards import (
 )
 from pilothouse.records import PilothouseError, clean
 
-from .model import CheckChange, GateOutcome, TrialExample
+from .model import CheckChange, GateOutcome, Progress, TrialExample, no_progress
 from .traffic import Passed
 
 NOT_ASKED = ("endpoint", "grounding")
@@ -107,7 +107,13 @@ class Clocked:
 
 
 def compare(
-    in_force: Mapping[str, Any], proposed: Mapping[str, Any], passed: Sequence[Passed], *, caps: bool, until_s: float
+    in_force: Mapping[str, Any],
+    proposed: Mapping[str, Any],
+    passed: Sequence[Passed],
+    *,
+    caps: bool,
+    until_s: float,
+    progress: Progress = no_progress,
 ) -> GuardComparison:
     """Both guards over every text, in the order of time.
 
@@ -137,6 +143,7 @@ def compare(
         if now > until_s:
             break
         if now - rested > _WORK_S:
+            progress("replaying texts", found.done, len(passed))
             time.sleep(_REST_S)
             rested = time.monotonic()
     return found

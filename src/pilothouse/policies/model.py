@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pilothouse.guards import Action, Gate
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, and how much of it is done."""
+
+
+def no_progress(what: str, done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

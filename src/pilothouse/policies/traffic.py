@@ -21,7 +21,7 @@ from pilothouse.store.traffic_reads import (
     sample_traces,
 )
 
-from .model import Bounds
+from .model import Bounds, Progress, no_progress
 
 _TRACES_A_READ = 40
 
@@ -54,7 +54,15 @@ class Traffic:
 
 
 def read_traffic(
-    store: TraceStore, project: str, since_ns: int, until_ns: int, *, seed: int, bounds: Bounds, until_s: float
+    store: TraceStore,
+    project: str,
+    since_ns: int,
+    until_ns: int,
+    *,
+    seed: int,
+    bounds: Bounds,
+    until_s: float,
+    progress: Progress = no_progress,
 ) -> Traffic:
     """Read a window, or a random part of it where it is larger than the bounds.
 
@@ -66,6 +74,7 @@ def read_traffic(
     taken = size = too_long = 0
     full = False
     for first in range(0, len(sample.traces), _TRACES_A_READ):
+        progress("reading traces", first, len(sample.traces))
         part = sample.traces[first : first + _TRACES_A_READ]
         spans = passed_spans(store, project, part)
         sizes = _sizes(store, project, spans)

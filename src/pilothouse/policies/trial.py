@@ -15,7 +15,7 @@ from pilothouse.store.traffic_reads import model_call_facts
 
 from .budget_trial import try_budgets
 from .guard_trial import NOT_ASKED, GuardComparison, compare, gates_of
-from .model import Bounds, BudgetTrial, Replayed, Trial
+from .model import Bounds, BudgetTrial, Progress, Replayed, Trial, no_progress
 from .traffic import Traffic, read_traffic
 
 _SECTIONS_UNTRIED: Mapping[str, str] = {
@@ -36,6 +36,7 @@ def try_policy(
     until_ns: int,
     seed: int | None = None,
     bounds: Bounds | None = None,
+    progress: Progress = no_progress,
 ) -> Trial:
     """Replay what passed in a window through both policies, and say where they differ.
 
@@ -47,10 +48,22 @@ def try_policy(
     seed = random.SystemRandom().randrange(1 << 31) if seed is None else seed
     # Reading may take half of the time: what was read is then replayed in the other.
     traffic = read_traffic(
-        store, project, since_ns, until_ns, seed=seed, bounds=bounds, until_s=begun + bounds.seconds_max / 2
+        store,
+        project,
+        since_ns,
+        until_ns,
+        seed=seed,
+        bounds=bounds,
+        until_s=begun + bounds.seconds_max / 2,
+        progress=progress,
     )
     compared = compare(
-        in_force.section("guards"), proposed.section("guards"), traffic.passed, caps=traffic.whole, until_s=until_s
+        in_force.section("guards"),
+        proposed.section("guards"),
+        traffic.passed,
+        caps=traffic.whole,
+        until_s=until_s,
+        progress=progress,
     )
     budgets = _budgets(store, project, in_force, proposed, prices, since_ns, until_ns, bounds, until_s)
     return Trial(

@@ -8,7 +8,8 @@ from typing import cast
 from pilothouse import traces
 from pilothouse.deletions import find
 from pilothouse.jobs import Desk, RunPage, RunState
-from pilothouse.records import NotFound, iso
+from pilothouse.policies import Drafts, Policies, diff
+from pilothouse.records import Forbidden, NotFound, iso
 from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore, user_sql
 from pilothouse.store.annotation_rows import annotations_of
@@ -51,7 +52,17 @@ from pilothouse.traces.model import (
     Waterfall,
     Why,
 )
-from pilothouse.web import AnalysisList, AnalysisShown, JobSteps, SqlColumn, SqlResult, SqlTable, Written
+from pilothouse.web import (
+    AnalysisList,
+    AnalysisShown,
+    JobSteps,
+    PolicyChecked,
+    PolicyShown,
+    SqlColumn,
+    SqlResult,
+    SqlTable,
+    Written,
+)
 
 from .analyses import Analyses
 
@@ -72,6 +83,9 @@ class PageReader:
         actor_id: str = "",
         anybodys: bool = False,
         control: ControlStore | None = None,
+        policies: Policies | None = None,
+        drafts: Drafts | None = None,
+        may_see_policy: bool = False,
     ) -> None:
         """``actor_id`` and ``anybodys`` say whose annotations the visitor may remove."""
         self._jobs = jobs
@@ -83,6 +97,8 @@ class PageReader:
         self._actor_id = actor_id
         self._anybodys = anybodys
         self._control = control
+        self._policies, self._drafts = policies, drafts
+        self._may_see_policy = may_see_policy
         self._server_facts = server_facts
 
     def search(self, query: TraceQuery) -> Page[TraceRow]:
@@ -291,6 +307,38 @@ class PageReader:
             return self._analyses.report(self._project, analysis_id)
         except NotFound:
             return ""
+
+    def policy(self, draft_id: str, version: int | None) -> PolicyShown:
+        """The policy with its versions; with a draft and what changed in a version, where they are named."""
+        policies = self._seen_policies()
+        keeper = policies.keeper
+        current = keeper.current()
+        versions, total = keeper.versions(limit=30)
+        draft = self._drafts.find(self._project, draft_id) if draft_id and self._drafts is not None else None
+        return PolicyShown(
+            current=current,
+            versions=versions,
+            total=total,
+            draft=draft,
+            changes=diff(current.text, draft.text, "in the file", "proposed") if draft is not None else (),
+            version_changes=keeper.diff(version) if version is not None else (),
+        )
+
+    def policy_checked(self, text: str) -> PolicyChecked:
+        """What is wrong with a text, and what it would change."""
+        keeper = self._seen_policies().keeper
+        text = text.replace("\r\n", "\n")
+        return PolicyChecked(
+            problems=keeper.problems(text), changes=diff(keeper.current().text, text, "in the file", "proposed")
+        )
+
+    def _seen_policies(self) -> Policies:
+        if self._policies is None or not self._may_see_policy:
+            raise Forbidden(
+                "the policy is shown to those who may write: it names upstreams and what is watched for",
+                fix="PILOTHOUSE_MODE=write pilothouse sign-in",
+            )
+        return self._policies
 
     def sql(self, statement: str) -> SqlResult:
         """Run one read-only statement."""

@@ -7,9 +7,19 @@ import time
 from collections.abc import Mapping
 
 from pilothouse import deletions
-from pilothouse.access import Grant
+from pilothouse.access import Grant, Mode
 from pilothouse.annotations import Change, write
-from pilothouse.records import ANNOTATION_KINDS, Actor, BadRequest, Forbidden, NotFound, Target
+from pilothouse.records import (
+    ANNOTATION_KINDS,
+    Actor,
+    BadRequest,
+    Forbidden,
+    NotFound,
+    PilothouseError,
+    Target,
+    new_id,
+)
+from pilothouse.traces import parse_moment
 from pilothouse.traces.locate import locate
 
 from .state import ServerState
@@ -61,6 +71,53 @@ class PageWriter:
             deletions.confirm(self._state.store, self._state.control, project, deletion_id, self._actor, now_ns)
         else:
             deletions.refuse(self._state.control, project, deletion_id, self._actor, now_ns)
+
+    def policy(self, form: Mapping[str, str]) -> str:
+        """Check, try or put in force the policy of a form; gives the address to go on at."""
+        self._need("write")
+        project, text, base = self._grant.project_id, form.get("text", "").replace("\r\n", "\n"), form.get("base", "")
+        note, since = form.get("note", "").strip(), form.get("since", "24h")
+        drafts = self._state.drafts
+        if form.get("do") == "set":
+            try:
+                self._need("admin")
+                made = self._state.policies.keeper.set(text, base=base, note=note, actor=self._actor)
+            except PilothouseError as error:
+                return f"/policy?draft={drafts.keep(project, text=text, base=base, note=note, error=error.message).draft_id}"
+            self._audit("policy set", f"version {made.number} ({made.version}): {made.note}")
+            return f"/policy?written={made.number}"
+        draft = drafts.keep(project, text=text, base=base, note=note, since=since)
+        if form.get("do") == "try" and not draft.problems:
+            drafts.start_trial(draft, parse_moment(since))
+            return f"/policy?draft={draft.draft_id}#trial"
+        return f"/policy?draft={draft.draft_id}"
+
+    def policy_undo(self, number: str) -> str:
+        """Take up an earlier version of the policy; gives the address to go on at."""
+        self._need("admin")
+        if not (number.isascii() and number.isdecimal()):
+            raise BadRequest("a version of the policy is a number", got=number[:40])
+        made = self._state.policies.keeper.undo(actor=self._actor, to=int(number))
+        self._audit("policy undo", f"version {made.number} ({made.version}): {made.note}")
+        return f"/policy?written={made.number}"
+
+    def _need(self, mode: Mode) -> None:
+        if not self._grant.allows(mode):
+            raise Forbidden(
+                f"you are signed in without the right to {'change this' if mode == 'admin' else 'write'}",
+                got=self._grant.mode,
+                fix=f"PILOTHOUSE_MODE={mode} pilothouse sign-in",
+            )
+
+    def _audit(self, action: str, detail: str) -> None:
+        self._state.control.add_audit(
+            audit_id=new_id("aud"),
+            project_id=self._grant.project_id,
+            who=self._actor.name,
+            action=action,
+            detail=detail[:500],
+            run="",
+        )
 
     def _write(self, change: Change) -> None:
         write(

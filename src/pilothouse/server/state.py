@@ -13,7 +13,7 @@ from pilothouse.approvals import Approvals
 from pilothouse.budgets import Budgets
 from pilothouse.guards import Guards
 from pilothouse.jobs import Desk
-from pilothouse.policies import Policies
+from pilothouse.policies import Drafts, Policies
 from pilothouse.policy import Watch
 from pilothouse.runtime.served import ServedTools
 from pilothouse.store import TraceStore
@@ -51,6 +51,8 @@ class ServerState:
     """The policy file, as it is now."""
     policies: Policies
     """Its versions, and what another one would do."""
+    drafts: Drafts
+    """Policies that people work on at the page."""
     budgets: Budgets
     """What may be spent under that policy."""
     guards: Guards

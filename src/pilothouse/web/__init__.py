@@ -1,6 +1,17 @@
 """The pages: rendered on the server, useful before any script runs, each also as JSON and Markdown."""
 
-from .model import AnalysisList, AnalysisShown, JobSteps, Refusals, SqlColumn, SqlResult, SqlTable, Written
+from .model import (
+    AnalysisList,
+    AnalysisShown,
+    JobSteps,
+    PolicyChecked,
+    PolicyShown,
+    Refusals,
+    SqlColumn,
+    SqlResult,
+    SqlTable,
+    Written,
+)
 from .reader import Provider, Reader, Visitor, Writer
 from .respond import SECURITY_HEADERS
 from .site import build, not_found_handler
@@ -10,6 +21,8 @@ __all__ = [
     "AnalysisList",
     "AnalysisShown",
     "JobSteps",
+    "PolicyChecked",
+    "PolicyShown",
     "Provider",
     "Reader",
     "Refusals",

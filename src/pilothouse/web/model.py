@@ -8,6 +8,8 @@ from typing import Any
 
 from pilothouse.analysis.shelf import Analysis, AnalysisFile
 from pilothouse.jobs import Run, Step
+from pilothouse.policies import Draft, PolicyText, PolicyVersion
+from pilothouse.policy import Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,3 +112,27 @@ class Refusals:
     """The commonest reason, e.g. ``401 unknown key``."""
     last: str
     """When the last one came, ISO 8601 UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyShown:
+    """The policy as its page shows it."""
+
+    current: PolicyText
+    versions: tuple[PolicyVersion, ...]
+    """Newest first."""
+    total: int
+    draft: Draft | None
+    """A text that somebody works on; None where none is named."""
+    changes: tuple[str, ...]
+    """What the draft would change: a unified diff."""
+    version_changes: tuple[str, ...]
+    """What changed in the version that is named; empty where none is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyChecked:
+    """What is wrong with a text, and what it would change."""
+
+    problems: tuple[Problem, ...]
+    changes: tuple[str, ...]

@@ -48,7 +48,17 @@ from pilothouse.traces.model import (
     Why,
 )
 
-from .model import AnalysisList, AnalysisShown, JobSteps, Refusals, SqlResult, SqlTable, Written
+from .model import (
+    AnalysisList,
+    AnalysisShown,
+    JobSteps,
+    PolicyChecked,
+    PolicyShown,
+    Refusals,
+    SqlResult,
+    SqlTable,
+    Written,
+)
 
 
 class Reader(Protocol):
@@ -210,6 +220,17 @@ class Reader(Protocol):
         """The documented views."""
         ...
 
+    def policy(self, draft_id: str, version: int | None) -> PolicyShown:
+        """The policy with its versions; with a draft and what changed in a version, where they are named.
+
+        Raises Forbidden where the visitor may not see it, NotFound where there is no such draft or version.
+        """
+        ...
+
+    def policy_checked(self, text: str) -> PolicyChecked:
+        """What is wrong with a text, and what it would change. Raises Forbidden."""
+        ...
+
 
 class Writer(Protocol):
     """What the forms of pages do, for one visitor. Every method is synchronous and may be slow."""
@@ -220,6 +241,14 @@ class Writer(Protocol):
 
     def remove(self, annotation_id: str) -> None:
         """Remove a note, score or label. Raises NotFound or Forbidden."""
+        ...
+
+    def policy(self, form: Mapping[str, str]) -> str:
+        """Check, try or put in force the policy of a form; gives the address to go on at. Raises Forbidden."""
+        ...
+
+    def policy_undo(self, number: str) -> str:
+        """Take up an earlier version of the policy; gives the address to go on at."""
         ...
 
     def decide(self, deletion_id: str, *, confirm: bool) -> None:

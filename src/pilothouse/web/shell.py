@@ -28,7 +28,7 @@ NAV = (
             ("jobs", "/jobs", "Jobs"),
         ),
     ),
-    ("", (("keys", "/keys", "Keys"),)),
+    ("", (("policy", "/policy", "Policy"), ("keys", "/keys", "Keys"))),
 )
 THEMES = ("light", "dark")
 THEME_COOKIE = "pilothouse_theme"

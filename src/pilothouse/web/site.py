@@ -20,6 +20,7 @@ from .markdown import as_markdown
 from .pages import PAGES
 from .pages.errors import ErrorPage
 from .pages.patterns import PATTERNS
+from .pages.policy import policy_checked
 from .pages.sign_in import SignInPage
 from .reader import Provider, Visitor
 from .respond import SECURITY_HEADERS, respond, respond_json
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 TWINS = (".json", ".md")
 FORM_BYTES_MAX = 64_000
 """A form of a page: a note of the greatest length fits, whatever its script."""
+POLICY_BYTES_MAX = 4_000_000
+"""A form with a policy of the greatest length, each of its characters written as three."""
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
@@ -48,6 +51,9 @@ def build(provider: Provider, clock: Clock | None = None) -> APIRouter:
     router.add_route("/annotations/{id}/remove", site.remove_annotation, methods=["POST"])
     router.add_route("/deletions/{id}/confirm", site.confirm_deletion, methods=["POST"])
     router.add_route("/deletions/{id}/refuse", site.refuse_deletion, methods=["POST"])
+    router.add_route("/policy", site.change_policy, methods=["POST"])
+    router.add_route("/policy/check", site.check_policy, methods=["POST"])
+    router.add_route("/policy/versions/{number}/undo", site.undo_policy, methods=["POST"])
     router.add_route("/sign-out", site.sign_out, methods=["POST"])
     router.add_route("/static/{name:path}", static, methods=["GET", "HEAD"])
     return router
@@ -193,28 +199,53 @@ class _Site:
         name = str(request.path_params["id"])
         return await self.written(request, lambda visitor, form: visitor.writer.decide(name, confirm=False))
 
-    async def written(self, request: Request, write: Callable[[Visitor, Mapping[str, str]], None]) -> Response:
-        """A form of a page, which no other site can send; then the page again."""
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > FORM_BYTES_MAX:
-                break
-        return await run_in_threadpool(self.answer_form, request, bytes(body), write)
+    async def change_policy(self, request: Request) -> Response:
+        """Check, try or put in force the policy of a form."""
+        return await self.written(request, lambda visitor, form: visitor.writer.policy(form), POLICY_BYTES_MAX)
+
+    async def check_policy(self, request: Request) -> Response:
+        """What is wrong with a policy while it is typed: a part of its page."""
+        body = await _form_body(request, POLICY_BYTES_MAX)
+        return await run_in_threadpool(self.checked_policy, request, body)
+
+    def checked_policy(self, request: Request, body: bytes) -> Response:
+        """The part of the page that says what is wrong with a text."""
+        visitor: Visitor | None = None
+        try:
+            check_same_site(request.headers)
+            visitor = self.provider.visitor(request)
+            made = policy_checked(visitor, _form_fields(body, POLICY_BYTES_MAX))
+            return respond(request, render("policy.html", shell=None, page=made, part="problems"), "text/html")
+        except PilothouseError as error:
+            return self.failed(request, error, "html", visitor)
+
+    async def undo_policy(self, request: Request) -> Response:
+        """Take up an earlier version of the policy."""
+        number = str(request.path_params["number"])
+        return await self.written(request, lambda visitor, form: visitor.writer.policy_undo(number))
+
+    async def written(
+        self, request: Request, write: Callable[[Visitor, Mapping[str, str]], str | None], limit: int = FORM_BYTES_MAX
+    ) -> Response:
+        """A form of a page, which no other site can send; then the page again, or the one that ``write`` names."""
+        body = await _form_body(request, limit)
+        return await run_in_threadpool(self.answer_form, request, body, write, limit)
 
     def answer_form(
-        self, request: Request, body: bytes, write: Callable[[Visitor, Mapping[str, str]], None]
+        self,
+        request: Request,
+        body: bytes,
+        write: Callable[[Visitor, Mapping[str, str]], str | None],
+        limit: int = FORM_BYTES_MAX,
     ) -> Response:
         """The page the form stood on, or the page of what is wrong with it."""
         visitor: Visitor | None = None
         try:
             check_same_site(request.headers)
             visitor = self.provider.visitor(request)
-            if len(body) > FORM_BYTES_MAX:
-                raise TooLarge("a form holds at most 64 kB", got=f"more than {FORM_BYTES_MAX:,} bytes")
-            form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20))
-            write(visitor, form)
-            return RedirectResponse(_safe_path(form.get("back", "")) or "/", 303, SECURITY_HEADERS)
+            form = _form_fields(body, limit)
+            onward = write(visitor, form)
+            return RedirectResponse(onward or _safe_path(form.get("back", "")) or "/", 303, SECURITY_HEADERS)
         except NotAllowed as error:
             if type(error) is NotAllowed:
                 return RedirectResponse("/sign-in", 303, SECURITY_HEADERS)
@@ -242,6 +273,21 @@ class _Site:
 def not_found_handler(provider: Provider, clock: Clock | None = None) -> Callable[[Request], Response]:
     """What the server answers to a browser at an unknown address."""
     return _Site(provider, clock or SystemClock()).not_found
+
+
+async def _form_body(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            break
+    return bytes(body)
+
+
+def _form_fields(body: bytes, limit: int) -> dict[str, str]:
+    if len(body) > limit:
+        raise TooLarge(f"this form holds at most {limit // 1_000:,} kB", got=f"more than {limit:,} bytes")
+    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=200))
 
 
 async def static(request: Request) -> Response:

@@ -17,6 +17,7 @@ from .live import LIVE
 from .logs import LOGS
 from .map import MAP
 from .overview import OVERVIEW
+from .policy import POLICY
 from .session import SESSION
 from .sessions import SESSIONS
 from .span import SPAN
@@ -46,6 +47,7 @@ PAGES: tuple[PageSpec, ...] = (
     ANALYSIS_RUN,
     JOBS,
     JOB,
+    POLICY,
     KEYS,
     DELETION,
 )

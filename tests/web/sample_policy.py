@@ -1,0 +1,116 @@
+"""A policy with versions, and a draft that was tried."""
+
+from __future__ import annotations
+
+from pilothouse.policies import (
+    BudgetOutcome,
+    BudgetTrial,
+    CheckChange,
+    Draft,
+    GateOutcome,
+    PolicyText,
+    PolicyVersion,
+    Replayed,
+    Trial,
+    TrialExample,
+)
+from pilothouse.policy import Problem
+from pilothouse.records import NotFound, iso
+from pilothouse.web import PolicyChecked, PolicyShown
+
+from .sample import NOW_NS, SECOND
+
+TEXT = "# why: keys leaked in March\nguards:\n  output: [secrets]\n"
+HOSTILE = "</textarea><script>alert(1)</script>"
+
+
+def sample_policy(draft_id: str, version: int | None, *, empty: bool = False) -> PolicyShown:
+    """What the page is made from."""
+    if version is not None and version > 2:
+        raise NotFound("there is no such version of the policy", got=version)
+    current = PolicyText(
+        path="/data/pilothouse.yaml",
+        text="" if empty else TEXT,
+        revision="" if empty else "0a1b2c3d4e5f",
+        version="none" if empty else "5f4e3d2c1b0a",
+        editable=True,
+        why_not="",
+        problem="",
+    )
+    versions = tuple(
+        PolicyVersion(
+            number=number,
+            version=f"{number:012x}",
+            revision=f"{number:012x}",
+            who="ann",
+            note=f"reason {number} {HOSTILE}",
+            of=None,
+            made=iso(NOW_NS - 100 * SECOND),
+            lines=3,
+            in_force=number == 2,
+        )
+        for number in (2, 1)
+    )
+    return PolicyShown(
+        current=current,
+        versions=() if empty else versions,
+        total=0 if empty else 2,
+        draft=sample_draft(draft_id) if draft_id else None,
+        changes=("--- in the file", "+++ proposed", "@@ -1 +1 @@", f"+{HOSTILE}") if draft_id else (),
+        version_changes=("--- version 1", "+++ version 2", "-a", "+b") if version else (),
+    )
+
+
+def sample_checked(text: str) -> PolicyChecked:
+    """What is wrong with a text."""
+    wrong = Problem(
+        path="guards.input[0]", line=2, message="names no check that is known", got=HOSTILE, allowed="secrets"
+    )
+    return PolicyChecked(problems=(wrong,) if "wrong" in text else (), changes=("+a",))
+
+
+def sample_draft(draft_id: str) -> Draft:
+    """A draft by what its id says of it."""
+    if draft_id not in ("wrong", "running", "tried"):
+        raise NotFound("this draft is no longer kept", got=draft_id)
+    draft = {"draft_id": draft_id, "project": "default", "text": TEXT + f"# {HOSTILE}\n", "base": "0a1b2c3d4e5f"}
+    if draft_id == "wrong":
+        return Draft(**draft, problems=sample_checked("wrong").problems, error="the policy has an error")
+    if draft_id == "running":
+        return Draft(**draft, running=True, what="replaying texts", done=40, total=100)
+    return Draft(**draft, trial=sample_trial())
+
+
+def sample_trial() -> Trial:
+    """What a policy would have done."""
+    example = TrialExample(
+        gate="input", check="scope", rule="legal", action="block", new=True, trace_id="ab" * 16, span_id="cd" * 8,
+        agent="support", tool="", start=8, end=11, before="I shall ", match="sue", after=f" you {HOSTILE}", disguise="",
+    )  # fmt: skip
+    return Trial(
+        in_force="5f4e3d2c1b0a",
+        proposed="0123456789ab",
+        replayed=Replayed(
+            since=iso(NOW_NS - 86_400 * SECOND), until=iso(NOW_NS), seed=7, traces=10, traces_total=20, texts=120,
+            bytes=12_000, too_long=1, whole=False, took_s=0.4,
+        ),
+        gates=(
+            GateOutcome(gate="input", texts=40, now={"allow": 40}, then={"allow": 39, "block": 1}, stricter=1, milder=0),
+            GateOutcome(gate="output", texts=0, now={}, then={}, stricter=0, milder=0),
+        ),
+        checks=(
+            CheckChange(gate="input", check="scope", action="block", now=0, then=1, new=1, gone=0),
+            CheckChange(gate="input", check="injection", action="flag", now=2, then=2, new=0, gone=0),
+        ),
+        examples=(example,),
+        budgets=BudgetTrial(
+            calls=30, calls_total=30, unpriced=2,
+            budgets=(
+                BudgetOutcome(
+                    budget="each-user", calls=30, refused_now=0, refused_then=3, refused_worst=5, runs=1, runs_worst=2,
+                    spent_usd="0.42", at_limit="refuse", examples=("ab" * 16,),
+                ),
+            ),
+        ),
+        not_replayed=("caps: over a sample they would be reached too late",),
+    )  # fmt: skip
