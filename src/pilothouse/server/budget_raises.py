@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from pilothouse.approvals import Action, Approval, Approvals, NotApproved, State
+from pilothouse.approvals import Action, Approval, Approvals, State
 from pilothouse.approvals import Ask as Question
 from pilothouse.budgets import Ask, Asked, Limit, RaiseIt, sentence
-from pilothouse.records import Actor, NeedsApproval, command
+from pilothouse.records import Actor, NeedsApproval, NotApproved, command
 
 TOOL: Final = "raise_budget"
 """What rules of ``approvals`` call it, where they name who decides."""
