@@ -29,6 +29,7 @@ from starlette.routing import Mount, Route
 from pilothouse import __version__, access, api, deletions, web
 from pilothouse.annotations import settle
 from pilothouse.api.heard_out import HeardOut
+from pilothouse.approvals import Links, Notifier, approvals_key
 from pilothouse.gateway import PREFIX, Gateway
 from pilothouse.guards import Guards
 from pilothouse.intake.forward import headers_of
@@ -207,6 +208,9 @@ def build(state: ServerState, intake: Intake, *, url: str, grpc: str, loopback: 
     app.router.routes[:0] = [Route("/mcp", traces), Route("/runtime/mcp", runtime)]
     # First of all: each of its calls is measured against the provider's own.
     app.router.routes.insert(0, Mount(PREFIX, gateway))
+    links = Links(state.approvals, key=approvals_key(state.data))
+    state.notifier = Notifier(state.approvals, links, address=lambda: state.approvals.rules.address or url)
+    app.include_router(web.approve.build(links))
     pages = PageProvider(state, url=url, grpc=grpc)
     app.include_router(web.build(pages))
     _answer_browsers(app, pages)

@@ -6,6 +6,7 @@ from .action import ARGUMENTS_BYTES_MAX, Action, canonical, digest
 from .approving import Approvals, Listing
 from .demand import Demand, demand_of, sentence
 from .key import approvals_key
+from .links import Link, Links, Opened
 from .machine import LEASE_S_DEFAULT
 from .model import (
     EVENT_KINDS,
@@ -23,6 +24,7 @@ from .model import (
     person,
 )
 from .moment import Moment
+from .notifying import Notifier, NotTold
 from .rules import ApprovalRules, Channel, Fallback, Rule, Rung, read_approvals
 from .showing import ApprovalInfo, EventInfo, NoticeInfo, event_info, info, notice_info
 
@@ -46,9 +48,14 @@ __all__ = [
     "EventKind",
     "Evidence",
     "Fallback",
+    "Link",
+    "Links",
     "Listing",
     "Moment",
+    "NotTold",
     "NoticeInfo",
+    "Notifier",
+    "Opened",
     "Reservation",
     "Right",
     "Rule",

@@ -14,6 +14,8 @@ approvals:
       risk: high
   notify:
     ops: {slack: env:SLACK_WEBHOOK}
+    ann: {apprise: env:ANN_MAIL, reviewers: [ann]}
+  address: https://pilothouse.example.com
 """
 
 from __future__ import annotations
@@ -109,6 +111,8 @@ class ApprovalRules:
 
     rules: tuple[Rule, ...] = ()
     channels: tuple[Channel, ...] = ()
+    address: str = ""
+    """Where people reach the server, for links; empty: where it listens."""
 
 
 ASKED: Final = Rule(name="(asked)")
@@ -121,7 +125,7 @@ def read_approvals(section: Mapping[str, Any] | None) -> ApprovalRules:
     Raises:
         BadRequest: something is not known, not of its type or out of range: it names the path, value and remedy.
     """
-    row = _row(section or {}, "approvals", ("rules", "notify"))
+    row = _row(section or {}, "approvals", ("rules", "notify", "address"))
     channels = tuple(
         _channel(str(name), entry) for name, entry in _mapping(row.get("notify"), "approvals.notify").items()
     )
@@ -138,7 +142,14 @@ def read_approvals(section: Mapping[str, Any] | None) -> ApprovalRules:
         if rule.name in {one.name for one in rules}:
             raise BadRequest(f"approvals.rules[{number}].name stands twice", got=rule.name, fix="give each its own")
         rules.append(rule)
-    return ApprovalRules(rules=tuple(rules), channels=channels)
+    address = row.get("address", "")
+    if address and (not isinstance(address, str) or not address.startswith(("http://", "https://"))):
+        raise BadRequest(
+            "approvals.address is where people reach this server",
+            got=repr(address)[:100],
+            fix="address: https://pilothouse.example.com",
+        )
+    return ApprovalRules(rules=tuple(rules), channels=channels, address=address)
 
 
 def fits(rule: Rule, tool: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pilothouse.access import Keyring
-from pilothouse.approvals import Approvals
+from pilothouse.approvals import Approvals, Notifier
 from pilothouse.budgets import Budgets
 from pilothouse.guards import Guards
 from pilothouse.jobs import Desk
@@ -68,6 +68,8 @@ class ServerState:
     """The first project: what the one-time link and the local token open."""
     token: str
     version: str
+    notifier: Notifier | None = None
+    """Tells people that something waits for them, once the server knows its address."""
     counters: dict[str, int] = field(default_factory=dict[str, int])
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """The pages: rendered on the server, useful before any script runs, each also as JSON and Markdown."""
 
+from . import approve
 from .model import (
     AnalysisList,
     AnalysisShown,
@@ -32,6 +33,7 @@ __all__ = [
     "Visitor",
     "Writer",
     "Written",
+    "approve",
     "build",
     "not_found_handler",
 ]
