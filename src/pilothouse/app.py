@@ -48,18 +48,19 @@ from pilothouse.runtime.served import ServedTools
 from pilothouse.server.analyses import Analyses
 from pilothouse.server.approvals import open_approvals
 from pilothouse.server.budgets import open_budgets
-from pilothouse.server.config import Config, read_config
+from pilothouse.server.config import Config
+from pilothouse.server.early import Early
 from pilothouse.server.gateway import make_gateway
 from pilothouse.server.housekeeping import Housekeeping
 from pilothouse.server.on_demand import OnDemand
 from pilothouse.server.policies import check_policy, open_policies
 from pilothouse.server.providers import ApiProvider, PageProvider
-from pilothouse.server.runtime import FolderLock, Runtime, new_token, remove_runtime, write_runtime
+from pilothouse.server.runtime import Runtime, new_token, remove_runtime, write_runtime
 from pilothouse.server.state import ServerState
 from pilothouse.server.supervised import SupervisedProcess
 from pilothouse.server.worker_process import WorkerProcess
 from pilothouse.server.workflows import Resources, workflows
-from pilothouse.store import open_store
+from pilothouse.store import TraceStore, open_store
 from pilothouse.store.cache_store import cache_of
 from pilothouse.store.control_store import ControlStore, open_control
 from pilothouse.store.count_store import counts_of
@@ -101,8 +102,8 @@ class Welcome:
     replayed_bytes: int
 
 
-def up(options: UpOptions) -> None:
-    """Run the server until it is told to stop.
+def up(options: UpOptions, early: Early | None = None) -> None:
+    """Run the server until it is told to stop. ``early``: what was begun before this module was loaded.
 
     Raises:
         BadRequest: the folder is in use, a port is taken, or a setting is wrong.
@@ -111,24 +112,25 @@ def up(options: UpOptions) -> None:
     logging.basicConfig(
         level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr
     )
-    config = read_config(options.config)
-    data = options.data.expanduser().resolve()
-    lock = FolderLock(data)
-    listening = _listen(options.host, options.port)
+    early = early or Early(options.data, store=options.store, config=options.config)
+    listening: socket.socket | None = None
     state: ServerState | None = None
     try:
-        state, new_key = open_state(options, config, data)
+        listening = _listen(options.host, options.port)
+        state, new_key = open_state(options, early)
         asyncio.run(_serve(options, state, listening, new_key))
     finally:
-        listening.close()
+        if listening is not None:
+            listening.close()
         if state is not None:
             state.close()
-        remove_runtime(data)
-        lock.release()
+        remove_runtime(early.data)
+        early.release()
 
 
-def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerState, str]:
+def open_state(options: UpOptions, early: Early) -> tuple[ServerState, str]:
     """Open stores and start the worker; the second value is the first key, where one was made just now."""
+    config, data = early.config, early.data
     # First of all: a policy that is wrong stops the start, before anything is opened.
     policy = watch_policy(data_folder=data, check=check_policy)
     counts = counts_of(options.control, data)
@@ -136,7 +138,7 @@ def open_state(options: UpOptions, config: Config, data: Path) -> tuple[ServerSt
     control = open_control(options.control, data)
     control.migrate()
     project_id, new_key = _first_project(control)
-    store = open_store(options.store, data, memory_bytes=config.store_memory_mb * 1_000_000)
+    store = TraceStore(early.engine) if early.engine is not None else open_store(options.store, data)
     store.migrate()
     # What a killed server logged and did not come to show.
     settle(store, control, time.time_ns())

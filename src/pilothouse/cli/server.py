@@ -56,25 +56,31 @@ def up(
         printed = start_detached([*words, "--json" if run.settings.json else "--human"], folder)
         sys.stdout.write(printed)
         return
+    file = Path(config) if config else None
+    early: Early | None = None
     try:
+        from pilothouse.server.early import Early
+
+        early = Early(folder, store=store, config=file)
         from pilothouse.app import UpOptions
         from pilothouse.app import up as start
     except ImportError as error:
+        if early is not None:
+            early.release()
         raise BadRequest(
             f"the server's parts are not installed: {error.name or error}", got="up", fix=_SERVER_EXTRA
         ) from error
-    start(
-        UpOptions(
-            data=folder,
-            host=host,
-            port=port,
-            grpc_port=grpc,
-            store=store,
-            control=control,
-            config=Path(config) if config else None,
-            json=run.settings.json,
-        )
+    options = UpOptions(
+        data=folder,
+        host=host,
+        port=port,
+        grpc_port=grpc,
+        store=store,
+        control=control,
+        config=file,
+        json=run.settings.json,
     )
+    start(options, early)
 
 
 def _grpc_port(text: str) -> int | None:

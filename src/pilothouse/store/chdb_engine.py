@@ -45,10 +45,12 @@ class ChdbEngine:
         self._socket_path = socket_path(self.folder)
         self._process: subprocess.Popen[bytes] | None = None
         self._starting = threading.Lock()
+        self._coming_up = False
         self._idle: queue.LifoQueue[socket.socket] = queue.LifoQueue()
         self._closed = False
         if owner:
-            self._start()
+            # It comes up while its owner goes on; the first call waits for it.
+            self._spawn()
 
     def execute(
         self,
@@ -110,6 +112,9 @@ class ChdbEngine:
         return data
 
     def _connect(self) -> socket.socket:
+        if self._coming_up:
+            with self._starting:
+                self._await_ready()
         while True:
             try:
                 connection = self._idle.get_nowait()
@@ -146,6 +151,7 @@ class ChdbEngine:
 
     def _start(self) -> None:
         with self._starting:
+            self._await_ready()
             if self._process is not None:
                 # Refused although the process seems alive: it is dying, or another caller has just started it.
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -153,18 +159,30 @@ class ChdbEngine:
                 if self._process.poll() is None and self._answers():
                     return
                 self._stop(self._process)
-            self._socket_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._socket_path.unlink(missing_ok=True)
-            command = [sys.executable, "-m", "pilothouse.store.chdb_process", "--folder", str(self.folder)]
-            command += ["--socket", str(self._socket_path), "--memory-bytes", str(self._memory_bytes)]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            assert self._process.stdout is not None
-            if self._process.stdout.readline() != b"ready\n":
-                code = self._process.wait()
-                raise Unreachable(
-                    f"the storage process for {self.folder} did not start (exit code {code})",
-                    fix="another server may use this folder: pilothouse status",
-                )
+            self._spawn()
+            self._await_ready()
+
+    def _spawn(self) -> None:
+        self._socket_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._socket_path.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "pilothouse.store.chdb_process", "--folder", str(self.folder)]
+        command += ["--socket", str(self._socket_path), "--memory-bytes", str(self._memory_bytes)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._coming_up = True
+
+    def _await_ready(self) -> None:
+        """Wait for one that was started; under the lock."""
+        if not self._coming_up:
+            return
+        assert self._process is not None and self._process.stdout is not None
+        ready = self._process.stdout.readline() == b"ready\n"
+        self._coming_up = False
+        if not ready:
+            code = self._process.wait()
+            raise Unreachable(
+                f"the storage process for {self.folder} did not start (exit code {code})",
+                fix="another server may use this folder: pilothouse status",
+            )
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError):

@@ -11,6 +11,7 @@ from pilothouse.records import BadRequest
 from .chdb_engine import ChdbEngine
 from .clickhouse_engine import ClickHouseEngine
 from .engine import Engine, Params, Table, lines, query
+from .locate import embedded_folder
 from .schema import (
     ADDED_COLUMNS,
     ADDED_INDEXES,
@@ -96,7 +97,7 @@ def open_store(
 
     ``owner`` is true in the one process that starts and supervises the storage process.
     """
-    if url in ("", "chdb", "chdb:"):
-        engine = ChdbEngine(data / "store" / "chdb", owner=owner, memory_bytes=memory_bytes)
-        return TraceStore(engine, database=database)
+    folder = embedded_folder(url, data)
+    if folder is not None:
+        return TraceStore(ChdbEngine(folder, owner=owner, memory_bytes=memory_bytes), database=database)
     return TraceStore(ClickHouseEngine(url), database=database)
