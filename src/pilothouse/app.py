@@ -47,6 +47,7 @@ from pilothouse.runtime.adapters.mcp_http import runtime_server
 from pilothouse.runtime.served import ServedTools
 from pilothouse.server.analyses import Analyses
 from pilothouse.server.approvals import open_approvals
+from pilothouse.server.budget_raises import BudgetRaiser
 from pilothouse.server.budgets import open_budgets
 from pilothouse.server.config import Config
 from pilothouse.server.early import Early
@@ -190,6 +191,7 @@ def open_state(options: UpOptions, early: Early) -> tuple[ServerState, str]:
         token=new_token(),
         version=__version__,
     )
+    state.budgets.raiser = BudgetRaiser(state.approvals)
     grant = access.Grant(project_id=project_id, key_id="", mode="admin", who="this machine")
     state.keyring.add_own(state.token, grant)
     return state, new_key

@@ -90,7 +90,7 @@ def test_a_no_is_a_no_for_the_period_and_is_told(desk: Callable[..., Desk]) -> N
     mine.approvals.reject(PROJECT, id, PAT, why="Ann has had enough.")
     for _ in range(2):
         assert "a person said no: Ann has had enough." in mine.refused().message
-    assert len(mine.approvals.list(PROJECT)) == 1
+    assert len(mine.approvals.list(PROJECT).items) == 1
 
 
 def test_what_a_reviewer_writes_instead_is_what_is_allowed(desk: Callable[..., Desk]) -> None:
@@ -118,14 +118,14 @@ def test_what_the_policy_forbids_is_refused_without_asking(desk: Callable[..., D
     mine = desk(USER, {"rules": [{"name": "never", "tool": "raise_budget", "do": "forbid"}]})
     mine.spend(3)
     assert "the policy forbids this" in mine.refused().message
-    assert mine.approvals.list(PROJECT) == []
+    assert mine.approvals.list(PROJECT).items == ()
 
 
 def test_a_strict_budget_beside_it_refuses_without_asking(desk: Callable[..., Desk]) -> None:
     mine = desk({**USER, "company": {"level": "system", "usd": 1}})
     mine.spend(3)
     assert "approval_id" not in mine.refused().allowed
-    assert mine.approvals.list(PROJECT) == []
+    assert mine.approvals.list(PROJECT).items == ()
 
 
 def test_nobody_decides_in_time(desk: Callable[..., Desk]) -> None:

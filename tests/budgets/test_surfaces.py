@@ -24,6 +24,7 @@ budgets:
   company: {level: system, usd: 100, per: month}
   each-user: {level: user, usd: 0.05, per: day, at_limit: cheaper}
   one-call: {level: request, output_tokens: 4000}
+  each-tenant: {level: tenant, match: acme, usd: 0.05, at_limit: ask, raise_usd: 0.02}
 """
 
 
@@ -66,6 +67,25 @@ def test_a_call_is_reserved_settled_and_shown(server: LiveServer) -> None:
     status, body = server.get("/api/v1/budgets?subject=ann")
     [standing] = json.loads(body)["data"]["standing"]
     assert (standing["spent_usd"], standing["left_usd"], standing["refused"]) == ("0.01", "0.04", 1)
+
+
+def test_a_person_is_asked_for_more_and_a_yes_lets_the_call_through(server: LiveServer) -> None:
+    made = post(server, "reserve", usd="0.04", tenant="acme", user="max")
+    assert made[0] == 200, made
+    status, full = post(server, "reserve", usd="0.02", tenant="acme", user="pat")
+    error = full["error"]
+    assert status == 402 and "a person was asked" in error["message"]
+    assert error["fix"] == f"pilothouse approvals approve {error['allowed']['approval_id']}"
+    id = error["allowed"]["approval_id"]
+    _, made_key = call(server, "/api/v1/keys", {"name": "Pat", "mode": "admin", "actor_kind": "person"})
+    asked = json.loads(server.get(f"/api/v1/approvals/{id}")[1])["data"]
+    told = call(server, f"/api/v1/approvals/{id}/approve", {"digest": asked["approval"]["digest"]}, key=made_key["data"]["secret"])
+    assert (told[0], told[1]["data"]["state"]) == (200, "approved"), told
+    status, granted = post(server, "reserve", usd="0.02", tenant="acme", user="pat")
+    assert status == 200, granted
+    status, body = server.get("/api/v1/budgets?subject=acme")
+    [standing] = json.loads(body)["data"]["standing"]
+    assert (standing["usd"], standing["raised_usd"], standing["left_usd"]) == ("0.07", "0.02", "0.01")
 
 
 def test_a_known_model_is_priced_and_settled_by_its_tokens(server: LiveServer) -> None:
