@@ -79,7 +79,12 @@ def test_a_person_is_asked_for_more_and_a_yes_lets_the_call_through(server: Live
     id = error["allowed"]["approval_id"]
     _, made_key = call(server, "/api/v1/keys", {"name": "Pat", "mode": "admin", "actor_kind": "person"})
     asked = json.loads(server.get(f"/api/v1/approvals/{id}")[1])["data"]
-    told = call(server, f"/api/v1/approvals/{id}/approve", {"digest": asked["approval"]["digest"]}, key=made_key["data"]["secret"])
+    told = call(
+        server,
+        f"/api/v1/approvals/{id}/approve",
+        {"digest": asked["approval"]["digest"]},
+        key=made_key["data"]["secret"],
+    )
     assert (told[0], told[1]["data"]["state"]) == (200, "approved"), told
     status, granted = post(server, "reserve", usd="0.02", tenant="acme", user="pat")
     assert status == 200, granted
