@@ -47,6 +47,8 @@ CALLS: dict[str, str] = {
     "retention set": "retention set --off --environment contract",
     "retention apply": "retention apply --dry-run",
     "budgets": "budgets",
+    "cache prompts": "cache prompts",
+    "cache lint": "cache lint",
     "cache show": "cache show",
     "cache clear": "cache clear",
     "cache compared": "cache compared",

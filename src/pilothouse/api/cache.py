@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from pilothouse import traces
 from pilothouse.cache import CacheOverview, ComparedHit, compared_hit, overview
+from pilothouse.traces.model.prompt_cache import PromptCache
+from pilothouse.traces.prompt_cache import prompt_cache
 
-from .context import Caller
+from .context import Caller, Context
 from .envelope import Envelope, answer
+from .params import WindowQuery
 
 router = APIRouter(tags=["cache"])
 
@@ -50,6 +55,29 @@ def compare_hits(
     since_ns = time.time_ns() - days * 86_400_000_000_000
     rows = caller.provider.answers.comparisons(caller.project_id, since_ns=since_ns, limit=limit)
     return answer([compared_hit(row) for row in rows], next=[f"pilothouse show {rows[0].trace_id}"] if rows else [])
+
+
+_Agent = Annotated[str, Query(max_length=300, description="Only this agent's calls.")]
+
+
+@router.get("/cache/prompts", response_model=Envelope[PromptCache])
+def show_prompt_caches(caller: Caller, covered: WindowQuery, agent: _Agent = "") -> Response:
+    """Providers' prompt caches by agent, version and model: what they served, what that saved, what was possible."""
+    found = _prompt_cache(caller, covered, agent)
+    return answer(replace(found, breaks=()), next=["pilothouse cache lint"] if found.breaks else [])
+
+
+@router.get("/cache/lint", response_model=Envelope[PromptCache])
+def lint_prompts(caller: Caller, covered: WindowQuery, agent: _Agent = "") -> Response:
+    """What breaks the beginning of prompts that providers' caches need, dearest first: where, since when, what it costs."""
+    found = _prompt_cache(caller, covered, agent)
+    following = [f"pilothouse show {one.trace_id} --step {one.step}" for one in found.breaks[:2]]
+    return answer(replace(found, rows=()), next=following)
+
+
+def _prompt_cache(caller: Context, covered: traces.Range, agent: str) -> PromptCache:
+    since_ns = None if covered.assumed else covered.since_ns
+    return prompt_cache(caller.store, caller.project_id, since_ns=since_ns, until_ns=covered.until_ns, agent=agent)
 
 
 @router.post("/cache/clear", response_model=Envelope[Emptied])

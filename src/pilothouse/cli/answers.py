@@ -37,6 +37,8 @@ ROUTES: dict[str, tuple[str, str]] = {
     "cost": ("get", "/cost"),
     "cost why": ("get", "/cost/{id}"),
     "budgets": ("get", "/budgets"),
+    "cache prompts": ("get", "/cache/prompts"),
+    "cache lint": ("get", "/cache/lint"),
     "cache show": ("get", "/cache"),
     "cache compared": ("get", "/cache/comparisons"),
     "cache clear": ("post", "/cache/clear"),

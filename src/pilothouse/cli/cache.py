@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from .help import PlainGroup, command
+from .options import window
 from .root import Run
 from .terminal import one_line, table
 
@@ -62,7 +63,43 @@ def compared(run: Run, days: int, limit: int) -> None:
     run.output.envelope(run.client.get("/cache/comparisons", {"days": days, "limit": limit}), human=_compared)
 
 
-for _one in (show, compared, clear):
+@command(
+    "prompts",
+    examples=(
+        "pilothouse cache prompts",
+        "pilothouse cache prompts --since 24h --agent planner",
+        "pilothouse cache prompts --fields rows.agent,rows.hit_rate,rows.lost_usd",
+    ),
+    keys="data: rows[]: agent version model calls input_tokens read_tokens hit_rate possible_rate saved_usd lost_usd",
+)
+@window("7d")
+@click.option("--agent", default="", metavar="NAME", help="only this agent's calls")
+@click.pass_obj
+def prompts(run: Run, since: str, until: str, agent: str) -> None:
+    """Show providers' prompt caches: what they served, what that saved, what was possible."""
+    query = {"since": since, "until": until, "agent": agent}
+    run.output.envelope(run.client.get("/cache/prompts", query), human=_prompts)
+
+
+@command(
+    "lint",
+    examples=(
+        "pilothouse cache lint",
+        "pilothouse cache lint --since 24h --agent planner",
+        "pilothouse cache lint --fields breaks.kind,breaks.lost_usd,breaks.trace_id",
+    ),
+    keys="data: breaks[]: kind what agent model calls lost_tokens lost_usd trace_id step message role offset before after",
+)
+@window("7d")
+@click.option("--agent", default="", metavar="NAME", help="only this agent's calls")
+@click.pass_obj
+def lint(run: Run, since: str, until: str, agent: str) -> None:
+    """Find what breaks the prefix that providers' caches need, dearest first."""
+    query = {"since": since, "until": until, "agent": agent}
+    run.output.envelope(run.client.get("/cache/lint", query), human=_breaks)
+
+
+for _one in (prompts, lint, show, compared, clear):
     cache.add_command(_one)
 
 
@@ -101,6 +138,52 @@ def _compared(data: list[dict[str, Any]]) -> Iterable[str]:
         yield f"{'same' if row['same'] else 'DIFFERS'}  {one_line(row['why'], 60)}  {row['similarity']:.3f}  {row['trace_id']}"
         for name in ("asked", "kept_for", "kept_answer", "fresh_answer"):
             yield f"  {name:12}  {one_line(row[name], 160)}"
+
+
+def _prompts(data: dict[str, Any]) -> Iterable[str]:
+    yield from table(
+        ("agent", "version", "model", "calls", "input", "served", "possible", "saved", "lost"),
+        (
+            (
+                one_line(row["agent"], 24),
+                one_line(row["version"], 12),
+                one_line(row["model"], 28),
+                row["calls"],
+                f"{row['input_tokens']:,}",
+                _rate(row["hit_rate"]),
+                _rate(row["possible_rate"]),
+                _dollars(row["saved_usd"]),
+                _dollars(row["lost_usd"]),
+            )
+            for row in data["rows"]
+        ),
+        right="calls input served possible saved lost",
+    )
+    yield from data["notes"]
+
+
+def _breaks(data: dict[str, Any]) -> Iterable[str]:
+    if not data["breaks"]:
+        yield f"nothing breaks a prefix in {data['calls']} calls"
+    for row in data["breaks"]:
+        who = " ".join(one_line(row[name], 40) for name in ("agent", "version", "model") if row[name])
+        yield f"{row['kind']}  {row['calls']} calls, {row['lost_tokens']:,} tokens, {_dollars(row['lost_usd'])}  {who}"
+        yield f"  {row['what']}"
+        place = f", message {row['message']} ({one_line(row['role'], 20)})" if row["message"] else ""
+        at = f", character {row['offset']:,}" if row["offset"] is not None else ""
+        yield f"  {row['trace_id']} step {row['step']}{place}{at}; before: {row['before_trace_id']} step {row['before_step']}"
+        if row["offset"] is not None:
+            yield f"    was  {one_line(row['before'], 100)}"
+            yield f"    now  {one_line(row['after'], 100)}"
+    yield from data["notes"]
+
+
+def _rate(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"
+
+
+def _dollars(usd: str | None) -> str:
+    return "" if usd is None else f"${float(usd):,.4f}"
 
 
 def _cleared(data: dict[str, Any]) -> Iterable[str]:
