@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.testclient import TestClient
 
-from pilothouse.records import BadRequest, NotAllowed
+from pilothouse.records import BadRequest, NotAllowed, NotApproved
 from pilothouse.web import Reader, Refusals, Visitor, build, not_found_handler
 
 from .sample import NOW_NS, Scene, failing, hostile, huge, looping, research, running, scenes
@@ -44,6 +44,12 @@ class SampleWriter:
 
     def remove(self, annotation_id: str) -> None:
         self.removed.append(annotation_id)
+
+    def approval(self, approval_id: str, verb: str, form: Mapping[str, str]) -> str:
+        if form.get("text") == "refuse me":
+            raise NotApproved("it has changed since you looked at it", got="abab")
+        self.forms.append({"id": approval_id, "verb": verb, **form})
+        return f"/approvals/apr_02?decided={approval_id}"
 
     def policy(self, form: Mapping[str, str]) -> str:
         self.forms.append(dict(form))
@@ -197,6 +203,10 @@ ADDRESSES = (
     "/jobs?cursor=50",
     "/jobs/run_01m8j5mrwwx9r99e0004",
     "/jobs/run_01m8j5mrwwx9r99e0000",
+    "/approvals",
+    "/approvals?show=all&risk=high&q=sql",
+    "/approvals?decided=apr_04",
+    *(f"/approvals/apr_{number:02d}" for number in range(1, 13)),
     "/policy",
     "/policy?version=2",
     *(f"/policy?draft={draft}" for draft in ("wrong", "running", "tried")),

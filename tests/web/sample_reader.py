@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from pilothouse.approvals import State
 from pilothouse.jobs import RunPage
 from pilothouse.records import BadRequest, NotFound, iso, prompt_sha256
 from pilothouse.store.deletion_log import DeletionRecord
@@ -79,6 +80,8 @@ from pilothouse.web.format import moment_ns
 from pilothouse.web.model import (
     AnalysisList,
     AnalysisShown,
+    ApprovalQueue,
+    ApprovalShown,
     JobSteps,
     PolicyChecked,
     PolicyShown,
@@ -91,6 +94,7 @@ from pilothouse.web.model import (
 from .sample import NOW_NS, SECOND, Content, Scene, scenes
 from .sample_agents import sample_audit, sample_levels, sample_map
 from .sample_analysis import sample_analyses, sample_shown
+from .sample_approvals import sample_approval, sample_queue
 from .sample_compare import sample_context, sample_diff
 from .sample_jobs import sample_runs, sample_steps
 from .sample_logs import sample_facets, sample_lost, sample_search, sample_trace_logs
@@ -870,6 +874,12 @@ class SampleReader:
             if self.by_id
             else (),
         )
+
+    def approvals(self, states: tuple[State, ...], *, risk: str, query: str, cursor: str, limit: int) -> ApprovalQueue:
+        return sample_queue(states, risk, query, empty=not self.scenes)
+
+    def approval(self, approval_id: str, *, seen: bool = False) -> ApprovalShown:
+        return sample_approval(approval_id)
 
     def policy(self, draft_id: str, version: int | None) -> PolicyShown:
         return sample_policy(draft_id, version, empty=not self.scenes)

@@ -169,7 +169,7 @@ def set_policy(caller: Caller, wanted: NewPolicy) -> Response:
     version, changes = keeper.planned(wanted.text)
     if wanted.dry_run:
         return answer({"written": None, "version": version, "diff": list(changes), "undo": ""})
-    made = keeper.set(wanted.text, base=wanted.base, note=wanted.note, actor=caller.actor)
+    made = keeper.set(wanted.text, base=wanted.base, note=wanted.note, actor=caller.decider)
     caller.audit("policy set", f"version {made.number} ({made.version}): {made.note}"[:500])
     return answer({"written": made, "version": version, "diff": list(changes), "undo": "pilothouse policy undo"})
 
@@ -183,7 +183,7 @@ def undo_policy(caller: Caller, wanted: TakenBack) -> Response:
     version, changes = keeper.planned(text)
     if wanted.dry_run:
         return answer({"written": None, "version": version, "diff": list(changes), "undo": ""})
-    made = keeper.undo(actor=caller.actor, to=wanted.to, note=wanted.note)
+    made = keeper.undo(actor=caller.decider, to=wanted.to, note=wanted.note)
     caller.audit("policy undo", f"version {made.number} ({made.version}): {made.note}"[:500])
     back = f"pilothouse policy undo {made.number - 1}"
     return answer({"written": made, "version": version, "diff": list(changes), "undo": back})

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import cast
 
 from pilothouse import traces
+from pilothouse.approvals import State
 from pilothouse.deletions import find
 from pilothouse.jobs import Desk, RunPage, RunState
 from pilothouse.policies import Drafts, Policies, diff
@@ -55,6 +56,8 @@ from pilothouse.traces.model import (
 from pilothouse.web import (
     AnalysisList,
     AnalysisShown,
+    ApprovalQueue,
+    ApprovalShown,
     JobSteps,
     PolicyChecked,
     PolicyShown,
@@ -65,6 +68,7 @@ from pilothouse.web import (
 )
 
 from .analyses import Analyses
+from .approval_reader import ApprovalReader
 
 
 class PageReader:
@@ -86,6 +90,7 @@ class PageReader:
         policies: Policies | None = None,
         drafts: Drafts | None = None,
         may_see_policy: bool = False,
+        approvals: ApprovalReader | None = None,
     ) -> None:
         """``actor_id`` and ``anybodys`` say whose annotations the visitor may remove."""
         self._jobs = jobs
@@ -99,6 +104,7 @@ class PageReader:
         self._control = control
         self._policies, self._drafts = policies, drafts
         self._may_see_policy = may_see_policy
+        self._approvals = approvals
         self._server_facts = server_facts
 
     def search(self, query: TraceQuery) -> Page[TraceRow]:
@@ -307,6 +313,19 @@ class PageReader:
             return self._analyses.report(self._project, analysis_id)
         except NotFound:
             return ""
+
+    def approvals(self, states: tuple[State, ...], *, risk: str, query: str, cursor: str, limit: int) -> ApprovalQueue:
+        """Approvals in some states."""
+        return self._of_approvals().queue(states, risk=risk, query=query, cursor=cursor, limit=limit)
+
+    def approval(self, approval_id: str, *, seen: bool = False) -> ApprovalShown:
+        """One approval."""
+        return self._of_approvals().one(approval_id, seen=seen)
+
+    def _of_approvals(self) -> ApprovalReader:
+        if self._approvals is None:
+            raise NotFound("this server keeps no approvals")
+        return self._approvals
 
     def policy(self, draft_id: str, version: int | None) -> PolicyShown:
         """The policy with its versions; with a draft and what changed in a version, where they are named."""

@@ -21,17 +21,21 @@ from pilothouse.records import (
 )
 from pilothouse.traces import parse_moment
 from pilothouse.traces.locate import locate
+from pilothouse.web.approval_text import edited
 
+from .approval_reader import ApprovalReader
 from .state import ServerState
 
 
 class PageWriter:
     """Serves :class:`pilothouse.web.Writer`."""
 
-    def __init__(self, state: ServerState, grant: Grant, actor: Actor) -> None:
+    def __init__(self, state: ServerState, grant: Grant, actor: Actor, decider: Actor) -> None:
+        """``decider``: who it is where something waits for a person."""
         self._state = state
         self._grant = grant
         self._actor = actor
+        self._decider = decider
 
     def annotate(self, form: Mapping[str, str]) -> None:
         """Write the note, score or label of a form."""
@@ -72,6 +76,41 @@ class PageWriter:
         else:
             deletions.refuse(self._state.control, project, deletion_id, self._actor, now_ns)
 
+    def approval(self, approval_id: str, verb: str, form: Mapping[str, str]) -> str:
+        """Decide, ask, hand on: gives the address to go on at."""
+        self._need("write")
+        approvals, project, who = self._state.approvals, self._grant.project_id, self._decider
+        text = form.get("text", "").replace("\r\n", "\n").strip()
+        shown = form.get("digest", "")
+        following = ApprovalReader(approvals, self._grant, who).following(approval_id)
+        if verb == "approve":
+            found = approvals.approve(project, approval_id, who, digest=shown, note=text)
+        elif verb == "edit":
+            now = approvals.find(project, approval_id)
+            found = approvals.edit(
+                project, approval_id, who, digest=shown, arguments=edited(now.action.arguments, form), note=text
+            )
+        elif verb == "reject":
+            found = approvals.reject(project, approval_id, who, why=text)
+        elif verb == "ask":
+            found = approvals.question(project, approval_id, who, text=text)
+        elif verb == "answer":
+            found = approvals.answer(project, approval_id, who, text=text)
+        elif verb == "delegate":
+            found = approvals.delegate(project, approval_id, who, to=form.get("to", ""))
+        elif verb == "cancel":
+            found = approvals.cancel(project, approval_id, who, why=text)
+        elif verb == "settle":
+            found = approvals.settle(project, approval_id, who, happened=form.get("happened") == "yes", text=text)
+        else:
+            raise NotFound("there is no such decision", got=verb[:40])
+        self._audit(f"approval {verb}", f"{found.approval_id} {found.state} {found.digest[:12]}")
+        if verb in ("answer", "settle", "cancel"):
+            return f"/approvals/{found.approval_id}"
+        # On to the next: whoever decides has a queue before them.
+        onward = f"/approvals/{following}" if following else "/approvals"
+        return f"{onward}?decided={found.approval_id}"
+
     def policy(self, form: Mapping[str, str]) -> str:
         """Check, try or put in force the policy of a form; gives the address to go on at."""
         self._need("write")
@@ -81,7 +120,7 @@ class PageWriter:
         if form.get("do") == "set":
             try:
                 self._need("admin")
-                made = self._state.policies.keeper.set(text, base=base, note=note, actor=self._actor)
+                made = self._state.policies.keeper.set(text, base=base, note=note, actor=self._decider)
             except PilothouseError as error:
                 return f"/policy?draft={drafts.keep(project, text=text, base=base, note=note, error=error.message).draft_id}"
             self._audit("policy set", f"version {made.number} ({made.version}): {made.note}")
@@ -97,7 +136,7 @@ class PageWriter:
         self._need("admin")
         if not (number.isascii() and number.isdecimal()):
             raise BadRequest("a version of the policy is a number", got=number[:40])
-        made = self._state.policies.keeper.undo(actor=self._actor, to=int(number))
+        made = self._state.policies.keeper.undo(actor=self._decider, to=int(number))
         self._audit("policy undo", f"version {made.number} ({made.version}): {made.note}")
         return f"/policy?written={made.number}"
 

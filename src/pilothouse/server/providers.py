@@ -28,6 +28,7 @@ from pilothouse.store.control_store import ControlStore
 from pilothouse.traces.model import Forwarded, Refused, ServerFacts
 
 from .analyses import Analyses
+from .approval_reader import ApprovalReader
 from .gateway import gateway_metrics
 from .page_reader import PageReader
 from .page_writer import PageWriter
@@ -269,6 +270,7 @@ class PageProvider:
         )
         grant = access.narrowed(grant, request.headers)
         actor = access.actor_of(grant, request.headers)
+        decider = access.decider(grant, request.headers)
         refused = server_facts(state, grant.project_id, time.time_ns() - _HOUR_NS).refused
         return web.Visitor(
             project=self._name(grant.project_id),
@@ -288,8 +290,11 @@ class PageProvider:
                 policies=state.policies,
                 drafts=state.drafts,
                 may_see_policy=grant.allows("write"),
+                approvals=ApprovalReader(state.approvals, grant, decider),
             ),
-            writer=PageWriter(state, grant, actor),
+            writer=PageWriter(state, grant, actor, decider),
+            waiting=state.approvals.counts(grant.project_id).get("pending", 0),
+            is_person=decider.kind == "person",
             otlp_url=self._url,
             grpc_url=self._grpc,
             refusals=web.Refusals(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pilothouse.analysis.shelf import Analysis, AnalysisFile
+from pilothouse.approvals import ApprovalInfo, EventInfo, NoticeInfo
 from pilothouse.jobs import Run, Step
 from pilothouse.policies import Draft, PolicyText, PolicyVersion
 from pilothouse.policy import Problem
@@ -136,3 +137,45 @@ class PolicyChecked:
 
     problems: tuple[Problem, ...]
     changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRow:
+    """An approval in a list."""
+
+    approval: ApprovalInfo
+    left_s: int
+    """Seconds until its deadline; 0 where it is over."""
+    ladder: tuple[str, ...]
+    """Whom else it asks, and when."""
+    escalated: int
+    """How many of those were asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalQueue:
+    """Approvals of one list."""
+
+    rows: tuple[ApprovalRow, ...]
+    counts: Mapping[str, int]
+    """How many there are, by state."""
+    next: str
+    has_rules: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalShown:
+    """One approval as its page shows it."""
+
+    approval: ApprovalInfo
+    history: tuple[EventInfo, ...]
+    notices: tuple[NoticeInfo, ...]
+    left_s: int
+    ladder: tuple[str, ...]
+    escalated: int
+    why_not: str
+    """Why the visitor may not decide; empty where they may."""
+    visitor_name: str
+    next_id: str
+    previous_id: str
+    waiting: int

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from starlette.requests import Request
 
+from pilothouse.approvals import State
 from pilothouse.jobs import RunPage
 from pilothouse.store.deletion_log import DeletionRecord
 from pilothouse.traces.model import (
@@ -51,6 +52,8 @@ from pilothouse.traces.model import (
 from .model import (
     AnalysisList,
     AnalysisShown,
+    ApprovalQueue,
+    ApprovalShown,
     JobSteps,
     PolicyChecked,
     PolicyShown,
@@ -220,6 +223,14 @@ class Reader(Protocol):
         """The documented views."""
         ...
 
+    def approvals(self, states: tuple[State, ...], *, risk: str, query: str, cursor: str, limit: int) -> ApprovalQueue:
+        """Approvals in some states: what waits by its deadline, anything else the newest first."""
+        ...
+
+    def approval(self, approval_id: str, *, seen: bool = False) -> ApprovalShown:
+        """One approval; ``seen`` notes that the visitor looked. Raises NotFound."""
+        ...
+
     def policy(self, draft_id: str, version: int | None) -> PolicyShown:
         """The policy with its versions; with a draft and what changed in a version, where they are named.
 
@@ -241,6 +252,10 @@ class Writer(Protocol):
 
     def remove(self, annotation_id: str) -> None:
         """Remove a note, score or label. Raises NotFound or Forbidden."""
+        ...
+
+    def approval(self, approval_id: str, verb: str, form: Mapping[str, str]) -> str:
+        """Decide, ask, hand on: gives the address to go on at. Raises what the decision is refused for."""
         ...
 
     def policy(self, form: Mapping[str, str]) -> str:
@@ -266,12 +281,16 @@ class Visitor:
     """The key or person, as shown; never the secret."""
     mode: str
     """read, annotate, write or admin."""
+    is_person: bool = True
+    """Whether it is known that a person sits there: what waits for a person is decided by nobody else."""
     reader: Reader
     writer: Writer
     otlp_url: str
     """Where an exporter sends to, e.g. ``http://127.0.0.1:4318``."""
     grpc_url: str = ""
     """The same over gRPC; empty where it is off."""
+    waiting: int = 0
+    """Actions that wait for a person."""
     refusals: Refusals | None = None
     """Writes refused within the last hour; None where there were none."""
     version: str = ""

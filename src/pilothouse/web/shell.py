@@ -28,7 +28,7 @@ NAV = (
             ("jobs", "/jobs", "Jobs"),
         ),
     ),
-    ("", (("policy", "/policy", "Policy"), ("keys", "/keys", "Keys"))),
+    ("", (("approvals", "/approvals", "Approvals"), ("policy", "/policy", "Policy"), ("keys", "/keys", "Keys"))),
 )
 THEMES = ("light", "dark")
 THEME_COOKIE = "pilothouse_theme"
@@ -69,6 +69,7 @@ class Shell:
 def shell(*, visitor: Visitor | None, current: str, theme: str, here: str, twin: str, query: str, now_ns: int) -> Shell:
     """Make the frame. ``twin`` is the path the twins hang on; empty where the page has none."""
     refusals = visitor.refusals if visitor else None
+    counts = {"doctor": 1 if refusals else 0, "approvals": visitor.waiting if visitor else 0}
     groups = tuple(
         tuple(
             NavItem(
@@ -76,7 +77,7 @@ def shell(*, visitor: Visitor | None, current: str, theme: str, here: str, twin:
                 href=href,
                 label=label,
                 current=name == current,
-                count=1 if name == "doctor" and refusals else 0,
+                count=counts.get(name, 0),
             )
             for name, href, label in entries
         )

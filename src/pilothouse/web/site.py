@@ -18,6 +18,7 @@ from pilothouse.records import BadRequest, Broken, Clock, NotAllowed, NotFound, 
 from .context import as_plain
 from .markdown import as_markdown
 from .pages import PAGES
+from .pages.approval import approval_page
 from .pages.errors import ErrorPage
 from .pages.patterns import PATTERNS
 from .pages.policy import policy_checked
@@ -51,6 +52,7 @@ def build(provider: Provider, clock: Clock | None = None) -> APIRouter:
     router.add_route("/annotations/{id}/remove", site.remove_annotation, methods=["POST"])
     router.add_route("/deletions/{id}/confirm", site.confirm_deletion, methods=["POST"])
     router.add_route("/deletions/{id}/refuse", site.refuse_deletion, methods=["POST"])
+    router.add_route("/approvals/{id}/{verb}", site.decide_approval, methods=["POST"])
     router.add_route("/policy", site.change_policy, methods=["POST"])
     router.add_route("/policy/check", site.check_policy, methods=["POST"])
     router.add_route("/policy/versions/{number}/undo", site.undo_policy, methods=["POST"])
@@ -198,6 +200,48 @@ class _Site:
         """Keep what waits to be deleted."""
         name = str(request.path_params["id"])
         return await self.written(request, lambda visitor, form: visitor.writer.decide(name, confirm=False))
+
+    async def decide_approval(self, request: Request) -> Response:
+        """Decide about an action, or say something about it; then the next one."""
+        body = await _form_body(request, FORM_BYTES_MAX * 20)
+        return await run_in_threadpool(self.approval_decided, request, body)
+
+    def approval_decided(self, request: Request, body: bytes) -> Response:
+        """The next approval, or this one with what is wrong with the decision and the words that came with it."""
+        visitor: Visitor | None = None
+        name, verb = str(request.path_params["id"]), str(request.path_params["verb"])
+        form: dict[str, str] = {}
+        try:
+            check_same_site(request.headers)
+            visitor = self.provider.visitor(request)
+            form = _form_fields(body, FORM_BYTES_MAX * 20)
+            return RedirectResponse(visitor.writer.approval(name, verb, form), 303, SECURITY_HEADERS)
+        except NotAllowed as error:
+            if type(error) is NotAllowed:
+                return RedirectResponse("/sign-in", 303, SECURITY_HEADERS)
+            return self.approval_refused(request, error, visitor, name, form)
+        except ValueError as error:
+            return self.approval_refused(request, BadRequest(str(error)), visitor, name, form)
+        except PilothouseError as error:
+            return self.approval_refused(request, error, visitor, name, form)
+        except Exception:
+            log.exception("a decision failed")
+            broken = Broken("the decision could not be taken; the server's log says why")
+            return self.failed(request, broken, "html", visitor)
+
+    def approval_refused(
+        self, request: Request, error: PilothouseError, visitor: Visitor | None, name: str, form: Mapping[str, str]
+    ) -> Response:
+        """The page of an approval with why a decision was not taken."""
+        try:
+            if visitor is None:
+                return self.failed(request, error, "html", visitor)
+            made = approval_page(visitor.reader.approval(name), problem=error.as_dict(), said=form.get("text", ""))
+        except PilothouseError:
+            return self.failed(request, error, "html", visitor)
+        return respond(
+            request, self.frame(request, "approval.html", made, visitor), "text/html", status=error.http_status
+        )
 
     async def change_policy(self, request: Request) -> Response:
         """Check, try or put in force the policy of a form."""

@@ -5,6 +5,8 @@ from pilothouse.web.visit import PageSpec
 from .agent import AGENT
 from .analysis import ANALYSIS
 from .analysis_run import ANALYSIS_RUN
+from .approval import APPROVAL
+from .approvals import APPROVALS
 from .compare import COMPARE
 from .context import CONTEXT
 from .deletion import DELETION
@@ -47,6 +49,8 @@ PAGES: tuple[PageSpec, ...] = (
     ANALYSIS_RUN,
     JOBS,
     JOB,
+    APPROVALS,
+    APPROVAL,
     POLICY,
     KEYS,
     DELETION,

@@ -126,7 +126,7 @@ def _page(
         file_problem=current.problem,
         editable=current.editable,
         why_not=current.why_not,
-        may_set=visitor.mode == "admin",
+        may_set=visitor.mode == "admin" and visitor.is_person,
         text=draft.text if draft else STARTER if fresh else current.text,
         base=draft.base if draft else current.revision,
         fresh=fresh,

@@ -7,6 +7,7 @@ const KEYS = [
   ["Enter", "open what is selected"],
   ["1 2 3 4 5", "views of a trace"],
   ["[ ]", "step before, step after"],
+  ["a r e q d", "approve, reject, edit, ask, hand on: to where it is done"],
   ["Esc", "close"],
   ["g o", "overview"],
   ["g l", "live"],
@@ -15,9 +16,11 @@ const KEYS = [
   ["g f", "fleet"],
   ["g q", "SQL"],
   ["g d", "doctor"],
+  ["g a", "approvals"],
+  ["g p", "policy"],
   ["?", "this table"],
 ];
-const PLACES = { o: "/", l: "/live", t: "/traces", s: "/sessions", f: "/fleet", q: "/sql", d: "/doctor" };
+const PLACES = { o: "/", l: "/live", t: "/traces", s: "/sessions", f: "/fleet", q: "/sql", d: "/doctor", a: "/approvals", p: "/policy" };
 const LEAD_MS = 900;
 
 class KeyBindings extends HTMLElement {
