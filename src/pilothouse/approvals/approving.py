@@ -157,6 +157,15 @@ class Approvals:
             NotFound: there is none.
             BadRequest: several begin so.
         """
+        row = self._row_of(project_id, approval_id)
+        kept = decode(row.body)
+        found = self._judged(kept)
+        if found.instead and not kept.instead:
+            # What is done instead is an approval of its own: whoever reads of it must find it.
+            return self._change(project_id, row.approval_id, lambda one, _, now_ns: Step(approval=one))
+        return found
+
+    def _row_of(self, project_id: str, approval_id: str) -> ApprovalRow:
         row = self._store.find(project_id, approval_id)
         if row is None:
             rows = self._store.beginning(project_id, approval_id) if len(approval_id) >= 6 else []
@@ -165,7 +174,7 @@ class Approvals:
             if not rows:
                 raise _none(approval_id)
             row = rows[0]
-        return self._judged(decode(row.body))
+        return row
 
     def by_key(self, project_id: str, ask_key: str) -> Approval | None:
         """What a question with this key made, as it stands at this moment; None where nobody has asked it."""
@@ -409,7 +418,7 @@ class Approvals:
         link: str = "",
     ) -> Approval:
         """What time has made of it, then what is asked of it, as one. Where that is refused, time's part is kept."""
-        approval_id = self.find(project_id, approval_id).approval_id
+        approval_id = self._row_of(project_id, approval_id).approval_id
         refused: list[Exception] = []
 
         def decide(body: str, questions: int, now_ns: int) -> Change:

@@ -31,6 +31,7 @@ from pydantic_ai.tools import RunContext
 from pydantic_ai.toolsets import AbstractToolset, ToolsetTool, WrapperToolset
 
 from pilothouse.records import names
+from pilothouse.runtime.approval_gate import ApprovalPending
 from pilothouse.runtime.budget import Budget, Purse, Spent, given_purse, spending
 from pilothouse.runtime.steps import Json, Steps, Stopped, current_steps, running, shown_error
 
@@ -281,7 +282,7 @@ class _DurableToolset(WrapperToolset[Any]):
             except (ModelRetry, ToolFailed):
                 raise
             except Exception as error:
-                if type(error).__module__.startswith("pydantic_ai.") or isinstance(error, Stopped):
+                if type(error).__module__.startswith("pydantic_ai.") or isinstance(error, Stopped | ApprovalPending):
                     # Approvals and deferrals: nothing was done yet.
                     raise
                 problem = error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from pydantic_ai.messages import (
 from pydantic_ai.tools import RunContext
 from pydantic_ai.usage import UsageLimits
 
+from pilothouse.runtime.approval_desk import ApprovalDesk
+from pilothouse.runtime.approval_gate import TASK_PREFIX, ApprovalPending
+from pilothouse.runtime.approval_waits import ApprovalWaits
 from pilothouse.runtime.budget import Budget
 from pilothouse.runtime.durable_runs import Answer, DurableRuns, Finished, Paused, Start
 from pilothouse.runtime.finish_gate import PersonNeeded
@@ -29,6 +33,7 @@ from pilothouse.runtime.plan import PlanError
 from pilothouse.runtime.plan_tools import PlanKeeper, PlanTools
 from pilothouse.runtime.steps import Json, Steps, running
 
+from .approvals import Approvals
 from .durable import Agent, Durable, durable_of
 from .pydantic_ai import FinishGate
 from .recorded_messages import dump_output, dump_prompt, load_prompt
@@ -55,8 +60,20 @@ class DurableAgents(DurableRuns):
         The rest is :class:`DurableRuns`.
         """
         self._agents = agents_of(agents)
-        programs = {name: _AgentProgram(agent, deps, on_event) for name, agent in self._agents.items()}
-        super().__init__(programs, store=store, folder=folder, worker=worker, at_once=at_once)
+        desk = next((found for found in map(_desk_of, self._agents.values()) if found is not None), None)
+        place = folder or runtime_folder()
+        # One desk for all agents of a process: they are approved at one server.
+        self._waits = ApprovalWaits(place / "approvals", desk) if desk is not None else None
+        programs = {name: _AgentProgram(agent, deps, on_event, self._waits) for name, agent in self._agents.items()}
+        super().__init__(programs, store=store, folder=place, worker=worker, at_once=at_once)
+        if self._waits is not None and worker:
+            self._waits.start(self)
+
+    def close(self) -> None:
+        """Stop working. What is open stays open, and is gone on with by another worker, or by the next one here."""
+        if self._waits is not None:
+            self._waits.stop()
+        super().close()
 
     def start(
         self,
@@ -85,6 +102,7 @@ class _AgentProgram:
     agent: Agent
     deps: Callable[[Start], Any] | None
     on_event: Callable[[str, Any], Awaitable[None]] | None
+    waits: ApprovalWaits | None
 
     async def __call__(self, start: Start, steps: Steps) -> Finished | Paused:
         prompt = load_prompt(start.prompt)
@@ -94,7 +112,9 @@ class _AgentProgram:
         budgets = (own.budget if own is not None else None, steps.purse.budget if steps.purse is not None else None)
         counted = any(budget is not None and budget.calls is not None for budget in budgets)
         limits = UsageLimits(request_limit=None) if counted else None
-        for place in range(len(start.answers) + 1):
+        # What was said by deciding an approval is no prompt: the call that waited for it asks again, and goes on.
+        heard = [group for group in start.answers if not all(said.task.startswith(TASK_PREFIX) for said in group)]
+        for place in range(len(heard) + 1):
             with running(steps), capture_run_messages() as messages:
                 try:
                     result = await self.agent.run(
@@ -108,12 +128,17 @@ class _AgentProgram:
                         usage_limits=limits,
                     )
                     return Finished(output=dump_output(result.output))
+                except ApprovalPending as pending:
+                    if self.waits is not None:
+                        # Before the pause is recorded: a worker that dies in between leaves a note too many, never none.
+                        await asyncio.to_thread(self.waits.note, start.run_id, pending.waiting.approval_id)
+                    return Paused(questions=(pending.question,), tasks=(f"{TASK_PREFIX}{pending.waiting.approval_id}",))
                 except PersonNeeded as needed:
                     tasks = tuple(task.id for task in needed.open_tasks if task.state == "blocked")
                     paused = Paused(questions=needed.questions, tasks=tasks)
-                    if place == len(start.answers):
+                    if place == len(heard):
                         return paused
-                    prompt = await self._heard(steps, needed.plan_key, place, start.answers[place])
+                    prompt = await self._heard(steps, needed.plan_key, place, heard[place])
                     history = closed(messages)
                     steps.next_segment()
         raise AssertionError("the last time round returns")
@@ -144,6 +169,18 @@ class _AgentProgram:
                 await on_event(run_id, event)
 
         return handle
+
+
+def _desk_of(agent: Agent) -> ApprovalDesk | None:
+    """Where the agent's calls are approved."""
+    found: list[ApprovalDesk] = []
+
+    def look(capability: AbstractCapability[Any]) -> None:
+        if isinstance(capability, Approvals):
+            found.append(capability.desk)
+
+    agent.root_capability.apply(look)
+    return found[0] if found else None
 
 
 def _plans_of(agent: Agent) -> PlanKeeper:

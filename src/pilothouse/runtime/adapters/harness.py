@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pilothouse.runtime.plan_tools import PlanKeeper
     from pilothouse.runtime.sources import RowReader
 
+    from .approvals import Approvals
     from .budget import Budget
     from .durable import Durable
     from .guards import Guards
@@ -53,6 +54,7 @@ def harness(
     guards: bool | Guards = False,
     survival: bool | Survival = False,
     budget: bool | Budget = False,
+    approvals: bool | Approvals = False,
 ) -> list[AbstractCapability[Any]]:
     """The capabilities of an agent that finishes what was asked, in the order they belong in.
 
@@ -76,6 +78,7 @@ def harness(
         durable: Whether the run's steps are recorded, so that it survives ``kill -9`` when it runs in ``DurableAgents``.
         guards: Whether the four gates of the policy file stand around the agent.
         survival: Whether failing models are tried again and stood in for, as the policy file says.
+        approvals: Whether calls that the server's policy names wait for a person; an ``Approvals`` says more.
         budget: Whether each call is held back from the server's budgets; a ``Budget`` says for whom.
     """
     found: list[AbstractCapability[Any]] = []
@@ -112,6 +115,10 @@ def harness(
     ]
     if drift:
         found.append(DriftWatch(judge=judge, on_operator=on_operator, plans=plans))
+    if approvals:
+        from .approvals import Approvals
+
+        found.append(approvals if isinstance(approvals, Approvals) else Approvals())
     if durable:
         from .durable import Durable
 
