@@ -68,7 +68,7 @@ def gather(visit: Visit) -> ApprovalsPage:
     decided = visit.text("decided", 120)
     return ApprovalsPage(
         title="Approvals",
-        command="pilothouse approvals list" + (" --state pending" if show == "waiting" else ""),
+        command="pilothouse approvals ls" + (" --state pending" if show == "waiting" else ""),
         show=show,
         risk=risk,
         query=query,
