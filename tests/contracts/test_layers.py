@@ -131,6 +131,7 @@ _USERS_SQL = {
     "conventions/": "SQL that agents run, as data",
     "intake/": "SQL that agents run, as data",
     "analysis/": "queries over an export's own SQLite file, which it only reads",
+    "runtime/dry_run.py": "counts rows of a user's own statement, on the user's own database",
     "files/": "an export's own SQLite file on the user's side, and papers that quote queries for it",
 }
 
