@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
@@ -25,6 +25,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
 
 from pilothouse import __version__, access, api, deletions, web
 from pilothouse.annotations import settle
@@ -119,7 +120,10 @@ def up(options: UpOptions, early: Early | None = None) -> None:
     try:
         listening = _listen(options.host, options.port)
         state, new_key = open_state(options, early)
-        asyncio.run(_serve(options, state, listening, new_key))
+        # Threads that store and encode give way to the loop sooner than Python's 5 ms: a call through has one in all.
+        sys.setswitchinterval(0.001)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(options, state, listening, new_key))
     finally:
         if listening is not None:
             listening.close()
@@ -253,6 +257,27 @@ class _HttpServer(uvicorn.Server):
         self.should_exit = True
 
 
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed: it writes what belongs together at once, and a call through costs half as much."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+class _GatewayFirst:
+    """Lets calls of models go straight to the gateway: each of them is measured against the provider's own."""
+
+    def __init__(self, app: FastAPI, gateway: Gateway) -> None:
+        self._app, self._gateway = app, gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        ours = scope["type"] == "http" and scope["path"].startswith(f"{PREFIX}/")
+        await (self._gateway if ours else self._app)(scope, receive, send)
+
+
 async def _serve(options: UpOptions, state: ServerState, listening: socket.socket, new_key: str) -> None:
     host, port = listening.getsockname()[:2]
     url = f"http://{_shown(host)}:{port}"
@@ -269,7 +294,7 @@ async def _serve(options: UpOptions, state: ServerState, listening: socket.socke
     gateway.start()
     server = _HttpServer(
         uvicorn.Config(
-            HeardOut(application),
+            HeardOut(_GatewayFirst(application, gateway)),
             log_level="warning",
             access_log=False,
             server_header=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 from urllib.parse import quote
 
 from starlette.types import Receive, Send
@@ -18,6 +19,8 @@ from .connection import Header
 from .endpoints import Wire
 from .failures import CallerLeft
 from .headers import to_caller
+
+_WATCHED_AFTER_S: Final = 0.02
 
 
 class Answering:
@@ -89,7 +92,13 @@ class Leaving:
         assert task is not None
         self._task = task
         self._left = False
-        self._watch = asyncio.ensure_future(self._wait(receive))
+        self._receive = receive
+        self._watch: asyncio.Future[None] | None = None
+        # Most calls of an answer that is at hand are over by then: a task for each would cost more than the rest of it.
+        self._timer = asyncio.get_running_loop().call_later(_WATCHED_AFTER_S, self._begin)
+
+    def _begin(self) -> None:
+        self._watch = asyncio.ensure_future(self._wait(self._receive))
 
     async def _wait(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -105,4 +114,6 @@ class Leaving:
 
     def stop(self) -> None:
         """Watch no more."""
-        self._watch.cancel()
+        self._timer.cancel()
+        if self._watch is not None:
+            self._watch.cancel()

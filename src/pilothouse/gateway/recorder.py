@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
@@ -27,7 +27,9 @@ Sink = Callable[[str, bytes, int], Awaitable[None]]
 
 QUEUE_BYTES_MAX: Final = 64 * 1024 * 1024
 QUEUE_CALLS_MAX: Final = 20_000
-_GATHER_S: Final = 0.025
+_GATHER_S: Final = 0.1
+"""Calls that end within it share a request, a sync of the journal and the work of storing it. Waking the thread for each
+would cost the event loop more than the rest of a call."""
 _BATCH_CALLS: Final = 32
 _BATCH_BYTES: Final = 4 * 1024 * 1024
 _TRIES_S: Final = (0.5, 2.0, 5.0, 10.0)
@@ -44,7 +46,10 @@ class CallRecorder:
         self.lost = 0
         """Calls without a trace."""
         self._sink = sink
-        self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        self._queue: deque[Call] = deque()
+        self._ready = threading.Semaphore(0)
+        self._waking = False
+        self._ended = False
         self._lock = threading.Lock()
         self._bytes = 0
         self._calls = 0
@@ -61,7 +66,8 @@ class CallRecorder:
         """Write what waits, for half a minute at most."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            self._queue.put(None)
+            self._ended = True
+            self._ready.release()
             await asyncio.to_thread(thread.join, 30.0)
 
     def put(self, call: Call) -> None:
@@ -75,27 +81,26 @@ class CallRecorder:
                 call = replace(call, request=b"", pieces=[], kept_bytes=0, cut=True)
             self._bytes += call.size
             self._calls += 1
-        self._queue.put(call)
+        self._queue.append(call)
+        if not self._waking and self._loop is not None:
+            self._waking = True
+            self._loop.call_later(_GATHER_S, self._wake)
+
+    def _wake(self) -> None:
+        self._waking = False
+        self._ready.release()
 
     def _run(self) -> None:
-        ended = False
-        while not ended:
+        while self._queue or not self._ended:
+            if not self._queue:
+                self._ready.acquire()
             batch: list[Call] = []
             size = 0
-            waiting = self._queue.get()
-            if waiting is not None:
-                # Calls that end soon after share a request, a sync of the journal and the work of storing it.
-                time.sleep(_GATHER_S)
-            while waiting is not None:
-                batch.append(waiting)
-                size += waiting.size
-                if len(batch) >= _BATCH_CALLS or size >= _BATCH_BYTES:
-                    break
-                try:
-                    waiting = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-            ended = waiting is None
+            while self._queue and len(batch) < _BATCH_CALLS and size < _BATCH_BYTES:
+                batch.append(self._queue.popleft())
+                size += batch[-1].size
+            if not batch:
+                continue
             try:
                 self._write(batch)
             except Exception:
