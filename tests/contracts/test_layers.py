@@ -39,7 +39,7 @@ ALLOWED: dict[str, str] = {
     # What may be spent: accounts in the store, worst cases by the price book.
     "budgets": "records store costs",
     # Actions that wait for a person: what the policy asks for, and the records of who decided.
-    "approvals": "records store",
+    "approvals": "records store policy",
     # The server's policy: its versions, another one tried on stored traffic, rules proposed from it.
     "policies": "records store policy guards budgets",
     # What survives restarts. Domains write workflows against its verbs; the server gives a worker what they need.
@@ -52,7 +52,7 @@ ALLOWED: dict[str, str] = {
     "cache": "records store",
     # Calls of models that pass through the server. A call becomes a span as the recorder would write it; who may call,
     # and the journal, are given to it. What a kept answer saves is priced.
-    "gateway": "records store sdk survival budgets guards cache costs",
+    "gateway": "records store sdk policy survival budgets guards cache costs",
     # Exports are made of what the verbs of traces give; their other half, on the user's side, needs neither.
     "files": "records store annotations traces",
     # Skills for coding agents: text of the package, and putting it where agents read it.

@@ -44,8 +44,8 @@ def _lines(data: dict[str, Any]) -> Iterable[str]:
     )
     if data["routes"]:
         yield ""
-        columns = ("model", "upstream", "send_as", "cache")
-        yield from table(columns, (tuple(one_line(row[name], 60) for name in columns) for row in data["routes"]))
+        columns = ("model", "upstream", "send_as", "rules", "cache")
+        yield from table(columns, (tuple(one_line(str(row[name]), 60) for name in columns) for row in data["routes"]))
     if data["breakers"]:
         yield ""
         names = ("upstream", "model", "kind", "state", "failures", "calls", "opens_in_s")

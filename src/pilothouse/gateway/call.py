@@ -71,6 +71,8 @@ class Call:
     """Who was asked before, and why that did not help."""
     stood_in: str = ""
     """``cached`` or ``template`` where no model answered."""
+    chosen_by: str = ""
+    """The rule of the route that chose its model."""
     fell_back: bool = False
     """True where another model than the one that was asked for answered."""
     failed: bool = False

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pilothouse.cache import CacheRule, read_cache
 from pilothouse.records import BadRequest, NotFound
 
+from .choosing import Choice, Facts, chosen, read_choices
 from .endpoints import WIRES, Wire
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -81,6 +82,8 @@ class Route:
     upstream: str
     send_as: str = ""
     """The model's name as it is sent; empty: as it came."""
+    by: tuple[Choice, ...] = ()
+    """Rules that choose another model: the first that holds; none does: the one above."""
     cache: CacheRule | None = None
     """How its answers are kept and given again; None: they are not."""
 
@@ -94,6 +97,8 @@ class Target:
     route: str = ""
     """The pattern of the route that led here; empty where none did."""
     cache: CacheRule | None = None
+    chosen_by: str = ""
+    """The rule that chose the model, as it is written; empty where none did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +110,10 @@ class GatewayConfig:
     projects: tuple[str, ...] = ()
     """Projects, by id, whose keys may call models; none means all."""
 
-    def target(self, wire: Wire, model: str) -> Target:
+    def target(self, wire: Wire, model: str, facts: Facts | None = None) -> Target:
         """Where a call of this model goes: the first route that fits, or the first upstream where none is written.
+
+        ``facts``: of the call, for the rules of a route; without them its own model counts.
 
         Raises:
             NotFound: no upstream speaks this wire format, or no route takes this model.
@@ -123,11 +130,13 @@ class GatewayConfig:
             return Target(upstream=spoken[0])
         for route in routes:
             if fnmatchcase(model, route.model):
+                choice = chosen(route.by, facts()) if route.by and facts is not None else None
                 return Target(
-                    upstream=self.upstreams[route.upstream],
-                    send_as=route.send_as,
+                    upstream=self.upstreams[(choice.upstream if choice else "") or route.upstream],
+                    send_as=choice.send_as if choice else route.send_as,
                     route=route.model,
                     cache=route.cache,
+                    chosen_by=choice.when.text if choice else "",
                 )
         raise NotFound(
             f"no route takes the model {model[:100]!r}",
@@ -274,7 +283,7 @@ def _numbers(table: Mapping[str, Any], place: str) -> dict[str, float]:
 
 def _route(value: Any, place: str, upstreams: Mapping[str, Upstream]) -> Route:
     table = _table(value, place)
-    _known(table, {"model", "upstream", "send_as", "cache"}, place)
+    _known(table, {"model", "upstream", "send_as", "cache", "by"}, place)
     model, upstream = _text(table.get("model", ""), f"{place}.model"), _text(table.get("upstream", ""), place)
     if not model:
         raise BadRequest(f"{place} has no model", fix="model: gpt-5*")
@@ -295,6 +304,12 @@ def _route(value: Any, place: str, upstreams: Mapping[str, Upstream]) -> Route:
         upstream=upstream,
         send_as=_text(table.get("send_as", ""), f"{place}.send_as"),
         cache=rule,
+        by=read_choices(
+            table.get("by", []),
+            f"{place}.by",
+            {name: one.wire for name, one in upstreams.items()},
+            upstreams[upstream].wire,
+        ),
     )
 
 

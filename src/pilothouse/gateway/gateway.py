@@ -21,7 +21,7 @@ from pilothouse.guards import Guard
 from pilothouse.records import BadRequest, Broken, Forbidden, NotFound, Overloaded, PilothouseError, Refused, TooLarge
 from pilothouse.survival import Failed, Failure, GaveUp, Reply, Step, Survivor, Wait
 
-from . import guarding, labels, request_body, spending
+from . import choosing, guarding, labels, request_body, spending
 from .answer import unpacked
 from .answering import Answering, Leaving
 from .caching import Again, Answers, Embed, Look
@@ -244,7 +244,8 @@ class Gateway:
         self, call: Call, rules: Rules, headers: list[Header], receive: Receive, answering: Answering
     ) -> None:
         """Ask for an answer and pass it on, for as long as the caller waits."""
-        target = rules.gateway.target(call.endpoint.wire, call.model)
+        target = rules.gateway.target(call.endpoint.wire, call.model, partial(_facts, call))
+        call.chosen_by = target.chosen_by
         guard = rules.guards.now() if rules.guards is not None and call.endpoint.traced else None
         if guard is not None:
             call.request = await asyncio.to_thread(guarding.check_request, guard, call)
@@ -685,6 +686,20 @@ async def _held(budgets: Budgets, call: Call, target: Target, purpose: Purpose) 
 def _beside(work: Callable[..., None], *given: Any) -> None:
     """Let a thread do something that nobody waits for and that raises nothing."""
     asyncio.get_running_loop().run_in_executor(None, work, *given)
+
+
+def _facts(call: Call) -> Mapping[str, Any]:
+    """What the rules of a route may ask of a call."""
+    attributes = call.labels.attributes
+    said = {
+        "task": call.task,
+        "tenant": call.tenant,
+        "feature": attributes.get("pilothouse.feature", ""),
+        "agent": attributes.get("gen_ai.agent.name", ""),
+        "environment": attributes.get("deployment.environment.name", ""),
+        "user": attributes.get("user.id", ""),
+    }
+    return choosing.facts_of(call.request, request_body.parsed(call.request) if call.request else {}, said)
 
 
 def _aside(call: Call, endpoint: Endpoint, model: str, request: bytes) -> Call:

@@ -75,6 +75,8 @@ def attributes_of(call: Call, *, content: bool = True) -> dict[str, Any]:
         found["pilothouse.gateway.tried"] = [readable(line[:300]) for line in call.tried[:20]]
     if call.verdicts:
         found["pilothouse.gateway.guards"] = [readable(line[:300]) for line in call.verdicts]
+    if call.chosen_by:
+        found["pilothouse.gateway.chosen_by"] = readable(call.chosen_by[:300])
     if call.aside:
         found["pilothouse.gateway.aside"] = call.aside
     if call.cache:

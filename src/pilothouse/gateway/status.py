@@ -63,6 +63,8 @@ class RouteStatus:
     model: str
     upstream: str
     send_as: str
+    rules: int
+    """That may choose another model."""
     cache: str
     """How its answers are kept, in words; empty where they are not."""
 
@@ -108,6 +110,7 @@ def status_of(gateway: Gateway) -> GatewayStatus:
             model=one.model,
             upstream=one.upstream,
             send_as=one.send_as,
+            rules=len(one.by),
             cache=f"{one.cache.ttl_s:g} s, {one.cache.scope}, {one.cache.when}" if one.cache is not None else "",
         )
         for one in rules.gateway.routes
