@@ -318,7 +318,7 @@ def _go(numbers: tuple[int, ...], steps: list[tuple[Any, ...]]) -> None:
 
 
 @given(numbers=NUMBERS, steps=STEPS)
-@settings(max_examples=50, deadline=None, print_blob=True, suppress_health_check=HEALTH)
+@settings(max_examples=20, deadline=None, print_blob=True, suppress_health_check=HEALTH)
 def test_nothing_runs_that_was_not_approved_and_nothing_twice(
     numbers: tuple[int, ...], steps: list[tuple[Any, ...]]
 ) -> None:

@@ -17,6 +17,8 @@ from pilothouse.web import approve as pages
 
 from .support import ANN, BEN, HOUR_S, KEY, PROJECT, Clocks, asked, desk
 
+pytestmark = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+
 
 @pytest.fixture
 def clocks() -> Clocks:

@@ -25,6 +25,8 @@ SECTION = {
     },
 }
 
+pytestmark = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+
 
 class Receiver:
     """A service that takes webhooks."""

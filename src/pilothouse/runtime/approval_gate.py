@@ -72,9 +72,12 @@ class Gate:
         *,
         holder: str,
         happened: Happened | None = None,
+        repeated: bool = False,
         execute_other: ExecuteOther | None = None,
     ) -> Any:
         """The result of the call, or a :class:`Refusal`; whatever the call itself raises.
+
+        ``repeated``: an attempt before this one may have begun it.
 
         Raises:
             ApprovalPending: where the run can pause.
@@ -84,7 +87,8 @@ class Gate:
         except Exception as error:
             return _refused(ask, error)
         if found is None:
-            return await execute(None)
+            known = await _known(happened) if repeated else None
+            return await execute(None) if known is None else known
         until = time.monotonic() + self.wait_s
         answered: set[str] = set()
         while True:
@@ -192,9 +196,7 @@ class Gate:
                 await asyncio.to_thread(self.desk.lost, found.approval_id, holder=holder)
             if happened is None:
                 return None
-            result = happened()
-            if inspect.isawaitable(result):
-                result = await result
+            result = await _known(happened)
             did = result is not None
             text = _text(result)[:OUTCOME_CHARS_MAX] if did else "the tool says that it did not happen"
             await asyncio.to_thread(self.desk.settle, found.approval_id, happened=did, holder=holder, text=text)
@@ -233,6 +235,11 @@ class Gate:
             text=f"Nobody decided about this call in time, and it did not run. {leave.tool} was done instead: "
             f"{_text(result)[:OUTCOME_CHARS_MAX]}"
         )
+
+
+async def _known(happened: Happened | None) -> Any:
+    found = None if happened is None else happened()
+    return await found if inspect.isawaitable(found) else found
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,9 @@ from pydantic_core import to_jsonable_python
 from pilothouse.approvals import Action, Ask, Evidence, canonical
 from pilothouse.runtime.approval_desk import ApprovalDesk, ServerApprovalDesk, Waiting
 from pilothouse.runtime.approval_gate import Answerer, Gate, Refusal
-from pilothouse.runtime.steps import current_steps, step_key
+from pilothouse.runtime.steps import Steps, current_steps, step_key
 
-from .durable import Durable, HappenedHook, durable_of
+from .durable import Durable, Happened, HappenedHook, durable_of
 
 LOG = logging.getLogger("pilothouse")
 Named = str | Callable[[RunContext[Any]], str]
@@ -74,7 +74,9 @@ class Approvals(AbstractCapability[Any]):
     lease_s: int = 300
     """The longest that a call may take."""
     id: str | None = "pilothouse_approvals"
-    _durable: bool = field(default=False, init=False, repr=False)
+    asks_whether_it_happened: bool = field(default=True, init=False, repr=False)
+    """``Durable`` leaves that to it: the answer settles the approval too."""
+    _steps: Steps | None = field(default=None, init=False, repr=False)
 
     def get_ordering(self) -> CapabilityOrdering:
         """Nearest to the tools: within the record of a durable run, which has no record of what was only asked."""
@@ -83,12 +85,17 @@ class Approvals(AbstractCapability[Any]):
     async def for_run(self, ctx: RunContext[Any]) -> Approvals:
         """Whether a run can pause is its own."""
         mine = replace(self)
-        mine._durable = current_steps() is not None
+        mine._steps = current_steps()
         return mine
 
     def get_wrapper_toolset(self, toolset: AbstractToolset[Any]) -> AbstractToolset[Any] | None:
         """Calls are asked for."""
         return _GatedToolset(toolset, self)
+
+    @property
+    def repeated(self) -> bool:
+        """Whether an attempt before this one may have begun what is called now."""
+        return self._steps is not None and self._steps.repeated
 
     # -- for the wrapper -----------------------------------------------------------------------------------------
 
@@ -101,7 +108,7 @@ class Approvals(AbstractCapability[Any]):
         return Gate(
             desk=self.desk,
             wait_s=self.wait_s,
-            pause=self._durable,
+            pause=self._steps is not None,
             lease_s=self.lease_s,
             answer=self.answer or by_model,
         )
@@ -130,7 +137,7 @@ class Approvals(AbstractCapability[Any]):
             rollback=reach.rollback,
             say=reach.say,
             evidence=_evidence(),
-            run=(ctx.conversation_id if self._durable else ctx.run_id) or "",
+            run=(ctx.conversation_id if self._steps is not None else ctx.run_id) or "",
             ask_key=key,
         )
 
@@ -161,7 +168,8 @@ class _GatedToolset(WrapperToolset[Any]):
         self, name: str, tool_args: dict[str, Any], ctx: RunContext[Any], tool: ToolsetTool[Any]
     ) -> Any:
         call = super().call_tool
-        key = _short(step_key())
+        whole_key = step_key()
+        key = _short(whole_key)
 
         async def execute(edited: Mapping[str, Any] | None) -> Any:
             # What was edited is read as the model's own words would be: a tool never sees what its schema refuses.
@@ -183,15 +191,13 @@ class _GatedToolset(WrapperToolset[Any]):
             ask,
             execute,
             holder=key,
-            happened=None if hook is None else lambda: _happened(hook, key, plain),
+            happened=None if hook is None else lambda: hook(whole_key, plain),
+            repeated=self.approvals.repeated,
             execute_other=execute_other,
         )
+        if isinstance(found, Happened):
+            return found.result
         return found.text if isinstance(found, Refusal) else found
-
-
-async def _happened(hook: HappenedHook, key: str, arguments: Mapping[str, Any]) -> Any:
-    found = hook(key, arguments)
-    return await found if inspect.isawaitable(found) else found
 
 
 async def _answered_by_model(ctx: RunContext[Any], waiting: Waiting) -> str | None:

@@ -84,6 +84,7 @@ class Durable(AbstractCapability[Any]):
     id: str | None = "pilothouse_durable"
     _steps: Steps | None = field(default=None, init=False, repr=False)
     _purse: Purse | None = field(default=None, init=False, repr=False)
+    _gate_asks: bool = field(default=False, init=False, repr=False)
 
     def get_ordering(self) -> CapabilityOrdering:
         """Innermost: what other capabilities add is part of the step or sees its result, at every replay alike."""
@@ -93,6 +94,7 @@ class Durable(AbstractCapability[Any]):
         """The steps and the purse of one run."""
         mine = replace(self)
         mine._steps = current_steps()
+        mine._gate_asks = ctx.agent is not None and _has_gate(ctx.agent)
         given = mine._steps.purse if mine._steps is not None else given_purse()
         if given is not None and self.budget is not None:
             given.budget = given.budget.within(self.budget)
@@ -116,6 +118,11 @@ class Durable(AbstractCapability[Any]):
     def steps(self) -> Steps | None:
         """Those of a durable run."""
         return self._steps
+
+    @property
+    def gate_asks(self) -> bool:
+        """Whether the approvals within ask if a call did happen: their record is settled by the answer."""
+        return self._gate_asks
 
     @property
     def purse(self) -> Purse | None:
@@ -276,7 +283,8 @@ class _DurableToolset(WrapperToolset[Any]):
         async with steps.open(key) as opened:
             try:
                 with running(None):
-                    there = await self._happened(name, opened.key, tool_args) if steps.repeated else None
+                    asked = steps.repeated and not self.durable.gate_asks
+                    there = await self._happened(name, opened.key, tool_args) if asked else None
                     outcome = there or await self._done(name, tool_args, ctx, tool)
                 opened.value = recorded_outcome(name, outcome)
             except (ModelRetry, ToolFailed):
@@ -324,6 +332,16 @@ class _DurableToolset(WrapperToolset[Any]):
 def _mark_replayed() -> None:
     """On the span of the call, whoever records: what it reports was spent by an attempt before this one."""
     trace.get_current_span().set_attribute(names.REPLAYED, True)
+
+
+def _has_gate(agent: Agent) -> bool:
+    found: list[bool] = []
+
+    def look(capability: AbstractCapability[Any]) -> None:
+        found.append(bool(getattr(capability, "asks_whether_it_happened", False)))
+
+    agent.root_capability.apply(look)
+    return any(found)
 
 
 def durable_of(agent: Agent) -> Durable | None:
