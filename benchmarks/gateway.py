@@ -20,9 +20,12 @@ from pathlib import Path
 
 from pilothouse.gateway.pool import Pool, address_of
 
+from . import gateway_peer
+
 _RATE = 100
 _STREAM_RATE = 20
 """Streams a second: each is thirty pieces for caller and upstream too, which share a core."""
+_CORES = sorted(os.sched_getaffinity(0))
 _HEADERS = [(b"content-type", b"application/json")]
 
 
@@ -69,6 +72,7 @@ def report(folder: Path, *, quick: bool = False) -> Iterator[str]:
                 f" {gateway.at(0.5) - direct.at(0.5):7.2f} / {gateway.at(0.99) - direct.at(0.99):5.2f} ms"
                 f"  {used:.0f} us a call, {beside:.0f} us of storing it{failed}"
             )
+        yield from _peer(folder, direct_url, gateway_url, through, seconds)
         yield f"memory of the server process: {begun_mb:.0f} MB before"
         for round_number in range(1, 4):
             direct, gateway = _sides(direct_url, gateway_url, through)
@@ -76,6 +80,33 @@ def report(folder: Path, *, quick: bool = False) -> Iterator[str]:
             yield (
                 f"  after {round_number * (500 if quick else 5_000):,} further calls, 32 at once:"
                 f" {_rss_mb(pids[0]):.0f} MB, {len(gateway.whole_ms) / (sum(gateway.whole_ms) / 32 / 1000):,.0f} calls/s"
+            )
+
+
+def _peer(
+    folder: Path, direct_url: str, gateway_url: str, through: list[tuple[bytes, bytes]], seconds: int
+) -> Iterator[str]:
+    """litellm's proxy in place of the direct way, so that both proxies meet the same noise in the same seconds."""
+    if not gateway_peer.command():
+        yield "litellm's proxy: PILOTHOUSE_LITELLM names no command; left out"
+        return
+    core = min(_CORES)
+    with gateway_peer.running(folder / "litellm", direct_url, core) as (url, key, pid):
+        headers = [*_HEADERS, (b"authorization", f"Bearer {key}".encode())]
+        body = body_of(2_000, stream=False)
+        for rate in (20, _RATE):
+            peer = Side(name="litellm", url=url, headers=headers)
+            gateway = Side(name="gateway", url=gateway_url, headers=through)
+            asyncio.run(_paced(peer, gateway, body, 3, first=False, rate=min(rate, 20)))
+            peer.whole_ms.clear()
+            gateway.whole_ms.clear()
+            cpu = _cpu_s(pid, children=True)
+            asyncio.run(_paced(peer, gateway, body, seconds, first=False, rate=rate))
+            used = (_cpu_s(pid, children=True) - cpu) / max(len(peer.whole_ms), 1) * 1e6
+            failed = f", FAILED {peer.failed} and {gateway.failed}" if peer.failed or gateway.failed else ""
+            yield (
+                f"litellm's proxy at {rate}/s, on the same core in turn with ours: p50/p99 {peer.at(0.5):.2f} / {peer.at(0.99):.2f} ms,"
+                f" gateway {gateway.at(0.5):.2f} / {gateway.at(0.99):.2f} ms; {used:.0f} us a call of its CPU, {_rss_mb(pid):.0f} MB{failed}"
             )
 
 
@@ -122,11 +153,11 @@ def _sides(direct_url: str, gateway_url: str, through: list[tuple[bytes, bytes]]
     )
 
 
-async def _paced(direct: Side, gateway: Side, body: bytes, seconds: float, *, first: bool) -> None:
+async def _paced(direct: Side, gateway: Side, body: bytes, seconds: float, *, first: bool, rate: int = 0) -> None:
     pool = Pool()
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    rate = _STREAM_RATE if first else _RATE
+    rate = rate or (_STREAM_RATE if first else _RATE)
     gap = 1 / rate
     tasks: list[asyncio.Task[None]] = []
     for number in range(int(seconds * rate)):

@@ -52,6 +52,7 @@ from .connection import Header
 from .headers import value_of
 from .request_body import parsed
 from .spending import counted, user_of
+from .stream_usage import stripped
 
 LOG: Final = logging.getLogger("pilothouse.gateway")
 
@@ -330,6 +331,8 @@ class Answers:
 
     def _prepared(self, call: Call, keyed: Keyed, rule: CacheRule, route: str) -> KeptAnswer | None:
         body = b"".join(piece for _, piece in unpacked(call))
+        if call.strips and _EVENT_STREAM in call.content_type:
+            body = stripped(body)
         if len(body) > rule.answer_kb * 1_000:
             return None
         answer = told(call)

@@ -71,6 +71,8 @@ class Call:
     """Who was asked before, and why that did not help."""
     stood_in: str = ""
     """``cached`` or ``template`` where no model answered."""
+    strips: bool = False
+    """True where its usage was asked for by the gateway, and has to be taken out of the stream."""
     chosen_by: str = ""
     """The rule of the route that chose its model."""
     fell_back: bool = False

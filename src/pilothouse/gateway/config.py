@@ -68,6 +68,9 @@ class Upstream:
     providers' own libraries wait."""
     idle_s: float = 300.0
     """Seconds between two pieces of an answer."""
+    stream_usage: bool = False
+    """Whether streamed chats ask for their usage where the caller did not; what that adds is taken out on the way back.
+    True for OpenAI's own address unless it says otherwise: others may refuse a field that they do not know."""
     calls_max: int = 1_000
     """Calls under way at once; beyond, callers are told to come back (429), so that one provider that hangs does not
     take the memory of the server."""
@@ -166,7 +169,7 @@ def read_gateway(section: Mapping[str, Any], environment: Mapping[str, str] = os
     return GatewayConfig(upstreams=upstreams, routes=routes, projects=projects)
 
 
-_UPSTREAM = {"wire", "url", "urls", "key", "keys", "auth", "headers", "provider"}
+_UPSTREAM = {"wire", "url", "urls", "key", "keys", "auth", "headers", "provider", "stream_usage"}
 _NUMBERS = {"connect_s", "answer_s", "idle_s", "calls_max"}
 
 
@@ -188,8 +191,12 @@ def _upstream(name: str, value: Any, environment: Mapping[str, str]) -> Upstream
     auth = table.get("auth", "x-api-key" if wire == "anthropic" else "bearer")
     if auth not in _AUTH:
         raise BadRequest(f"{place}.auth is the header that carries the key", got=_shown(auth), allowed=list(_AUTH))
+    asks = table.get("stream_usage", all(urlsplit(url).hostname == "api.openai.com" for url in urls))
+    if type(asks) is not bool:
+        raise BadRequest(f"{place}.stream_usage is true or false", got=_shown(asks))
     return Upstream(
         name=name,
+        stream_usage=asks,
         wire=wire,
         urls=tuple(url.rstrip("/") for url in urls),
         keys=keys,

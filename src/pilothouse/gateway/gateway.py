@@ -21,7 +21,7 @@ from pilothouse.guards import Guard
 from pilothouse.records import BadRequest, Broken, Forbidden, NotFound, Overloaded, PilothouseError, Refused, TooLarge
 from pilothouse.survival import Failed, Failure, GaveUp, Reply, Step, Survivor, Wait
 
-from . import choosing, guarding, labels, request_body, spending
+from . import choosing, guarding, labels, request_body, spending, stream_usage
 from .answer import unpacked
 from .answering import Answering, Leaving
 from .caching import Again, Answers, Embed, Look
@@ -514,6 +514,11 @@ class Gateway:
         if target.send_as and target.send_as != call.model:
             call.sent_model = target.send_as
             body = request_body.with_model(body, target.send_as)
+        call.strips = _asks_usage(call, upstream)
+        if call.strips:
+            body = stream_usage.asked(body)
+            # What is taken out has to be read first.
+            headers = [pair for pair in headers if pair[0] != b"accept-encoding"]
         turns = self.turns.order(upstream)
         path = quote(call.endpoint.path, safe="/:@")
         length = len(body) if call.endpoint.method == "POST" else None
@@ -599,7 +604,10 @@ class Gateway:
             raise _paused(upstream) from None
         finally:
             self._pool.give_back(connection, answered.address)
-        sent = await asyncio.to_thread(guarding.check_answer, guard, call, b"".join(pieces))
+        whole = b"".join(pieces)
+        if call.strips and "text/event-stream" in call.content_type:
+            whole = stream_usage.stripped(whole)
+        sent = await asyncio.to_thread(guarding.check_answer, guard, call, whole)
         headers = [pair for pair in to_caller(answered.headers, call.labels.trace_id) if pair[0] != b"content-length"]
         headers.append((b"content-length", str(len(sent.body)).encode()))
         await answering.start(answered.status, headers)
@@ -610,6 +618,7 @@ class Gateway:
         """Pass the answer on, each piece when it comes: neither side is waited for without end."""
         now = asyncio.get_running_loop().time
         reading = True
+        stripper = stream_usage.Stripper() if call.strips and answering.stream else None
         try:
             async with asyncio.timeout(None) as limit:
                 while True:
@@ -620,7 +629,12 @@ class Gateway:
                         break
                     call.keep(time.time_ns(), piece)
                     reading = False
-                    await answering.piece(piece)
+                    if stripper is not None:
+                        piece = stripper.feed(piece)
+                    if piece:
+                        await answering.piece(piece)
+                if stripper is not None and (rest := stripper.finish()):
+                    await answering.piece(rest)
         except TimeoutError:
             if reading:
                 raise _paused(upstream) from None
@@ -686,6 +700,13 @@ async def _held(budgets: Budgets, call: Call, target: Target, purpose: Purpose) 
 def _beside(work: Callable[..., None], *given: Any) -> None:
     """Let a thread do something that nobody waits for and that raises nothing."""
     asyncio.get_running_loop().run_in_executor(None, work, *given)
+
+
+def _asks_usage(call: Call, upstream: Upstream) -> bool:
+    """Whether the gateway asks for the usage of a stream that its caller did not ask for."""
+    if not (call.stream and upstream.stream_usage and upstream.wire == "openai" and call.endpoint.operation == "chat"):
+        return False
+    return not stream_usage.asks(cast("dict[str, Any]", request_body.parsed(call.request)))
 
 
 def _facts(call: Call) -> Mapping[str, Any]:
