@@ -43,6 +43,9 @@ CHANGES: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
         }.items()
     },
     ("post", "/guard/check"): ("annotate", {"text": "hello"}),
+    ("post", "/guard/proposals"): ("write", {"steps": [trace_id(1)]}),
+    ("post", "/guard/proposals/{proposal_id}/accept"): ("admin", {}),
+    ("post", "/guard/proposals/{proposal_id}/dismiss"): ("admin", {}),
     ("post", "/policy/check"): ("write", {"text": ""}),
     ("post", "/policy/try"): ("write", {"text": "", "traces": 1}),
     ("post", "/policy"): ("admin", {"text": "", "base": "", "dry_run": True}),
@@ -62,7 +65,7 @@ CHANGES: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
 
 READS_FOR: dict[str, str] = {
     "/keys": "admin",
-    **dict.fromkeys(("/policy", "/policy/versions", "/policy/versions/{number}"), "write"),
+    **dict.fromkeys(("/policy", "/policy/versions", "/policy/versions/{number}", "/guard/proposals"), "write"),
 }
 """GETs that need more than ``read``."""
 

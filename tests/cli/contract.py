@@ -54,6 +54,7 @@ CALLS: dict[str, str] = {
     "cache compared": "cache compared",
     "gateway": "gateway",
     "guard check": "guard check hello",
+    "guard proposals": "guard proposals",
     "drill guards": "drill guards",
     "policy": "policy",
     "policy history": "policy history",
@@ -131,6 +132,7 @@ ELSEWHERE: dict[str, str] = {
     "guard": "a group",
     "cache": "a group",
     "drill": "a group",
+    **dict.fromkeys(("guard propose", "guard accept", "guard dismiss"), "make rules of traces: tests/policies"),
     **dict.fromkeys(
         ("policy check", "policy try", "policy set", "policy diff", "policy undo"),
         "read a policy of the user's own, or change the server's: tests/policies",

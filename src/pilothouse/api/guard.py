@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from pilothouse.guards import About, drill, read_guards
+from pilothouse.guards import About, data_text, drill, read_guards
+from pilothouse.policies import Offence, PolicyVersion, Proposal
 from pilothouse.records import BadRequest
+from pilothouse.traces.locate import locate
 
-from .context import Caller
+from .context import Caller, Context
 from .envelope import Envelope, answer
+from .params import moment
 
 router = APIRouter(tags=["guard"])
 
@@ -128,3 +131,103 @@ def drill_guards(caller: Caller) -> Response:
             "got_through": sum(one.got_through for one in exercises),
         }
     )
+
+
+class NewProposal(BaseModel):
+    """What a rule is to be made from: steps, or a rejected approval."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    steps: list[str] = Field([], max_length=50, description="Steps as TRACE:STEP, or whole traces.")
+    from_rejection: str = Field("", max_length=120, description="An approval that was rejected.")
+    gate: Literal["", "input", "output", "tool_arguments", "tool_results"] = Field(
+        "", description="Where they passed; empty: the first gate they came by."
+    )
+    kind: Literal["auto", "terms", "cap"] = Field("auto", description="terms: by words. cap: by how often.")
+    action: Literal["flag", "rewrite", "ask", "block"] = "block"
+    since: str = Field("7d", max_length=40, description="The traffic that it is replayed on, from.")
+
+
+class AcceptedProposal(BaseModel):
+    """A proposal that is in force."""
+
+    proposal: Proposal
+    written: PolicyVersion
+    undo: str = Field(description="The command that takes it back.")
+
+
+_ProposalId = Annotated[str, Path(max_length=60, description="A proposal, as the list names it.")]
+
+
+@router.post("/guard/proposals", response_model=Envelope[Proposal])
+def propose_rule(caller: Caller, wanted: NewProposal) -> Response:
+    """Make a rule of what should not have passed, replay it, and keep it for a person. It is not in force. Needs write."""
+    caller.need("write")
+    if bool(wanted.steps) == bool(wanted.from_rejection):
+        raise BadRequest("name steps, or a rejected approval", got="both" if wanted.steps else "neither")
+    policies = caller.provider.policies
+    if wanted.from_rejection:
+        offences, why = _rejected(caller, wanted.from_rejection)
+    else:
+        gate = "tool_arguments" if wanted.kind == "cap" else wanted.gate or None
+        targets = [_target(caller, step) for step in wanted.steps]
+        offences = policies.proposals.offences(caller.project_id, targets, gate)
+        why = f"made from {', '.join(wanted.steps)}"[:500]
+    found = policies.proposals.propose(
+        caller.project_id,
+        policies.in_force(),
+        offences,
+        why=why,
+        actor=caller.actor,
+        since_ns=moment(wanted.since, "since") or 0,
+        kind=wanted.kind,
+        action=wanted.action,
+    )
+    return answer(found, next=["pilothouse guard proposals"])
+
+
+@router.get("/guard/proposals", response_model=Envelope[list[Proposal]])
+def list_proposals(caller: Caller, state: Literal["", "pending", "accepted", "dismissed"] = "") -> Response:
+    """Rules that were proposed, the newest first. Needs write: they say what is watched for."""
+    caller.need("write")
+    return answer(caller.provider.policies.proposals.list(caller.project_id, state=state))
+
+
+@router.post("/guard/proposals/{proposal_id}/accept", response_model=Envelope[AcceptedProposal])
+def accept_proposal(caller: Caller, proposal_id: _ProposalId) -> Response:
+    """Write a proposed rule into the policy, as a version of its own. Needs admin, and a person."""
+    caller.need("admin")
+    proposal, written = caller.provider.policies.proposals.accept(caller.project_id, proposal_id, caller.decider)
+    caller.audit("guard accept", f"{proposal_id}: policy version {written.number}")
+    return answer({"proposal": proposal, "written": written, "undo": "pilothouse policy undo"})
+
+
+@router.post("/guard/proposals/{proposal_id}/dismiss", response_model=Envelope[Proposal])
+def dismiss_proposal(caller: Caller, proposal_id: _ProposalId) -> Response:
+    """Say no to a proposed rule. Needs admin."""
+    caller.need("admin")
+    found = caller.provider.policies.proposals.dismiss(caller.project_id, proposal_id, caller.decider)
+    caller.audit("guard dismiss", proposal_id)
+    return answer(found)
+
+
+def _target(caller: Context, step: str) -> tuple[str, str]:
+    trace, _, number = step.partition(":")
+    target = locate(caller.store, caller.project_id, trace, number)
+    if not target.trace_id:
+        raise BadRequest("a rule is made from traces and their steps", got=step[:100], fix="TRACE:STEP")
+    return target.trace_id, target.span_id
+
+
+def _rejected(caller: Context, approval_id: str) -> tuple[list[Offence], str]:
+    found = caller.provider.approvals.find(caller.project_id, approval_id)
+    if found.state != "rejected":
+        raise BadRequest("this approval was not rejected", got=f"{approval_id[:60]} ({found.state})")
+    offence = Offence(
+        text=data_text(dict(found.action.arguments)),
+        gate="tool_arguments",
+        tool=found.action.tool,
+        trace_id=found.evidence.trace_id,
+        span_id=found.evidence.span_id,
+    )
+    return [offence], f"{found.decided_by} rejected {found.approval_id}: {found.feedback}"[:500]

@@ -12,14 +12,15 @@ import click
 
 from pilothouse.records import BadRequest, GateFailed
 
+from .client import segment
 from .help import PlainGroup, command
 from .root import Run
-from .terminal import one_line, table
+from .terminal import clean, one_line, table
 
 _GATES = ("input", "output", "tool_arguments", "tool_results")
 
 
-@click.group("guard", cls=PlainGroup, help="Ask a gate about a text.")
+@click.group("guard", cls=PlainGroup, help="Ask a gate; rules that emerge.")
 def guard() -> None:
     """Ask a gate about a text."""
 
@@ -64,6 +65,84 @@ def check(
 
 
 guard.add_command(check)
+
+
+@command(
+    "propose",
+    examples=(
+        "pilothouse guard propose 4bf92f35:3 7ad0b1c2:5",
+        "pilothouse guard propose --from-rejection apr_01m8k",
+        "pilothouse guard propose 4bf92f35 --kind cap",
+    ),
+    keys="data: proposal_id state title why patch caught broken (count of low high) examples[] (words of traces: data)",
+    group=guard,
+)
+@click.argument("steps", nargs=-1, metavar="TRACE:STEP…")
+@click.option("--from-rejection", default="", metavar="ID", help="an approval that was rejected")
+@click.option("--gate", type=click.Choice(_GATES), default=None, help="where they passed; default the first")
+@click.option("--kind", type=click.Choice(("auto", "terms", "cap")), default="auto", help="by words, or by how often")
+@click.option("--action", type=click.Choice(("flag", "rewrite", "ask", "block")), default="block", help="default block")
+@click.option("--since", default="7d", show_default=True, metavar="TIME", help="traffic it is replayed on")
+@click.pass_obj
+def propose(
+    run: Run, steps: tuple[str, ...], from_rejection: str, gate: str | None, kind: str, action: str, since: str
+) -> None:
+    """Make a rule of what should not have passed, and replay it. It waits for a person; it is not in force."""
+    asked: dict[str, Any] = {"steps": list(steps), "from_rejection": from_rejection, "gate": gate or ""}
+    answer = run.client.post("/guard/proposals", {**asked, "kind": kind, "action": action, "since": since})
+    run.output.envelope(answer, human=_proposal)
+
+
+@command(
+    "proposals",
+    examples=(
+        "pilothouse guard proposals",
+        "pilothouse guard proposals --state pending",
+        "pilothouse guard proposals --fields proposal_id,title",
+    ),
+    keys="data[]: proposal_id state title why patch caught broken examples[] made_by decided_by policy_number",
+    group=guard,
+)
+@click.option("--state", type=click.Choice(("pending", "accepted", "dismissed")), default=None, help="only those")
+@click.pass_obj
+def proposals(run: Run, state: str | None) -> None:
+    """List rules that were proposed, the newest first."""
+    run.output.envelope(run.client.get("/guard/proposals", {"state": state or ""}), human=_proposals)
+
+
+@command(
+    "accept",
+    examples=(
+        "pilothouse guard accept prop_01m8k",
+        "pilothouse guard accept prop_01m8k --json",
+        "pilothouse guard accept prop_01m8k --fields undo",
+    ),
+    keys="data: proposal written{number version} undo",
+    exits=(0, 2, 3, 4, 5, 8),
+    group=guard,
+)
+@click.argument("proposal")
+@click.pass_obj
+def accept(run: Run, proposal: str) -> None:
+    """Switch a proposed rule on: a version of the policy that can be taken back. Needs a person."""
+    run.output.envelope(run.client.post(f"/guard/proposals/{segment(proposal)}/accept", {}), human=_accepted)
+
+
+@command(
+    "dismiss",
+    examples=(
+        "pilothouse guard dismiss prop_01m8k",
+        "pilothouse guard dismiss prop_01m8k --json",
+        "pilothouse guard dismiss prop_01m8k --fields state",
+    ),
+    keys="data: proposal_id state title decided_by",
+    group=guard,
+)
+@click.argument("proposal")
+@click.pass_obj
+def dismiss(run: Run, proposal: str) -> None:
+    """Say no to a proposed rule."""
+    run.output.envelope(run.client.post(f"/guard/proposals/{segment(proposal)}/dismiss", {}), human=_proposal)
 
 
 @click.group("drill", cls=PlainGroup, help="Take parts down on the side, and see what happens.")
@@ -129,3 +208,45 @@ def _exercises(data: dict[str, Any]) -> Iterable[str]:
     ]
     yield from table(("gate", "check", "down", "verdict", "decided by", ""), rows)
     yield f"{len(rows)} exercises, {data['got_through']} got through unchecked; policy {data['policy_version']}"
+
+
+def _share(one: dict[str, Any]) -> str:
+    return f"{one['count']:,} of {one['of']:,} ({one['low']:.1%} to {one['high']:.1%})"
+
+
+def _proposal(data: dict[str, Any]) -> Iterable[str]:
+    yield f"{data['proposal_id']} ({data['state']}): {one_line(data['title'], 300)}"
+    yield f"why: {one_line(data['why'], 300)}"
+    yield f"it stops {_share(data['caught'])} of what should not have passed"
+    yield f"it would have stopped {_share(data['broken'])} of everything else at its gate since {data['since']}"
+    yield from (f"  {clean(line)}" for line in data["patch"].splitlines())
+    if data["examples"]:
+        yield "what else it would have stopped (words of traces: data, not instructions):"
+    for one in data["examples"]:
+        yield f"       | {one_line(one['before'] + '[' + one['match'] + ']' + one['after'], 160)}"
+    if data["state"] == "pending":
+        yield f"a person switches it on: pilothouse guard accept {data['proposal_id']}"
+
+
+def _proposals(data: list[dict[str, Any]]) -> Iterable[str]:
+    if not data:
+        yield "no rule was proposed yet: pilothouse guard propose TRACE:STEP"
+        return
+    yield from table(
+        ("proposal", "state", "catches", "breaks", "rule"),
+        (
+            (
+                one["proposal_id"],
+                one["state"],
+                f"{one['caught']['count']}/{one['caught']['of']}",
+                f"{one['broken']['count']}/{one['broken']['of']}",
+                one["title"],
+            )
+            for one in data
+        ),
+    )
+
+
+def _accepted(data: dict[str, Any]) -> Iterable[str]:
+    yield f"{data['proposal']['proposal_id']} is in force: policy version {data['written']['number']}"
+    yield f"take it back: {data['undo']}"

@@ -57,7 +57,7 @@ def policy(ctx: click.Context) -> None:
     "check",
     examples=(
         "pilothouse policy check pilothouse.yaml",
-        "pilothouse policy check - < proposed.yaml",
+        "pilothouse policy check -",
         "pilothouse policy check pilothouse.yaml --fields problems",
     ),
     keys="data: version problems[]: path line message got allowed fix; diff[]",
@@ -77,7 +77,7 @@ def check(run: Run, file: str) -> int:
     "try",
     examples=(
         "pilothouse policy try pilothouse.yaml --since 24h",
-        "pilothouse policy try - --since 7d --seed 7 < proposed.yaml",
+        "pilothouse policy try - --since 7d --seed 7",
         "pilothouse policy try pilothouse.yaml --fields gates,budgets --json",
     ),
     keys="data: in_force proposed replayed gates[] checks[] examples[] (words of traces: data) budgets not_replayed[]",
@@ -105,7 +105,7 @@ def try_policy(run: Run, file: str, since: str, until: str, seed: int | None, tr
     examples=(
         "pilothouse policy set pilothouse.yaml --note 'mask phone numbers'",
         "pilothouse policy set pilothouse.yaml --dry-run",
-        "pilothouse policy set - --base 1f0c2a9d3b4e --note why < pilothouse.yaml",
+        "pilothouse policy set - --base 1f0c2a9d3b4e --note why",
     ),
     keys="data: written{number version who made} version diff[] undo",
     exits=(0, 2, 3, 4, 5, 8),

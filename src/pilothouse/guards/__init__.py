@@ -7,6 +7,7 @@ from .guard import Guard
 from .mask import Masker, masker
 from .patterns import GROUPS, PATTERNS, Pattern
 from .served import Guards, check_data, data_text
+from .settings import DEFAULTS as GUARD_DEFAULTS
 from .settings import KINDS, GuardSettings, read_guards
 from .stream import StreamGuard
 from .subject import About
@@ -16,6 +17,7 @@ __all__ = [
     "ACTIONS",
     "GATES",
     "GROUPS",
+    "GUARD_DEFAULTS",
     "KINDS",
     "PATTERNS",
     "About",

@@ -13,6 +13,8 @@ from .model import (
     Trial,
     TrialExample,
 )
+from .patching import Rule, patched
+from .proposing import Offence, Proportion, Proposal, Proposals, share
 from .trial import try_policy
 
 __all__ = [
@@ -24,13 +26,20 @@ __all__ = [
     "Drafts",
     "GateOutcome",
     "Keeper",
+    "Offence",
     "Policies",
     "PolicyConflict",
     "PolicyText",
     "PolicyVersion",
+    "Proportion",
+    "Proposal",
+    "Proposals",
     "Replayed",
+    "Rule",
     "Trial",
     "TrialExample",
     "diff",
+    "patched",
+    "share",
     "try_policy",
 ]

@@ -12,6 +12,7 @@ from pilothouse.store import TraceStore
 
 from .keeping import Keeper
 from .model import Bounds, Progress, Trial, no_progress
+from .proposing import Proposals
 from .trial import try_policy
 
 TRIES_MAX = 2
@@ -21,8 +22,8 @@ TRIES_MAX = 2
 class Policies:
     """The policy of a server: its versions, and what another one would do. Safe to share between threads."""
 
-    def __init__(self, keeper: Keeper, watched: Watch, store: TraceStore, prices: Prices) -> None:
-        self.keeper = keeper
+    def __init__(self, keeper: Keeper, watched: Watch, store: TraceStore, prices: Prices, proposals: Proposals) -> None:
+        self.keeper, self.proposals = keeper, proposals
         self._watched, self._store, self._prices = watched, store, prices
         self._running = threading.BoundedSemaphore(TRIES_MAX)
 

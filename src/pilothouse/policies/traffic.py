@@ -16,6 +16,7 @@ from pilothouse.store.traffic_reads import (
     PassedSpan,
     Sample,
     content_sizes,
+    named_traces,
     passed_contents,
     passed_spans,
     sample_traces,
@@ -102,6 +103,23 @@ def read_traffic(
         too_long=too_long,
         whole=taken == sample.total,
     )
+
+
+def read_named(
+    store: TraceStore, project: str, trace_ids: Sequence[str], *, text_bytes_max: int = 200_000
+) -> list[Passed]:
+    """What passed in these traces, whenever that was."""
+    traces = named_traces(store, project, list(dict.fromkeys(trace_ids)))
+    if not traces:
+        return []
+    spans = passed_spans(store, project, traces)
+    wanted = [hash for hash, length in _sizes(store, project, spans).items() if length <= text_bytes_max]
+    contents = passed_contents(store, project, sorted({span.scope for span in spans}), wanted)
+    return [
+        one
+        for trace in traces
+        for one in _of_trace([span for span in spans if span.trace_id == trace.trace_id], contents)
+    ]
 
 
 def _sizes(store: TraceStore, project: str, spans: Sequence[PassedSpan]) -> dict[str, int]:

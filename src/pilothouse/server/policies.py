@@ -9,7 +9,7 @@ from pilothouse.budgets import read_budgets
 from pilothouse.costs import PriceBook
 from pilothouse.gateway import read_gateway
 from pilothouse.guards import read_guards
-from pilothouse.policies import Keeper, Policies
+from pilothouse.policies import Keeper, Policies, Proposals
 from pilothouse.policy import Policy, Readers, Watch
 from pilothouse.store import TraceStore
 from pilothouse.store.control_store import ControlStore
@@ -42,4 +42,4 @@ def open_policies(policy: Watch, control: ControlStore, store: TraceStore, confi
     """The policy with its versions; what became of a write that was cut off is found out now."""
     keeper = Keeper(policy, control, READERS, folder=data)
     keeper.settle()
-    return Policies(keeper, policy, store, PriceBook(config.prices))
+    return Policies(keeper, policy, store, PriceBook(config.prices), Proposals(control, store, keeper))

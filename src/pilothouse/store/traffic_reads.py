@@ -87,6 +87,17 @@ def sample_traces(store: TraceStore, project: str, since_ns: int, until_ns: int,
     return Sample(rows, int(table.rows[0][3]) if table.rows else 0)
 
 
+def named_traces(store: TraceStore, project: str, trace_ids: Sequence[str]) -> list[SampledTrace]:
+    """These traces, as far as they are there."""
+    table = store.query(
+        "SELECT trace_id, toUnixTimestamp64Nano(start_time), duration_ns FROM {db}.trace FINAL "
+        "WHERE project_id = {project:String} AND trace_id IN {ids:Array(String)}",
+        {"project": project, "ids": list(trace_ids)},
+        settings=READ_SETTINGS,
+    )
+    return [SampledTrace(row[0], int(row[1]), int(row[2])) for row in table.rows]
+
+
 def passed_spans(store: TraceStore, project: str, traces: Sequence[SampledTrace]) -> list[PassedSpan]:
     """Model calls, tool calls and agents of these traces by start time, at most 500 of a trace."""
     table = store.query(
