@@ -64,3 +64,22 @@ def test_over_stdio_an_agent_reads_unless_it_is_told(mcp_server: LiveServer, tmp
             assert "| agent |" in listed.text or "agent" in listed.text
 
     anyio.run(work)
+
+
+def test_an_agent_asks_for_approval_and_hears_what_became_of_it(mcp_server: LiveServer) -> None:
+    async def work() -> None:
+        async with over_http(f"{mcp_server.url}/mcp", key_of(mcp_server, "write")) as talk:
+            wanted = {"tool": "sql", "arguments": {"statement": "DELETE FROM carts"}, "rows": 5000, "ask_key": "mcp-1"}
+            tried = await talk.call("do", action="request_approval", arguments=wanted, dry_run=True)
+            assert tried.text.startswith("# request_approval: would do")
+            waits = (await talk.call("do", action="request_approval", arguments=wanted)).error
+            assert waits["kind"] == "needs_approval" and "/approvals/apr_" in waits["allowed"]
+            assert waits["fix"] == f"pilothouse approvals approve {waits['got']}"
+            again = (await talk.call("do", action="request_approval", arguments=wanted)).error
+            assert again["got"] == waits["got"]
+            shown = await talk.call("do", action="approval", arguments={"approval_id": waits["got"]})
+            assert "pending" in shown.text and "DELETE FROM carts" in shown.text
+            nobody = await talk.call("do", action="approval", arguments={"approval_id": waits["got"], "answer": "so"})
+            assert nobody.error["message"] == "nobody has asked anything"
+
+    anyio.run(work)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote
 
-from pilothouse.records import BadRequest
+from pilothouse.records import BadRequest, NeedsApproval
 
 from .answers import Answer
 from .caller import Desk
@@ -53,7 +53,53 @@ def _undo(desk: Desk, given: Mapping[str, Any], dry: bool) -> dict[str, Any]:
     return desk.caller.post("/annotations/undo", {"run": given["run"], "dry_run": dry})
 
 
+def _request_approval(desk: Desk, given: Mapping[str, Any], dry: bool) -> dict[str, Any]:
+    if dry:
+        return {"data": dict(given)}
+    asked = desk.caller.post("/approvals", given)
+    data = cast("dict[str, Any]", asked["data"])
+    if data["approval"]["state"] != "pending":
+        return asked
+    raise NeedsApproval(
+        "it waits for a person; look with do(action=approval, approval_id=…)",
+        got=data["approval"]["approval_id"],
+        allowed=f"a person decides at {data['page']}",
+        fix=data["command"],
+    )
+
+
+def _approval(desk: Desk, given: Mapping[str, Any], dry: bool) -> dict[str, Any]:
+    path = f"/approvals/{quote(str(given['approval_id']), safe='')}"
+    if given.get("answer") and not dry:
+        desk.caller.post(f"{path}/answer", {"text": str(given["answer"])})
+    return desk.caller.get(path)
+
+
 ACTIONS: dict[str, Action] = {
+    "request_approval": Action(
+        help="Ask a person whether an action may be done; answers needs_approval with the page and command. Needs write.",
+        arguments={
+            "tool": "*what would be called",
+            "arguments": "*exactly what it would be called with, as an object",
+            "rows": "rows it changes",
+            "people": "people it reaches",
+            "money_usd": "dollars it moves",
+            "environment": "where",
+            "reason": "why",
+            "expected": "what comes of it",
+            "rollback": "how it is taken back",
+            "ask_key": "an id of your own: the same request twice is one",
+        },
+        act=_request_approval,
+    ),
+    "approval": Action(
+        help="How an action that was asked for stands, with what reviewers said; or answer their question. Needs read.",
+        arguments={
+            "approval_id": "*as asking for it answered",
+            "answer": "what you say to their question (needs write)",
+        },
+        act=_approval,
+    ),
     "note": Action(
         help="Write a note on a trace, step or session. Needs annotate.",
         arguments={**_TARGET, "text": "*the note", **_OWN},
