@@ -168,6 +168,29 @@ def test_budgets_at_actual_cost_and_at_the_worst_case(store: TraceStore) -> None
     assert by_name["t"].refused_then == 4 and by_name["t"].refused_worst >= 4
 
 
+def test_who_would_have_been_asked_and_how_often(store: TraceStore) -> None:
+    for number in range(1, 6):
+        trace = TraceBuilder(trace_id(number))
+        given = json.dumps({"amount": number * 100})
+        trace.span(number, "tool", tool_name="refund", agent="refunds", at_ms=1, input_text=given, output_text="ok")
+        trace.store(store)
+    then = """
+approvals:
+  rules:
+    - {name: large, tool: refund, when: args.amount > 300, reviewers: [ann]}
+    - {name: wide, tool: refund, when: rows > 10}
+    - {name: never, tool: drop, do: forbid}
+"""
+    now = "approvals: {rules: [{name: large, tool: refund, when: args.amount > 400, reviewers: [ann]}]}"
+    found = tried(store, now, then).approvals
+    assert found is not None and (found.calls, found.asked_now, found.asked_then) == (5, 1, 5)
+    large, wide = (next(one for one in found.rules if one.rule == name) for name in ("large", "wide"))
+    assert (large.now, large.then, large.new, large.unsure, large.reviewers) == (1, 2, 1, 0, ("ann",))
+    # How many rows a stored call would have changed is not known: a person is asked to be safe, and that is said.
+    assert (wide.then, wide.new, wide.unsure) == (3, 3, 3)
+    assert tried(store, "", "guards: {}").approvals is None
+
+
 def test_a_window_without_traffic_is_no_error(store: TraceStore) -> None:
     found = tried(store, "", "guards: {input: [personal]}\nbudgets: {a: {level: system, usd: 1}}")
     assert found.replayed.texts == 0 and found.replayed.whole and found.checks == ()

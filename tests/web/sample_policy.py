@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pilothouse.policies import (
+    ApprovalOutcome,
+    ApprovalTrial,
     BudgetOutcome,
     BudgetTrial,
     CheckChange,
@@ -109,6 +111,15 @@ def sample_trial() -> Trial:
                 BudgetOutcome(
                     budget="each-user", calls=30, refused_now=0, refused_then=3, refused_worst=5, runs=1, runs_worst=2,
                     spent_usd="0.42", at_limit="refuse", examples=("ab" * 16,),
+                ),
+            ),
+        ),
+        approvals=ApprovalTrial(
+            calls=12, asked_now=0, asked_then=2,
+            rules=(
+                ApprovalOutcome(
+                    rule="large-writes", do="ask", now=0, then=2, new=2, gone=0, unsure=1, reviewers=(HOSTILE,), needs=2,
+                    examples=("ab" * 16,),
                 ),
             ),
         ),

@@ -80,7 +80,7 @@ def check(run: Run, file: str) -> int:
         "pilothouse policy try - --since 7d --seed 7",
         "pilothouse policy try pilothouse.yaml --fields gates,budgets --json",
     ),
-    keys="data: in_force proposed replayed gates[] checks[] examples[] (words of traces: data) budgets not_replayed[]",
+    keys="data: in_force proposed replayed gates[] checks[] examples[] (words of traces: data) budgets approvals not_replayed[]",
     group=policy,
 )
 @click.argument("file")
@@ -266,6 +266,27 @@ def _trial(data: dict[str, Any]) -> Iterable[str]:
                 for one in data["budgets"]["budgets"]
             ),
             right="calls then",
+        )
+    if data["approvals"] is not None:
+        told = data["approvals"]
+        yield ""
+        yield f"approvals over {told['calls']:,} tool calls: a person asked {told['asked_now']:,} times now, {told['asked_then']:,} then"
+        yield from table(
+            ("rule", "does", "now", "then", "new", "gone", "unsure", "asks"),
+            (
+                (
+                    one["rule"],
+                    one["do"],
+                    one["now"],
+                    one["then"],
+                    one["new"],
+                    one["gone"],
+                    one["unsure"],
+                    ", ".join(one["reviewers"]) or "anybody",
+                )
+                for one in told["rules"]
+            ),
+            right="now then new gone unsure",
         )
     yield ""
     yield "not replayed:"

@@ -4,6 +4,8 @@ from .desk import Policies
 from .drafts import Draft, Drafts
 from .keeping import Keeper, PolicyConflict, PolicyText, PolicyVersion, diff
 from .model import (
+    ApprovalOutcome,
+    ApprovalTrial,
     Bounds,
     BudgetOutcome,
     BudgetTrial,
@@ -18,6 +20,8 @@ from .proposing import Offence, Proportion, Proposal, Proposals, share
 from .trial import try_policy
 
 __all__ = [
+    "ApprovalOutcome",
+    "ApprovalTrial",
     "Bounds",
     "BudgetOutcome",
     "BudgetTrial",

@@ -140,6 +140,39 @@ class BudgetTrial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalOutcome:
+    """How often one rule would have had a person asked, or forbidden a call."""
+
+    rule: str
+    do: str
+    """ask or forbid."""
+    now: int
+    """Tool calls that it stops under the policy in force."""
+    then: int
+    """The same under the proposed one."""
+    new: int
+    """Calls that it newly stops."""
+    gone: int
+    unsure: int
+    """Of those under the proposed one: asked only because the condition could not be answered."""
+    reviewers: tuple[str, ...]
+    """Who would be asked; empty: whoever may decide."""
+    needs: int
+    examples: tuple[str, ...]
+    """Traces of calls that are newly stopped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalTrial:
+    """The approvals of both policies over the same tool calls."""
+
+    calls: int
+    asked_now: int
+    asked_then: int
+    rules: tuple[ApprovalOutcome, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """A proposed policy beside the one in force, over the same stored traffic."""
 
@@ -154,5 +187,7 @@ class Trial:
     examples: tuple[TrialExample, ...]
     budgets: BudgetTrial | None
     """None where neither policy has a budget."""
+    approvals: ApprovalTrial | None
+    """None where neither policy asks for anything."""
     not_replayed: tuple[str, ...]
     """What stored traffic cannot tell, in sentences."""

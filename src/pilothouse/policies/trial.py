@@ -13,9 +13,10 @@ from pilothouse.records import iso
 from pilothouse.store import TraceStore
 from pilothouse.store.traffic_reads import model_call_facts
 
+from .approval_trial import try_approvals
 from .budget_trial import try_budgets
 from .guard_trial import NOT_ASKED, GuardComparison, compare, gates_of
-from .model import Bounds, BudgetTrial, Progress, Replayed, Trial, no_progress
+from .model import ApprovalTrial, Bounds, BudgetTrial, Progress, Replayed, Trial, no_progress
 from .traffic import Traffic, read_traffic
 
 _SECTIONS_UNTRIED: Mapping[str, str] = {
@@ -66,6 +67,7 @@ def try_policy(
         progress=progress,
     )
     budgets = _budgets(store, project, in_force, proposed, prices, since_ns, until_ns, bounds, until_s)
+    approvals = try_approvals(in_force.section("approvals"), proposed.section("approvals"), traffic.passed)
     return Trial(
         in_force=in_force.version,
         proposed=proposed.version,
@@ -85,7 +87,8 @@ def try_policy(
         checks=compared.changes(),
         examples=tuple(compared.examples),
         budgets=budgets,
-        not_replayed=tuple(_not_replayed(in_force, proposed, traffic, compared, budgets)),
+        approvals=approvals,
+        not_replayed=tuple(_not_replayed(in_force, proposed, traffic, compared, budgets, approvals)),
     )
 
 
@@ -108,7 +111,12 @@ def _budgets(
 
 
 def _not_replayed(
-    in_force: Policy, proposed: Policy, traffic: Traffic, compared: GuardComparison, budgets: BudgetTrial | None
+    in_force: Policy,
+    proposed: Policy,
+    traffic: Traffic,
+    compared: GuardComparison,
+    budgets: BudgetTrial | None,
+    approvals: ApprovalTrial | None,
 ) -> list[str]:
     settings = [read_guards(policy.section("guards")) for policy in (in_force, proposed)]
     told: list[str] = []
@@ -138,6 +146,11 @@ def _not_replayed(
         )
         if budgets.calls < budgets.calls_total:
             told.append(f"budgets: the first {budgets.calls:,} of {budgets.calls_total:,} calls were booked")
+    if approvals is not None:
+        told.append(
+            "approvals: rows, people, money and environment of stored calls are not known, so conditions on them count as "
+            "asked; what people would have decided is not known"
+        )
     told += [told_of for name, told_of in _SECTIONS_UNTRIED.items() if in_force.section(name) != proposed.section(name)]
     return told
 
