@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pilothouse.gateway.failures import UpstreamFailed
 from pilothouse.gateway.pool import Pool, address_of
 
 from . import gateway_peer
@@ -94,14 +95,14 @@ def _peer(
     with gateway_peer.running(folder / "litellm", direct_url, core) as (url, key, pid):
         headers = [*_HEADERS, (b"authorization", f"Bearer {key}".encode())]
         body = body_of(2_000, stream=False)
-        for rate in (20, _RATE):
+        for rate in (10, _RATE):
             peer = Side(name="litellm", url=url, headers=headers)
             gateway = Side(name="gateway", url=gateway_url, headers=through)
-            asyncio.run(_paced(peer, gateway, body, 3, first=False, rate=min(rate, 20)))
+            asyncio.run(_paced(peer, gateway, body, 3, first=False, rate=10))
             peer.whole_ms.clear()
             gateway.whole_ms.clear()
             cpu = _cpu_s(pid, children=True)
-            asyncio.run(_paced(peer, gateway, body, seconds, first=False, rate=rate))
+            asyncio.run(_paced(peer, gateway, body, min(seconds, 15), first=False, rate=rate))
             used = (_cpu_s(pid, children=True) - cpu) / max(len(peer.whole_ms), 1) * 1e6
             failed = f", FAILED {peer.failed} and {gateway.failed}" if peer.failed or gateway.failed else ""
             yield (
@@ -185,7 +186,12 @@ async def _call(pool: Pool, side: Side, body: bytes, *, first: bool) -> None:
     address = address_of(side.url)
     headers = [*side.headers, (b"content-length", str(len(body)).encode())]
     begun = time.perf_counter()
-    connection = await pool.send("POST", address, "/chat/completions", headers, body, connect_s=10.0, answer_s=60.0)
+    try:
+        connection = await pool.send("POST", address, "/chat/completions", headers, body, connect_s=10.0, answer_s=60.0)
+    except UpstreamFailed:
+        side.whole_ms.append((time.perf_counter() - begun) * 1000)
+        side.failed += 1
+        return
     ok = connection.status == 200
     took = 0.0
     while piece := await connection.piece():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +17,22 @@ from pilothouse.store.cache_store import CacheStore, Comparison, KeptAnswer, Que
 HOUR_NS = 3_600_000_000_000
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[CacheStore]:
-    opened = cache_of("", tmp_path)
+@pytest.fixture(scope="module")
+def postgresql_database(postgresql_url: str) -> str:
+    """A database of this module's own; making one takes longer than a test."""
+    name = f"cache_{time.time_ns()}"
+    subprocess.run(["psql", "-q", postgresql_url, "-c", f"CREATE DATABASE {name}"], check=True)
+    return f"{postgresql_url.rpartition('/')[0]}/{name}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CacheStore]:
+    """An empty database on each engine in turn."""
+    url = "" if request.param == "sqlite" else str(request.getfixturevalue("postgresql_database"))
+    if url:
+        drop = "DROP TABLE IF EXISTS cache_answer, cache_tally, cache_question, cache_comparison"
+        subprocess.run(["psql", "-q", url, "-c", f"SET client_min_messages = error; {drop}"], check=True)
+    opened = cache_of(url, tmp_path)
     yield opened
     opened.close()
 
