@@ -21,7 +21,7 @@ from pilothouse.guards import Guard
 from pilothouse.records import BadRequest, Broken, Forbidden, NotFound, Overloaded, PilothouseError, Refused, TooLarge
 from pilothouse.survival import Failed, Failure, GaveUp, Reply, Step, Survivor, Wait
 
-from . import choosing, guarding, labels, request_body, spending, stream_usage
+from . import choosing, guarded_stream, guarding, labels, request_body, spending, stream_usage
 from .answer import unpacked
 from .answering import Answering, Leaving
 from .caching import Again, Answers, Embed, Look
@@ -572,7 +572,10 @@ class Gateway:
             await self._pass_error_on(call, upstream, answered, answered.error, answering)
             return
         if answering.guard is not None and call.endpoint.operation != "embeddings":
-            await self._pass_checked(call, upstream, answered, answering, answering.guard)
+            if call.encoding in ("", "identity") and guarded_stream.streams(answering.guard, call):
+                await self._pass_guarded(call, upstream, answered, answering, answering.guard)
+            else:
+                await self._pass_checked(call, upstream, answered, answering, answering.guard)
             return
         try:
             answering.stream = "text/event-stream" in call.content_type
@@ -580,6 +583,38 @@ class Gateway:
             await self._stream(call, upstream, connection, answering)
         finally:
             self._pool.give_back(connection, answered.address)
+
+    async def _pass_guarded(
+        self, call: Call, upstream: Upstream, answered: _Answered, answering: Answering, guard: Guard
+    ) -> None:
+        """Pass a stream on as its words are checked."""
+        stream = guarded_stream.GuardedStream(guard, call)
+        stripper = stream_usage.Stripper() if call.strips else None
+        connection = answered.connection
+        answering.stream = True
+        headers = [pair for pair in to_caller(answered.headers, call.labels.trace_id) if pair[0] != b"content-length"]
+        try:
+            ended = False
+            while not ended:
+                try:
+                    async with asyncio.timeout(upstream.idle_s):
+                        piece = await connection.piece()
+                except TimeoutError:
+                    raise _paused(upstream) from None
+                ended = not piece
+                if piece:
+                    call.keep(time.time_ns(), piece)
+                if stripper is not None:
+                    piece = stripper.feed(piece) if piece else stripper.finish()
+                checked = await asyncio.to_thread(_checked, stream, piece, ended)
+                if checked or ended:
+                    if not answering.started:
+                        await answering.start(answered.status, headers)
+                    if checked:
+                        await answering.piece(checked)
+        finally:
+            self._pool.give_back(connection, answered.address)
+        await answering.end()
 
     async def _pass_checked(
         self, call: Call, upstream: Upstream, answered: _Answered, answering: Answering, guard: Guard
@@ -700,6 +735,12 @@ async def _held(budgets: Budgets, call: Call, target: Target, purpose: Purpose) 
 def _beside(work: Callable[..., None], *given: Any) -> None:
     """Let a thread do something that nobody waits for and that raises nothing."""
     asyncio.get_running_loop().run_in_executor(None, work, *given)
+
+
+def _checked(stream: guarded_stream.GuardedStream, piece: bytes, ended: bool) -> bytes:
+    """What may go on of a stream."""
+    found = stream.feed(piece) if piece else b""
+    return found + stream.finish() if ended else found
 
 
 def _asks_usage(call: Call, upstream: Upstream) -> bool:

@@ -99,14 +99,15 @@ class _Texts:
 
 def _looker(guard: Guard, call: Call) -> Look:
     def look(gate: Gate, text: str, tool: str) -> str:
-        verdict = guard.check(gate, text, _about(call, tool))
-        _note(call, verdict)
+        verdict = guard.check(gate, text, about(call, tool))
+        note(call, verdict)
         return verdict.text
 
     return look
 
 
-def _about(call: Call, tool: str, arguments: dict[str, Any] | None = None) -> About:
+def about(call: Call, tool: str = "", arguments: dict[str, Any] | None = None) -> About:
+    """Whom a text of a call is about."""
     get = call.labels.attributes.get
     return About(
         user=get("user.id", ""),
@@ -118,7 +119,7 @@ def _about(call: Call, tool: str, arguments: dict[str, Any] | None = None) -> Ab
     )
 
 
-def _note(call: Call, verdict: Verdict) -> None:
+def note(call: Call, verdict: Verdict) -> None:
     """Keep what a gate said for the trace, and stop the call where it does not let it through."""
     if verdict.action != "allow" and len(call.verdicts) < _NOTES_MAX:
         call.verdicts.append(f"{verdict.gate} {verdict.action}: {verdict.reason}")
@@ -206,8 +207,8 @@ def _visit_call(holder: dict[str, Any], name: str, guard: Guard, call: Call, tex
         except (ValueError, RecursionError):
             data = given
     arguments = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
-    verdict, kept = check_data(guard, "tool_arguments", data, _about(call, str(holder.get("name") or ""), arguments))
-    _note(call, verdict)
+    verdict, kept = check_data(guard, "tool_arguments", data, about(call, str(holder.get("name") or ""), arguments))
+    note(call, verdict)
     if verdict.action == "rewrite":
         holder[name] = json.dumps(kept) if isinstance(given, str) and not isinstance(kept, str) else kept
 
