@@ -73,6 +73,19 @@ CHOSEN = {
 """What the reader asked for, where he is on the page, and how to send the first data: no content."""
 
 NO_FILE = "-"
+
+
+def _of(*pages: str) -> list[tuple[str, str]]:
+    """All that pages show which are no record of agents."""
+    shown = [page for page in PAGES if page.name in pages]
+    return [
+        (page.name, field.name)
+        for page in shown
+        for field in dataclasses.fields(page.context)
+        if field.name not in CHOSEN
+    ]
+
+
 PLACES: dict[tuple[str, str], tuple[str, str]] = {
     # (page, field): (where in the export, command)
     ("overview", "overview"): ("index.db#traces.duration_ms", "overview"),
@@ -151,6 +164,8 @@ PLACES: dict[tuple[str, str], tuple[str, str]] = {
     ("analysis_run", "profile"): (NO_FILE, "analyze"),
     ("analysis_run", "report"): (NO_FILE, "analyze"),
     ("analysis_run", "files"): (NO_FILE, "analyze"),
+    **dict.fromkeys(_of("approvals", "approval"), (NO_FILE, "approvals")),
+    **dict.fromkeys(_of("policy"), (NO_FILE, "policy")),
 }
 
 EXCEPTIONS: dict[tuple[str, str], str] = {
@@ -184,6 +199,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
         ),
         "made from an export, and lies beside one: `analyze` over a pulled folder writes the same files there",
     ),
+    **dict.fromkeys(_of("approvals", "approval"), "decisions of people about actions, which are no part of a record"),
+    **dict.fromkeys(_of("policy"), "what is allowed, a file of its own"),
 }
 """Content that is on purpose not in an export."""
 
