@@ -62,6 +62,7 @@ _VERSIONS: Final = (b"anthropic-version", b"anthropic-beta", b"openai-beta")
 _COMPARED_CHARS: Final = 4_000
 _dice: Final = random.Random(os.urandom(32))  # noqa: S311
 _DAY_NS: Final = 86_400_000_000_000
+_SWEEP_S: Final = 30.0
 _TALLIES_MAX: Final = 10_000
 _USES_MAX: Final = 10_000
 _EVENT_STREAM: Final = "text/event-stream"
@@ -113,6 +114,7 @@ class Answers:
         self._lock = threading.Lock()
         self._tallies: dict[tuple[str, str, int, str], tuple[int, int, int]] = {}
         self._uses: dict[tuple[str, str], tuple[int, int]] = {}
+        self._swept = 0.0
         self.failed = 0
         """Times that the database did not answer: calls went on without it."""
 
@@ -204,7 +206,9 @@ class Answers:
             self._store.used(uses)
             for project_id, rows in by_project.items():
                 self._store.count(project_id, rows)
-            self._store.sweep(time.time_ns())
+            if time.monotonic() - self._swept >= _SWEEP_S:
+                self._swept = time.monotonic()
+                self._store.sweep(time.time_ns())
         except PilothouseError:
             with self._lock:
                 if len(self._tallies) < _TALLIES_MAX:
