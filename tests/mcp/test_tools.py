@@ -116,7 +116,20 @@ def test_every_form_of_a_trace(mcp_server: LiveServer, form: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "id", ["overview", "cost", "map", "doctor", "stats", "levels", "session:session-7", "help", "docs:filters"]
+    "id",
+    [
+        "overview",
+        "cost",
+        "map",
+        "doctor",
+        "stats",
+        "levels",
+        "budgets",
+        "policy",
+        "session:session-7",
+        "help",
+        "docs:filters",
+    ],
 )
 def test_what_has_no_trace_id_is_got_by_name(mcp_server: LiveServer, id: str) -> None:
     async def work() -> None:

@@ -55,6 +55,10 @@ class SampleWriter:
         self.forms.append(dict(form))
         return "/policy?draft=tried"
 
+    def proposal(self, proposal_id: str, *, accept: bool) -> str:
+        self.decided.append((proposal_id, accept))
+        return "/guards"
+
     def policy_undo(self, number: str) -> str:
         self.removed.append(number)
         return "/policy?written=3"
@@ -207,6 +211,7 @@ ADDRESSES = (
     "/approvals?show=all&risk=high&q=sql",
     "/approvals?decided=apr_04",
     *(f"/approvals/apr_{number:02d}" for number in range(1, 13)),
+    "/guards",
     "/policy",
     "/policy?version=2",
     *(f"/policy?draft={draft}" for draft in ("wrong", "running", "tried")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pilothouse.policies import (
     ApprovalOutcome,
     ApprovalTrial,
@@ -12,17 +14,20 @@ from pilothouse.policies import (
     GateOutcome,
     PolicyText,
     PolicyVersion,
+    Proposal,
     Replayed,
     Trial,
     TrialExample,
+    share,
 )
 from pilothouse.policy import Problem
 from pilothouse.records import NotFound, iso
-from pilothouse.web import PolicyChecked, PolicyShown
+from pilothouse.web import CheckShown, GuardsShown, PolicyChecked, PolicyShown
 
 from .sample import NOW_NS, SECOND
 
 TEXT = "# why: keys leaked in March\nguards:\n  output: [secrets]\n"
+STATES: tuple[Literal["pending", "accepted"], ...] = ("pending", "accepted")
 HOSTILE = "</textarea><script>alert(1)</script>"
 
 
@@ -125,3 +130,27 @@ def sample_trial() -> Trial:
         ),
         not_replayed=("caps: over a sample they would be reached too late",),
     )  # fmt: skip
+
+
+def sample_guards(*, empty: bool = False) -> GuardsShown:
+    """Guards in force, and two proposals."""
+    check = CheckShown(
+        gate="input", name="injection", kind="injection", about="attempts to take over the model", on_failure="block",
+        deadline_ms=500,
+    )  # fmt: skip
+    proposals = tuple(
+        Proposal(
+            proposal_id=f"prop_{state}", state=state, title=f"Stop “pay now” {HOSTILE}", why=f"made of {HOSTILE}",
+            patch=f"guards:\n  # {HOSTILE}\n", rule={}, caught=share(2, 2), broken=share(1, 60),
+            examples=sample_trial().examples, whole=False, seed=7, since=iso(NOW_NS), made_by="bot", made=iso(NOW_NS),
+            decided_by="ann" if state == "accepted" else "", decided="", policy_number=3 if state == "accepted" else None,
+        )
+        for state in STATES
+    )  # fmt: skip
+    return GuardsShown(
+        version="none" if empty else "5f4e3d2c1b0a",
+        checks=(check,),
+        caps=() if empty else ("refund: 5 in 3,600 s, by agent",),
+        off=() if empty else (f"tool {HOSTILE}",),
+        proposals=() if empty else proposals,
+    )

@@ -82,6 +82,7 @@ from pilothouse.web.model import (
     AnalysisShown,
     ApprovalQueue,
     ApprovalShown,
+    GuardsShown,
     JobSteps,
     PolicyChecked,
     PolicyShown,
@@ -98,7 +99,7 @@ from .sample_approvals import sample_approval, sample_queue
 from .sample_compare import sample_context, sample_diff
 from .sample_jobs import sample_runs, sample_steps
 from .sample_logs import sample_facets, sample_lost, sample_search, sample_trace_logs
-from .sample_policy import sample_checked, sample_policy
+from .sample_policy import sample_checked, sample_guards, sample_policy
 from .sample_written import sample_deletion, sample_written
 
 FIELDS: dict[str, Callable[[TraceRow], Sequence[str]]] = {
@@ -883,6 +884,9 @@ class SampleReader:
 
     def policy(self, draft_id: str, version: int | None) -> PolicyShown:
         return sample_policy(draft_id, version, empty=not self.scenes)
+
+    def guards(self) -> GuardsShown:
+        return sample_guards(empty=not self.scenes)
 
     def policy_checked(self, text: str) -> PolicyChecked:
         return sample_checked(text)

@@ -73,3 +73,16 @@ def test_a_trial_says_how_far_it_is_and_what_it_found(full: TestClient) -> None:
     assert "newly on 1 text" in tried.text and "10 of 20 traces" in tried.text and "seed 7" in tried.text
     assert any(e.attributes.get("href", "").startswith("/traces/abab") for e in tried.named("a"))
     assert full.get("/policy?draft=gone").status_code == 404
+
+
+def test_a_proposed_rule_is_switched_on_by_a_form_of_our_own(sample: SampleReader) -> None:
+    provider = SampleProvider(sample)
+    with client_of(provider) as client:
+        page = Markup.read(client.get("/guards").text)
+        assert "2 of 2" in page.text and "1 of 60" in page.text and "refund: 5 in 3,600 s" in page.text
+        forms = {e.attributes["action"] for e in page.named("form") if "proposals" in e.attributes["action"]}
+        assert forms == {f"/guards/proposals/prop_pending/{verb}" for verb in ("accept", "dismiss")}
+        assert client.post("/guards/proposals/prop_pending/accept", headers=OURS).status_code == 303
+        refused = client.post("/guards/proposals/prop_pending/accept", headers={"origin": "http://evil.test"})
+        assert refused.status_code == 403
+    assert provider.writer.decided == [("prop_pending", True)]

@@ -79,7 +79,7 @@ TOOLS: tuple[ToolSpec, ...] = (
         title="Get",
         help=(
             "One thing. id: trace or span id (a unique beginning will do), last, last-error, session:ID, agent:NAME, "
-            "overview, cost, map, doctor, stats, skill:NAME, docs:NAME, help."
+            "overview, cost, map, doctor, stats, budgets, policy, skill:NAME, docs:NAME, help."
         ),
         arguments={
             "id": _TEXT,

@@ -8,6 +8,7 @@ from typing import cast
 from pilothouse import traces
 from pilothouse.approvals import State
 from pilothouse.deletions import find
+from pilothouse.guards import KINDS, read_guards
 from pilothouse.jobs import Desk, RunPage, RunState
 from pilothouse.policies import Drafts, Policies, diff
 from pilothouse.records import Forbidden, NotFound, iso
@@ -58,6 +59,8 @@ from pilothouse.web import (
     AnalysisShown,
     ApprovalQueue,
     ApprovalShown,
+    CheckShown,
+    GuardsShown,
     JobSteps,
     PolicyChecked,
     PolicyShown,
@@ -341,6 +344,35 @@ class PageReader:
             draft=draft,
             changes=diff(current.text, draft.text, "in the file", "proposed") if draft is not None else (),
             version_changes=keeper.diff(version) if version is not None else (),
+        )
+
+    def guards(self) -> GuardsShown:
+        """The guards in force, and rules that are proposed for them."""
+        policies = self._seen_policies()
+        policy = policies.in_force()
+        settings = read_guards(policy.section("guards"))
+        switches = settings.switches
+        return GuardsShown(
+            version=policy.version,
+            checks=tuple(
+                CheckShown(
+                    gate=gate,
+                    name=one.check.name,
+                    kind=one.kind,
+                    about=KINDS[one.kind],
+                    on_failure=one.on_failure,
+                    deadline_ms=round(one.deadline_s * 1_000),
+                )
+                for gate, planned in settings.gates.items()
+                for one in planned
+            ),
+            caps=tuple(f"{cap.name}, by {cap.per}" for cap in settings.caps),
+            off=(
+                *(("everything",) if switches.everything else ()),
+                *(f"agent {name}" for name in sorted(switches.agents)),
+                *(f"tool {name}" for name in sorted(switches.tools)),
+            ),
+            proposals=policies.proposals.list(self._project),
         )
 
     def policy_checked(self, text: str) -> PolicyChecked:

@@ -131,6 +131,18 @@ class PageWriter:
             return f"/policy?draft={draft.draft_id}#trial"
         return f"/policy?draft={draft.draft_id}"
 
+    def proposal(self, proposal_id: str, *, accept: bool) -> str:
+        """Switch a proposed rule on, or say no to it; gives the address to go on at."""
+        self._need("admin")
+        proposals, project = self._state.policies.proposals, self._grant.project_id
+        if not accept:
+            proposals.dismiss(project, proposal_id, self._decider)
+            self._audit("guard dismiss", proposal_id)
+            return "/guards"
+        _, made = proposals.accept(project, proposal_id, self._decider)
+        self._audit("guard accept", f"{proposal_id}: policy version {made.number}")
+        return f"/policy?written={made.number}"
+
     def policy_undo(self, number: str) -> str:
         """Take up an earlier version of the policy; gives the address to go on at."""
         self._need("admin")

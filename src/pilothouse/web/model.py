@@ -9,7 +9,7 @@ from typing import Any
 from pilothouse.analysis.shelf import Analysis, AnalysisFile
 from pilothouse.approvals import ApprovalInfo, EventInfo, NoticeInfo
 from pilothouse.jobs import Run, Step
-from pilothouse.policies import Draft, PolicyText, PolicyVersion
+from pilothouse.policies import Draft, PolicyText, PolicyVersion, Proposal
 from pilothouse.policy import Problem
 
 
@@ -179,3 +179,30 @@ class ApprovalShown:
     next_id: str
     previous_id: str
     waiting: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckShown:
+    """One check at one gate."""
+
+    gate: str
+    name: str
+    kind: str
+    about: str
+    """What its kind finds, in a few words."""
+    on_failure: str
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardsShown:
+    """The guards in force, and rules that are proposed for them."""
+
+    version: str
+    checks: tuple[CheckShown, ...]
+    """In the order in which they run."""
+    caps: tuple[str, ...]
+    off: tuple[str, ...]
+    """What is switched off."""
+    proposals: tuple[Proposal, ...]
+    """The newest first."""

@@ -54,6 +54,7 @@ from .model import (
     AnalysisShown,
     ApprovalQueue,
     ApprovalShown,
+    GuardsShown,
     JobSteps,
     PolicyChecked,
     PolicyShown,
@@ -238,6 +239,10 @@ class Reader(Protocol):
         """
         ...
 
+    def guards(self) -> GuardsShown:
+        """The guards in force, and rules that are proposed for them. Raises Forbidden."""
+        ...
+
     def policy_checked(self, text: str) -> PolicyChecked:
         """What is wrong with a text, and what it would change. Raises Forbidden."""
         ...
@@ -260,6 +265,10 @@ class Writer(Protocol):
 
     def policy(self, form: Mapping[str, str]) -> str:
         """Check, try or put in force the policy of a form; gives the address to go on at. Raises Forbidden."""
+        ...
+
+    def proposal(self, proposal_id: str, *, accept: bool) -> str:
+        """Switch a proposed rule on, or say no to it; gives the address to go on at."""
         ...
 
     def policy_undo(self, number: str) -> str:

@@ -28,7 +28,15 @@ NAV = (
             ("jobs", "/jobs", "Jobs"),
         ),
     ),
-    ("", (("approvals", "/approvals", "Approvals"), ("policy", "/policy", "Policy"), ("keys", "/keys", "Keys"))),
+    (
+        "",
+        (
+            ("approvals", "/approvals", "Approvals"),
+            ("guards", "/guards", "Guards"),
+            ("policy", "/policy", "Policy"),
+            ("keys", "/keys", "Keys"),
+        ),
+    ),
 )
 THEMES = ("light", "dark")
 THEME_COOKIE = "pilothouse_theme"

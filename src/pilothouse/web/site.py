@@ -53,6 +53,8 @@ def build(provider: Provider, clock: Clock | None = None) -> APIRouter:
     router.add_route("/deletions/{id}/confirm", site.confirm_deletion, methods=["POST"])
     router.add_route("/deletions/{id}/refuse", site.refuse_deletion, methods=["POST"])
     router.add_route("/approvals/{id}/{verb}", site.decide_approval, methods=["POST"])
+    router.add_route("/guards/proposals/{id}/accept", site.accept_proposal, methods=["POST"])
+    router.add_route("/guards/proposals/{id}/dismiss", site.dismiss_proposal, methods=["POST"])
     router.add_route("/policy", site.change_policy, methods=["POST"])
     router.add_route("/policy/check", site.check_policy, methods=["POST"])
     router.add_route("/policy/versions/{number}/undo", site.undo_policy, methods=["POST"])
@@ -262,6 +264,16 @@ class _Site:
             return respond(request, render("policy.html", shell=None, page=made, part="problems"), "text/html")
         except PilothouseError as error:
             return self.failed(request, error, "html", visitor)
+
+    async def accept_proposal(self, request: Request) -> Response:
+        """Switch a proposed rule on."""
+        name = str(request.path_params["id"])
+        return await self.written(request, lambda visitor, form: visitor.writer.proposal(name, accept=True))
+
+    async def dismiss_proposal(self, request: Request) -> Response:
+        """Say no to a proposed rule."""
+        name = str(request.path_params["id"])
+        return await self.written(request, lambda visitor, form: visitor.writer.proposal(name, accept=False))
 
     async def undo_policy(self, request: Request) -> Response:
         """Take up an earlier version of the policy."""

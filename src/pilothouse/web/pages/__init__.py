@@ -12,6 +12,7 @@ from .context import CONTEXT
 from .deletion import DELETION
 from .doctor import DOCTOR
 from .fleet import FLEET
+from .guards import GUARDS
 from .job import JOB
 from .jobs import JOBS
 from .keys import KEYS
@@ -51,6 +52,7 @@ PAGES: tuple[PageSpec, ...] = (
     JOB,
     APPROVALS,
     APPROVAL,
+    GUARDS,
     POLICY,
     KEYS,
     DELETION,
