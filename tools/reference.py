@@ -137,7 +137,7 @@ def cli() -> str:
         + ", ".join(f"`{name}`" for name in AGENT_VARIABLES if name != "PILOTHOUSE_AGENT")
         + " |",
         "| `PILOTHOUSE_MODE` | the most a command may do: read, annotate, write or admin; agents without a key: read |",
-        "| `PILOTHOUSE_ALLOW_DELETE` | 1: a person's script may delete with `--yes` |",
+        "| `PILOTHOUSE_PERSON` | 1: a script speaks for the person who set it: it may delete with `--yes`, and decide what waits for a person |",
         "| `PILOTHOUSE_RUN` | the run that writes belong to, as `--run` says it; `pilothouse undo --run` takes it back |",
         "| `PILOTHOUSE_DEBUG` | show where a defect is |",
         "",

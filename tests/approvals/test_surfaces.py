@@ -179,7 +179,7 @@ def test_questions_delegation_and_lists(server: LiveServer, keys: dict[str, str]
 
 def cli(server: LiveServer, key: str, *words: str, stdin: str = "", **more: str) -> tuple[int, str, str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PILOTHOUSE_")}
-    environment |= {"PILOTHOUSE_URL": server.url, "PILOTHOUSE_API_KEY": key, "PILOTHOUSE_ALLOW_DELETE": "1"}
+    environment |= {"PILOTHOUSE_URL": server.url, "PILOTHOUSE_API_KEY": key, "PILOTHOUSE_PERSON": "1"}
     ended = subprocess.run(
         [sys.executable, "-m", "pilothouse.cli", "approvals", *words],
         env=environment | more,

@@ -28,7 +28,7 @@ def test_an_agent_asks_and_a_person_confirms_on_the_page(shell: Shell, traces: l
     page = answer["error"]["fix"]
     assert page.startswith(shell.server.url + "/deletions/del_")
     # An agent cannot say yes for a person.
-    code, again = shell.run("delete", traces[0], "--yes", PILOTHOUSE_ALLOW_DELETE="1", **agent)
+    code, again = shell.run("delete", traces[0], "--yes", PILOTHOUSE_PERSON="1", **agent)
     assert code == 8 and again["error"]["fix"] == page
 
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
@@ -50,10 +50,10 @@ def test_an_agent_asks_and_a_person_confirms_on_the_page(shell: Shell, traces: l
 
 def test_a_persons_script_says_yes(shell: Shell, traces: list[str]) -> None:  # noqa: F811
     code, answer = shell.run("delete", traces[1], "--yes")
-    assert code == 2 and "PILOTHOUSE_ALLOW_DELETE=1" in answer["error"]["fix"]
+    assert code == 2 and "PILOTHOUSE_PERSON=1" in answer["error"]["fix"]
     # Without a terminal and a word of a person, a script is taken for an agent.
     code, answer = shell.run("delete", traces[1])
     assert code == 8
-    done = shell.data("delete", traces[1], "--yes", PILOTHOUSE_ALLOW_DELETE="1")
+    done = shell.data("delete", traces[1], "--yes", PILOTHOUSE_PERSON="1")
     assert done["state"] == "done" and done["target_id"] == traces[1]
     assert shell.run("show", traces[1])[0] == 3

@@ -32,7 +32,7 @@ def person(server: LiveServer) -> str:
 def cli(server: LiveServer, *words: str, key: str = "", stdin: str = "") -> tuple[int, Any]:
     environment = {**server.environment, "PILOTHOUSE_URL": server.url, "PILOTHOUSE_API_KEY": key or server.key}
     # No terminal, no person, unless a person's own script says so.
-    environment |= {"PILOTHOUSE_ALLOW_DELETE": "1"} if key else {}
+    environment |= {"PILOTHOUSE_PERSON": "1"} if key else {}
     done = subprocess.run(
         [sys.executable, "-m", "pilothouse.cli", *words],
         env=environment, capture_output=True, text=True, check=False, input=stdin,

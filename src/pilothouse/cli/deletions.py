@@ -14,7 +14,7 @@ from pilothouse.records import BadRequest
 from .help import command
 from .root import Run
 
-ALLOW = "PILOTHOUSE_ALLOW_DELETE"
+ALLOW = "PILOTHOUSE_PERSON"
 
 
 @command(

@@ -139,8 +139,8 @@ def _actor(environment: Mapping[str, str], *, terminal: bool) -> str:
             name = known or ("" if said.lower() in ("1", "true", "yes", "on") else said)
             return f"agent {_plain(name)}".strip()
     user = _plain(environment.get("USER") or environment.get("LOGNAME") or "")
-    # No terminal, no person: a script is taken for an agent, but for one that a person has let delete.
-    person = terminal or environment.get("PILOTHOUSE_ALLOW_DELETE") == "1"
+    # No terminal, no person: a script is taken for an agent, but for one that says whose it is.
+    person = terminal or environment.get("PILOTHOUSE_PERSON") == "1"
     return f"{'person' if person else 'agent'} {user}".strip()
 
 

@@ -39,7 +39,7 @@ def gather(visit: Visit) -> DeletionPage:
         state="expired" if expired else found.state,
         expires=iso(found.expires_ns),
         keeps=KEPT,
-        may_confirm=visit.visitor.mode in ("write", "admin"),
+        may_confirm=visit.visitor.is_person and visit.visitor.mode in ("write", "admin"),
     )
 
 
