@@ -166,6 +166,8 @@ PLACES: dict[tuple[str, str], tuple[str, str]] = {
     ("analysis_run", "files"): (NO_FILE, "analyze"),
     **dict.fromkeys(_of("approvals", "approval"), (NO_FILE, "approvals")),
     **dict.fromkeys(_of("policy"), (NO_FILE, "policy")),
+    **dict.fromkeys(_of("guards"), (NO_FILE, "guard")),
+    **dict.fromkeys(_of("budgets"), (NO_FILE, "budgets")),
 }
 
 EXCEPTIONS: dict[tuple[str, str], str] = {
@@ -200,7 +202,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
         "made from an export, and lies beside one: `analyze` over a pulled folder writes the same files there",
     ),
     **dict.fromkeys(_of("approvals", "approval"), "decisions of people about actions, which are no part of a record"),
-    **dict.fromkeys(_of("policy"), "what is allowed, a file of its own"),
+    **dict.fromkeys(_of("policy", "guards"), "what is allowed, a file of its own"),
+    **dict.fromkeys(_of("budgets"), "accounts of the server: what the calls of an export cost stands with them"),
 }
 """Content that is on purpose not in an export."""
 

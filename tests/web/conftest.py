@@ -211,6 +211,7 @@ ADDRESSES = (
     "/approvals?show=all&risk=high&q=sql",
     "/approvals?decided=apr_04",
     *(f"/approvals/apr_{number:02d}" for number in range(1, 13)),
+    "/budgets",
     "/guards",
     "/policy",
     "/policy?version=2",

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from pilothouse.approvals import State
+from pilothouse.budgets import BudgetOverview
 from pilothouse.jobs import RunPage
 from pilothouse.records import BadRequest, NotFound, iso, prompt_sha256
 from pilothouse.store.deletion_log import DeletionRecord
@@ -96,6 +97,7 @@ from .sample import NOW_NS, SECOND, Content, Scene, scenes
 from .sample_agents import sample_audit, sample_levels, sample_map
 from .sample_analysis import sample_analyses, sample_shown
 from .sample_approvals import sample_approval, sample_queue
+from .sample_budgets import sample_budgets
 from .sample_compare import sample_context, sample_diff
 from .sample_jobs import sample_runs, sample_steps
 from .sample_logs import sample_facets, sample_lost, sample_search, sample_trace_logs
@@ -884,6 +886,9 @@ class SampleReader:
 
     def policy(self, draft_id: str, version: int | None) -> PolicyShown:
         return sample_policy(draft_id, version, empty=not self.scenes)
+
+    def budgets(self, *, limit: int) -> BudgetOverview:
+        return sample_budgets(empty=not self.scenes)
 
     def guards(self) -> GuardsShown:
         return sample_guards(empty=not self.scenes)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .model import PURPOSES, Ask, BudgetOverview, Limit, OverBudget, Place, Purpose, PurposeSum, Reservation, Standing
-from .periods import ends_in_s, period_of
+from .periods import ends_in_s, lasts_s, period_of
 from .raising import Asked, RaiseIt, Raiser, sentence
-from .rules import AT_LIMIT, LEVELS, NOBODY, PERIODS, PRECEDENCE, AtLimit, Level, Rule, applying, read_budgets
+from .rules import AT_LIMIT, LEVELS, NOBODY, PERIODS, PRECEDENCE, AtLimit, Level, Per, Rule, applying, read_budgets
 from .spending import Budgets
 from .worst_case import OUTPUT_TOKENS_DEFAULT, Prices, worst_case
 
@@ -25,6 +25,7 @@ __all__ = [
     "Level",
     "Limit",
     "OverBudget",
+    "Per",
     "Place",
     "Prices",
     "Purpose",
@@ -36,6 +37,7 @@ __all__ = [
     "Standing",
     "applying",
     "ends_in_s",
+    "lasts_s",
     "period_of",
     "read_budgets",
     "sentence",

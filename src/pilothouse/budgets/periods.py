@@ -27,6 +27,17 @@ def ends_in_s(per: Per, now_ns: int) -> int | None:
     return max(int((_next(per, now) - now).total_seconds()), 1)
 
 
+def lasts_s(per: Per, now_ns: int) -> int | None:
+    """Seconds from the beginning of the period of now to its end; None for what never begins anew."""
+    if per == "ever":
+        return None
+    now = datetime.fromtimestamp(now_ns // 1_000_000_000, tz=UTC)
+    end = _next(per, now)
+    if per == "month":
+        return int((end - (end - timedelta(days=1)).replace(day=1)).total_seconds())
+    return {"hour": 3_600, "day": 86_400, "week": 604_800}[per]
+
+
 def _name(per: Per, moment: datetime) -> str:
     if per == "ever":
         return "ever"

@@ -7,6 +7,7 @@ from typing import cast
 
 from pilothouse import traces
 from pilothouse.approvals import State
+from pilothouse.budgets import BudgetOverview, Budgets
 from pilothouse.deletions import find
 from pilothouse.guards import KINDS, read_guards
 from pilothouse.jobs import Desk, RunPage, RunState
@@ -94,9 +95,11 @@ class PageReader:
         drafts: Drafts | None = None,
         may_see_policy: bool = False,
         approvals: ApprovalReader | None = None,
+        budgets: Budgets | None = None,
     ) -> None:
         """``actor_id`` and ``anybodys`` say whose annotations the visitor may remove."""
         self._jobs = jobs
+        self._budgets = budgets
         self._analyses = analyses
         self._run_projects = run_projects
         self._store = store
@@ -345,6 +348,12 @@ class PageReader:
             changes=diff(current.text, draft.text, "in the file", "proposed") if draft is not None else (),
             version_changes=keeper.diff(version) if version is not None else (),
         )
+
+    def budgets(self, *, limit: int) -> BudgetOverview:
+        """Budgets and how they stand."""
+        if self._budgets is None:
+            raise NotFound("this server has no budgets")
+        return self._budgets.overview(self._project, limit=limit)
 
     def guards(self) -> GuardsShown:
         """The guards in force, and rules that are proposed for them."""

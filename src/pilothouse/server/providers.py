@@ -291,6 +291,7 @@ class PageProvider:
                 drafts=state.drafts,
                 may_see_policy=grant.allows("write"),
                 approvals=ApprovalReader(state.approvals, grant, decider),
+                budgets=state.budgets,
             ),
             writer=PageWriter(state, grant, actor, decider),
             waiting=state.approvals.counts(grant.project_id).get("pending", 0),

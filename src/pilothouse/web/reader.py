@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from starlette.requests import Request
 
 from pilothouse.approvals import State
+from pilothouse.budgets import BudgetOverview
 from pilothouse.jobs import RunPage
 from pilothouse.store.deletion_log import DeletionRecord
 from pilothouse.traces.model import (
@@ -237,6 +238,10 @@ class Reader(Protocol):
 
         Raises Forbidden where the visitor may not see it, NotFound where there is no such draft or version.
         """
+        ...
+
+    def budgets(self, *, limit: int) -> BudgetOverview:
+        """Budgets and how they stand: at most so many accounts, those that changed last first."""
         ...
 
     def guards(self) -> GuardsShown:

@@ -32,6 +32,7 @@ NAV = (
         "",
         (
             ("approvals", "/approvals", "Approvals"),
+            ("budgets", "/budgets", "Budgets"),
             ("guards", "/guards", "Guards"),
             ("policy", "/policy", "Policy"),
             ("keys", "/keys", "Keys"),

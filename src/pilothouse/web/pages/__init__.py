@@ -7,6 +7,7 @@ from .analysis import ANALYSIS
 from .analysis_run import ANALYSIS_RUN
 from .approval import APPROVAL
 from .approvals import APPROVALS
+from .budgets import BUDGETS
 from .compare import COMPARE
 from .context import CONTEXT
 from .deletion import DELETION
@@ -52,6 +53,7 @@ PAGES: tuple[PageSpec, ...] = (
     JOB,
     APPROVALS,
     APPROVAL,
+    BUDGETS,
     GUARDS,
     POLICY,
     KEYS,
