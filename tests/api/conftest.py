@@ -19,6 +19,7 @@ from pilothouse.policy import watch
 from pilothouse.records import NotAllowed
 from pilothouse.runtime.served import ServedTools
 from pilothouse.server.analyses import Analyses
+from pilothouse.server.approvals import open_approvals
 from pilothouse.server.budgets import open_budgets
 from pilothouse.server.config import Config
 from pilothouse.server.policies import open_policies
@@ -56,6 +57,7 @@ class PretendedServer:
         self.budgets = open_budgets("", folder, Config(), self.policy)
         self.policies = open_policies(self.policy, control, store, Config(), folder)
         self.guards = Guards(lambda: (self.policy.policy.version, self.policy.policy.section("guards")))
+        self.approvals = open_approvals("", folder, self.policy, self.guards)
         self.answers = cache_of("", folder)
         self.parts: dict[str, str] = {"store": "ok"}
         self.asked: list[tuple[str, bool]] = []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pilothouse.approvals import Action, Approvals, Ask, Right
+from pilothouse.approvals import Action, Approvals, Ask, Moment, Right
 from pilothouse.records import Actor, BadRequest, Forbidden, NeedsApproval, NotApproved, NotFound, Unreachable
 from pilothouse.store.approval_store import ApprovalStore
 
@@ -137,7 +137,9 @@ def test_an_edit_is_checked_by_the_policy_and_the_guards(store: ApprovalStore) -
     def refuse(project_id: str, action: Action) -> None:
         raise BadRequest("a secret in the arguments")
 
-    guarded = Approvals(store, lambda: ("v1", approvals.rules), key=KEY, check_arguments=refuse)
+    guarded = Approvals(
+        store, lambda: ("v1", approvals.rules), key=KEY, check_arguments=refuse, moment=Moment(Clocks())
+    )
     two = asked(guarded, write("DELETE FROM old"))
     with pytest.raises(BadRequest, match="a secret"):
         guarded.edit(PROJECT, two.approval_id, ANN, digest=two.digest, arguments={"statement": "x"})
@@ -355,7 +357,8 @@ def test_a_record_that_was_changed_in_the_database_does_not_run(store: ApprovalS
     approvals = desk(store)
     one = asked(approvals)
     approvals.approve(PROJECT, one.approval_id, ANN, digest=one.digest)
-    other = Approvals(store, lambda: ("v1", approvals.rules), key=bytes(range(1, 33)))
+    moment = Moment(Clocks())
+    other = Approvals(store, lambda: ("v1", approvals.rules), key=bytes(range(1, 33)), moment=moment)
     with pytest.raises(NotApproved, match="another key signed it"):
         _run(other, one.approval_id, one.digest)
 
@@ -369,5 +372,5 @@ def test_a_policy_that_cannot_be_read_means_no(store: ApprovalStore) -> None:
         raise Unreachable("the policy cannot be read")
 
     with pytest.raises(Unreachable):
-        _run(Approvals(store, refuse, key=KEY), one.approval_id, one.digest)
+        _run(Approvals(store, refuse, key=KEY, moment=Moment(Clocks())), one.approval_id, one.digest)
     assert approvals.find(PROJECT, one.approval_id).state == "approved"

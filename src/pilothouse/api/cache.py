@@ -49,7 +49,7 @@ def show_cache(
 def compare_hits(
     caller: Caller,
     days: Annotated[int, Query(ge=1, le=400, description="How far back.")] = 30,
-    limit: Annotated[int, Query(ge=1, le=200)] = 20,
+    limit: Annotated[int, Query(ge=1, le=200, description="At most so many, the newest first.")] = 20,
 ) -> Response:
     """Hits by meaning that were asked again, both answers beside each other: those that differ first."""
     since_ns = time.time_ns() - days * 86_400_000_000_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, cast
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from pilothouse.guards import About, data_text, drill, read_guards
@@ -187,7 +187,12 @@ def propose_rule(caller: Caller, wanted: NewProposal) -> Response:
 
 
 @router.get("/guard/proposals", response_model=Envelope[list[Proposal]])
-def list_proposals(caller: Caller, state: Literal["", "pending", "accepted", "dismissed"] = "") -> Response:
+def list_proposals(
+    caller: Caller,
+    state: Annotated[
+        Literal["", "pending", "accepted", "dismissed"], Query(description="Only of this state; empty: all.")
+    ] = "",
+) -> Response:
     """Rules that were proposed, the newest first. Needs write: they say what is watched for."""
     caller.need("write")
     return answer(caller.provider.policies.proposals.list(caller.project_id, state=state))
