@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -84,7 +85,8 @@ def server_node(folder: Path, *further: str, http_port: int = 0, tcp_port: int =
     script = str(HERE / "store/server_node.py")
     command = [sys.executable, script, str(NODE_LIBRARY), str(folder / "data"), str(tcp_port), str(http_port), *further]
     log = open(folder / "node.log", "wb")  # noqa: SIM115  # the process writes to it
-    process = subprocess.Popen(command, stdout=log, stderr=log)
+    # A group of its own: it starts the node as a child.
+    process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -96,7 +98,8 @@ def server_node(folder: Path, *further: str, http_port: int = 0, tcp_port: int =
             time.sleep(0.1)
         yield http_port
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         log.close()
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Cli, cli, live, live_server  # noqa: F401  # fixtures
+from tests.cli.conftest import Cli, cli, live  # noqa: F401  # fixtures
 from tests.intake.otlp_requests import PROTOBUF, spans, traces
 from tests.live import LiveServer
 

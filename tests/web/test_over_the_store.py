@@ -7,11 +7,12 @@ import random
 import re
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from html import unescape
 
 import pytest
 
-from tests.live import LiveServer
+from tests.live import LiveServer, running_server
 
 from .markup import Markup
 
@@ -21,8 +22,10 @@ SEED = random.randrange(1 << 30)
 
 
 @pytest.fixture(scope="module")
-def server(live_server: LiveServer) -> LiveServer:
-    return live_server
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """A server of its own: what others send may name traces that nobody has."""
+    with running_server(tmp_path_factory.mktemp("pages")) as running:
+        yield running
 
 
 def get(server: LiveServer, address: str, accept: str = "text/html") -> tuple[int, str]:

@@ -203,8 +203,11 @@ class Pipeline:
         copies = self.open.early_copies(now, everything=last)
         taken, left = self.counters.taken, len(self.queue)
         while left > 0 or copies:
-            items = self.queue.drain(_PASS_BYTES)
-            self._ship(items, copies)
+            items, size = self.queue.drain(_PASS_BYTES)
+            try:
+                self._ship(items, copies)
+            finally:
+                self.queue.release(size)
             left -= max(len(items), 1)
             copies = []
         self._shipped = taken

@@ -66,8 +66,11 @@ class Queue:
             self._woken = True
             self._wake()
 
-    def drain(self, bytes_max: int) -> list[Item]:
-        """The oldest items up to a size, taken out: their bytes are no longer held."""
+    def drain(self, bytes_max: int) -> tuple[list[Item], int]:
+        """The oldest items up to a size, taken out, and their bytes, which are held until they are released.
+
+        They stay in memory until they are encoded: what is recorded meanwhile must not take their place.
+        """
         self._woken = False
         out: list[Item] = []
         total = 0
@@ -75,8 +78,7 @@ class Queue:
             item, size = self._items.popleft()
             out.append(item)
             total += size
-        self.release(total)
-        return out
+        return out, total
 
     def hold(self, size: int) -> None:
         """Count bytes that have taken the place of items."""
