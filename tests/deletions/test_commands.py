@@ -32,7 +32,7 @@ def test_an_agent_asks_and_a_person_confirms_on_the_page(shell: Shell, traces: l
     assert code == 8 and again["error"]["fix"] == page
 
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
-    browser.open(shell.data("sign-in")["url"]).read()
+    browser.open(shell.data("sign-in", PILOTHOUSE_PERSON="1")["url"]).read()
     shown = browser.open(page).read().decode()
     assert "claude-code" in shown and traces[0] in shown and "Delete it" in shown
     form = urllib.parse.urlencode({"back": urllib.parse.urlsplit(page).path}).encode()
