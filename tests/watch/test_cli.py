@@ -199,6 +199,8 @@ def test_ctrl_c_and_sigterm_still_say_where_to_go_on(watch: Watch) -> None:
             env=environment,
             stdout=subprocess.PIPE,
             text=True,
+            # Tests that run in the background of a shell are started with SIGINT ignored, and hand that on.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
         )
         assert process.stdout is not None
         for _ in range(3):
