@@ -232,6 +232,18 @@ def test_what_was_late_once_stays_late(store: ApprovalStore) -> None:
         desk(store).approve(PROJECT, two.approval_id, ANN, digest=two.digest)
 
 
+def test_a_server_that_begins_with_a_clock_that_is_behind_loses_no_time(store: ApprovalStore) -> None:
+    clocks = Clocks()
+    first = desk(store, clocks)
+    one = asked(first)
+    first.approve(PROJECT, one.approval_id, ANN, digest=one.digest)
+    clocks.jump(-10 * HOUR_S)
+    second = desk(store, clocks)
+    clocks.passes(HOUR_S)
+    with pytest.raises(NotApproved, match="not begun in time"):
+        _run(second, one.approval_id, one.digest)
+
+
 def test_at_the_deadline_it_is_handed_up_once_where_the_rule_says_so(store: ApprovalStore) -> None:
     clocks = Clocks()
     rule = {

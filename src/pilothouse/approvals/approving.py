@@ -62,6 +62,9 @@ class Approvals:
         self._check_arguments = check_arguments
         self.changed: Callable[[str, str], None] = lambda project_id, approval_id: None
         """Called after each change, with the project and the id: whoever waits looks again."""
+        # From the latest that anybody has seen on: a process that begins with a clock that is behind counts from there,
+        # or what passes until it first looks would be lost.
+        self.now_ns()
 
     @property
     def store(self) -> ApprovalStore:
