@@ -140,6 +140,7 @@ def open_state(options: UpOptions, early: Early) -> tuple[ServerState, str]:
     policy = watch_policy(data_folder=data, check=check_policy)
     counts = counts_of(options.control, data)
     guards = Guards(lambda: (policy.policy.version, policy.policy.section("guards")), counts=counts)
+    policy.ahead(lambda new: guards.prepare(new.version, new.section("guards")))
     control = open_control(options.control, data)
     control.migrate()
     project_id, new_key = _first_project(control)
@@ -198,6 +199,8 @@ def open_state(options: UpOptions, early: Early) -> tuple[ServerState, str]:
     state.budgets.raiser = BudgetRaiser(state.approvals)
     grant = access.Grant(project_id=project_id, key_id="", mode="admin", who="this machine")
     state.keyring.add_own(state.token, grant)
+    # From here on a changed file is met, read and compiled by a thread of its own, and by no caller.
+    policy.start()
     return state, new_key
 
 

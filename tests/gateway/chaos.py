@@ -178,6 +178,10 @@ class Chaos:
         time.sleep(0.4)
         return self.do_good(connection, head)
 
+    def do_slow_broken(self, connection: socket.socket, head: str) -> bool:
+        time.sleep(0.3)
+        return self.do_broken(connection, head)
+
     def do_cut_silently(self, connection: socket.socket, head: str) -> bool:
         """A stream that ends like a whole one, in the middle of its answer."""
         begin_stream(connection)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -178,3 +180,35 @@ def test_an_owner_can_refuse_a_policy(tmp_path: Path) -> None:
     assert policies.error is not None
     with pytest.raises(PilothouseError):
         watch(path, check=check)
+
+
+def test_a_thread_meets_a_changed_file_and_what_is_prepared_is_ready_before_it_is_in_force(tmp_path: Path) -> None:
+    path = tmp_path / "pilothouse.yaml"
+    path.write_text("limits: {}\n")
+    policies = watch(path)
+    prepared: list[tuple[str, str, int]] = []
+
+    def prepare(new: Policy) -> None:
+        prepared.append((new.version, policies.policy.version, threading.get_ident()))
+        if "limits" not in new.sections:
+            raise BadRequest("no limits")
+
+    policies.ahead(prepare)
+    before = policies.policy.version
+    policies.start()
+    try:
+        path.write_text("limits: {all: {per: system, requests_per_minute: 60}}\n")
+        deadline = time.monotonic() + 20
+        while policies.policy.version == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        (only,) = prepared
+        assert only[:2] == (policies.policy.version, before) and only[2] != threading.get_ident()
+        in_force = policies.policy.version
+        path.write_text("guards: {}\n")
+        while policies.error is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert policies.policy.version == in_force, "what cannot be prepared does not come into force"
+    finally:
+        policies.stop()

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from pilothouse.records import BadRequest, Overloaded
-from pilothouse.survival import FakeTimer, Limit, Limits, hedged, hedged_async
+from pilothouse.survival import FakeTimer, Hedges, Limit, Limits, hedged, hedged_async, read_survival
 
 
 def test_a_user_gets_what_is_allowed_and_is_told_when_to_come_back() -> None:
@@ -143,3 +143,22 @@ def test_a_quick_first_call_is_alone() -> None:
     assert calls == [1]
     with pytest.raises(BadRequest):
         hedged([], after_s=1)
+
+
+def test_the_policy_says_after_what_time_or_percentile_a_second_call_starts() -> None:
+    found = read_survival({"hedge": {"default": {"after": "p95"}, "triage": {"after": "800ms", "model": "small"}}})
+    hedges = Hedges(found.hedge)
+    assert hedges.after_s("triage") == 0.8
+    for number in range(49):
+        hedges.took("other", number / 100)
+    assert hedges.after_s("other") is None, "49 calls say nothing about the slowest of 20"
+    for number in range(49, 100):
+        hedges.took("other", number / 100)
+    assert hedges.after_s("other") == pytest.approx(0.95)
+    assert Hedges().after_s("other") is None
+
+
+@pytest.mark.parametrize("wrong", ["fast", "p5", "p100", "0ms", "2h", "", 5])
+def test_a_hedge_that_says_no_time_is_refused(wrong: object) -> None:
+    with pytest.raises(BadRequest, match="says when a second call starts"):
+        read_survival({"hedge": {"default": {"after": wrong}}})

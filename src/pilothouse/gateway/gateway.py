@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +32,7 @@ from .endpoints import ENDPOINTS, PREFIX, Endpoint, Wire, find
 from .failures import AnswerBroken, AnswerSlow, CallerLeft, Unanswered, UpstreamFailed
 from .guarding import GuardBlocked
 from .headers import to_caller, to_upstream, value_of
+from .hedging import Hedging
 from .pool import Address, Pool, address_of
 from .recorder import CallRecorder, Sink
 from .replies import StandIn
@@ -408,12 +409,13 @@ class Gateway:
                     call.fell_back = aim is not target
                     with self._slot(aim.upstream):
                         purpose = "call" if move.number == 1 else "retry" if move.on_step > 1 else "fallback"
-                        answered = await self._paid(call, aim, headers, rules, purpose)
-                        if answered.error is None:
-                            await self._pass_on(call, aim.upstream, answered, answering)
-                            if rules.keeps_replies(call):
-                                rules.keep(call)
-                            continue
+                        hedging = self._hedging(headers, rules)
+                        async with hedging.asked(call, move.step, aim, target, survivor, purpose) as (answered, aim):
+                            if answered.error is None:
+                                await self._pass_on(call, aim.upstream, answered, answering)
+                                if rules.keeps_replies(call):
+                                    rules.keep(call)
+                                continue
                     last = (answered, aim.upstream)
                     failure = failure_of(answered.status, answered.headers, answered.error)
                 except Failed as unfit:
@@ -433,6 +435,12 @@ class Gateway:
                         call.tried.append(f"{move.step.name}: {failure}")
         finally:
             moves.close()
+
+    def _hedging(self, headers: list[Header], rules: Rules) -> Hedging[_Answered]:
+        def ask(call: Call, target: Target, purpose: Purpose) -> Awaitable[_Answered]:
+            return self._paid(call, target, headers, rules, purpose)
+
+        return Hedging(ask=ask, slot=self._slot, record=self.recorder.put, rules=rules)
 
     async def _again(self, call: Call, target: Target, found: Again, answering: Answering) -> None:
         """Answer with what is kept: the gates read it as they read a fresh answer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from pilothouse.guards import Guards
 from pilothouse.survival import (
     Breakers,
     Events,
+    Hedges,
     Limits,
     Replies,
     Step,
@@ -85,6 +87,15 @@ def take(call: Call, rules: Rules) -> None:
     call.after.append(settle)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """Rules, and what they were made of."""
+
+    sections: Mapping[str, Mapping[str, Any]]
+    wanted: Mapping[str, Any]
+    rules: Rules
+
+
 class RulesReader:
     """Rules from the sections of a policy. What breakers and limits remember outlives a change of other sections."""
 
@@ -104,6 +115,9 @@ class RulesReader:
         self._sections: Mapping[str, Any] | None = None
         self._seen: Mapping[str, Mapping[str, Any]] | None = None
         self._rules = Rules()
+        self._next: _Made | None = None
+        # A policy may be prepared by one thread while another reads the one before.
+        self._lock = threading.Lock()
 
     def read(self, sections: Mapping[str, Mapping[str, Any]]) -> Rules:
         """The rules of these sections; the same object as long as they stay the same.
@@ -113,13 +127,28 @@ class RulesReader:
         """
         if sections is self._seen:
             return self._rules
+        with self._lock:
+            ready, self._next = self._next, None
+            made = ready if ready is not None and ready.sections is sections else self._made(sections)
+            self._rules, self._sections, self._seen = made.rules, made.wanted, sections
+            return made.rules
+
+    def prepare(self, sections: Mapping[str, Mapping[str, Any]]) -> None:
+        """Make the rules of sections that are about to come into force, so that no caller waits for it.
+
+        Raises:
+            BadRequest: a section says something that is not understood.
+        """
+        with self._lock:
+            self._next = self._made(sections)
+
+    def _made(self, sections: Mapping[str, Mapping[str, Any]]) -> _Made:
         wanted = {
             name: sections[name] for name in ("gateway", "survival", "limits", "budgets", "guards") if name in sections
         }
         before = self._sections
-        if before == wanted:
-            self._seen = sections
-            return self._rules
+        if before is not None and before == wanted:
+            return _Made(sections=sections, wanted=before, rules=self._rules)
         gateway = read_gateway(wanted.get("gateway", {}), self._environment)
         survivor, replies, limits = self._rules.survivor, self._rules.replies, self._rules.limits
         if before is None or before.get("survival") != wanted.get("survival"):
@@ -127,17 +156,15 @@ class RulesReader:
         if before is None or before.get("limits") != wanted.get("limits"):
             rows = read_limits(wanted.get("limits"))
             limits = Limits(rows, timer=self._timer) if rows else None
-        budgets = self._budgets if wanted.get("budgets") else None
-        self._rules = Rules(
+        rules = Rules(
             gateway=gateway,
             survivor=survivor,
             limits=limits,
             replies=replies,
-            budgets=budgets,
+            budgets=self._budgets if wanted.get("budgets") else None,
             guards=self._guards if "guards" in wanted else None,
         )
-        self._sections, self._seen = deepcopy(wanted), sections
-        return self._rules
+        return _Made(sections=sections, wanted=deepcopy(wanted), rules=rules)
 
     def _survivor(self, section: Mapping[str, Any] | None) -> tuple[Survivor | None, Replies[StandIn] | None]:
         if section is None:
@@ -146,7 +173,12 @@ class RulesReader:
         events = Events(config.alerts)
         breakers = Breakers(config.breakers, timer=self._timer, changed=events.changed)
         survivor = Survivor(
-            retries=config.retries, chains=config.fallbacks, breakers=breakers, events=events, timer=self._timer
+            retries=config.retries,
+            chains=config.fallbacks,
+            breakers=breakers,
+            events=events,
+            hedges=Hedges(config.hedge),
+            timer=self._timer,
         )
         steps = [step for chain in config.fallbacks.by_task.values() for step in chain]
         cached = any(step.kind == "cached" for step in steps)

@@ -34,6 +34,7 @@ class Guards:
         self._counts = counts or MemoryCounts()
         self._lock = threading.Lock()
         self._guard = self._made(*policy())
+        self._next: Guard | None = None
 
     def now(self) -> Guard:
         """The guard of the policy of now."""
@@ -43,8 +44,19 @@ class Guards:
             return guard
         with self._lock:
             if self._guard.version.partition("+")[0] != version:
-                self._guard = self._made(version, section)
+                ready, self._next = self._next, None
+                known = ready is not None and ready.version.partition("+")[0] == version
+                self._guard = ready if ready is not None and known else self._made(version, section)
             return self._guard
+
+    def prepare(self, version: str, section: Mapping[str, Any]) -> None:
+        """Make the guard of a policy that is about to come into force, so that no caller waits for its patterns.
+
+        Raises:
+            BadRequest: the section is wrong.
+        """
+        if self._guard.version.partition("+")[0] != version:
+            self._next = self._made(version, section)
 
     def check(self, gate: Gate, text: str, about: About | None = None) -> Verdict:
         """Decide about a text."""

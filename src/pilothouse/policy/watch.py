@@ -1,11 +1,13 @@
 """A policy that is read again when its file changes.
 
-Nothing runs in the background: who asks for the policy pays for one ``stat`` a second at most. A new file that is
-wrong changes nothing but :attr:`Watch.error`: the policy before it stays in force, and says that it does.
+By itself nothing runs in the background: who asks for the policy pays for one ``stat`` a second at most. A server starts
+a thread for it (:meth:`Watch.start`), which also makes what the policy says ready for use, so that no caller waits for
+that. A new file that is wrong changes nothing but :attr:`Watch.error`: the policy before it stays in force, and says so.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from pilothouse.records import NotFound, PilothouseError
 
 from .file import Policy, find, load
 
+LOG = logging.getLogger("pilothouse.policy")
 Check = Callable[[Policy], None]
 
 CHECK_S = 1.0
@@ -34,6 +37,9 @@ class Watch:
         self._lock = threading.Lock()
         self._due = clock() + CHECK_S
         self._stamp = self._stamped()
+        self._ahead: list[Check] = []
+        self._thread: threading.Thread | None = None
+        self._stopped = threading.Event()
         self.error: PilothouseError | None = None
         """What is wrong with the file as it is now; None: it is in force."""
         self._policy: Policy = load(self._stamp[0])
@@ -43,9 +49,37 @@ class Watch:
     @property
     def policy(self) -> Policy:
         """The newest policy that could be read."""
-        if self._clock() >= self._due:
+        if self._thread is None and self._clock() >= self._due:
             self.refresh()
         return self._policy
+
+    def ahead(self, prepare: Check) -> None:
+        """Have each new policy prepared before it comes into force: by whoever found it, and no caller waits for it.
+
+        ``prepare`` may raise what is wrong with a policy, which then does not come into force.
+        """
+        self._ahead.append(prepare)
+
+    def start(self) -> None:
+        """Look at the file in a thread of its own from now on; :meth:`stop` ends it."""
+        if self._thread is None:
+            self._stopped.clear()
+            self._thread = threading.Thread(target=self._look, name="policy", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; who asks looks at the file again."""
+        thread, self._thread = self._thread, None
+        self._stopped.set()
+        if thread is not None:
+            thread.join()
+
+    def _look(self) -> None:
+        while not self._stopped.wait(CHECK_S):
+            try:
+                self.refresh()
+            except Exception:
+                LOG.exception("the policy file could not be looked at; it is tried again")
 
     @property
     def path(self) -> Path | None:
@@ -75,6 +109,8 @@ class Watch:
                 fresh = load(stamp[0])
                 if fresh.version != self._policy.version and self._check is not None:
                     self._check(fresh)
+                for prepare in self._ahead:
+                    prepare(fresh)
             except PilothouseError as error:
                 # The stamp stays: the file is tried again at the next look, so that `error` goes away with its cause.
                 self.error = error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pilothouse.approvals import Action, ApprovalRules, Approvals, approvals_key, read_approvals
 from pilothouse.guards import About, Guards
-from pilothouse.policy import Watch
+from pilothouse.policy import Policy, Watch
 from pilothouse.records import NotApproved
 from pilothouse.store.approval_store import approvals_of
 
@@ -22,11 +22,18 @@ def open_approvals(control: str, data: Path, policy: Watch, guards: Guards) -> A
 
     def rules() -> tuple[str, ApprovalRules]:
         now = policy.policy
-        found = read.get(now.version)
+        return now.version, made(now)
+
+    def made(wanted: Policy) -> ApprovalRules:
+        found = read.get(wanted.version)
         if found is None:
-            read.clear()
-            found = read[now.version] = read_approvals(now.section("approvals"))
-        return now.version, found
+            # The one in force, and the one that is about to be.
+            for old in list(read)[:-1]:
+                read.pop(old, None)
+            found = read[wanted.version] = read_approvals(wanted.section("approvals"))
+        return found
+
+    policy.ahead(lambda new: (made(new), None)[1])
 
     def check_arguments(project_id: str, action: Action) -> None:
         about = About(

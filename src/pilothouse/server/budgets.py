@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pilothouse.budgets import Budgets, Rule, read_budgets
 from pilothouse.costs import PriceBook
-from pilothouse.policy import Watch
+from pilothouse.policy import Policy, Watch
 from pilothouse.store.budget_store import budgets_of
 
 from .config import Config
@@ -21,12 +21,18 @@ def open_budgets(control: str, data: Path, config: Config, policy: Watch) -> Bud
     read: dict[str, tuple[Rule, ...]] = {}
 
     def rules() -> tuple[Rule, ...]:
-        now = policy.policy
-        found = read.get(now.version)
+        return made(policy.policy)
+
+    def made(wanted: Policy) -> tuple[Rule, ...]:
+        found = read.get(wanted.version)
         if found is None:
-            read.clear()
-            found = read[now.version] = read_budgets(now.section("budgets"))
+            # The one in force, and the one that is about to be.
+            for old in list(read)[:-1]:
+                read.pop(old, None)
+            found = read[wanted.version] = read_budgets(wanted.section("budgets"))
         return found
+
+    policy.ahead(lambda new: (made(new), None)[1])
 
     return Budgets(
         budgets_of(control, data),

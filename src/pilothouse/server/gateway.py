@@ -55,5 +55,7 @@ def make_gateway(state: ServerState, intake: Intake) -> Gateway:
 
     reader = RulesReader(budgets=state.budgets, guards=state.guards)
     policy = state.policy
+    policy.ahead(lambda new: reader.prepare(new.sections))
+    reader.read(policy.policy.sections)
     answers = Answers(state.answers, prices=PriceBook(state.config.prices))
     return Gateway(authorise, intake.keep, lambda: reader.read(policy.policy.sections), answers=answers)

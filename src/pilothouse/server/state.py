@@ -74,6 +74,7 @@ class ServerState:
 
     def close(self) -> None:
         """Close in the order that loses nothing: what writes to the store first."""
+        self.policy.stop()
         self.job_worker.close()
         self.jobs.close()
         self.agent_tools.close()

@@ -23,6 +23,7 @@ from .failure import (
     retry_after_s,
 )
 from .hedge import hedged, hedged_async
+from .hedging import Hedge, Hedges
 from .rate_limit import Limit, Limits, Taken
 from .replies import Replies, request_key
 from .retries import Retries
@@ -48,6 +49,8 @@ __all__ = [
     "FakeTimer",
     "GaveUp",
     "Happening",
+    "Hedge",
+    "Hedges",
     "Limit",
     "Limits",
     "Move",

@@ -10,6 +10,9 @@ survival:
       - {model: gpt-5-mini, provider: openai, on: [unavailable, budget]}
       - {cached: true}
       - {template: We are having trouble. A person will answer you., on: [unavailable]}
+  hedge:
+    default: {after: p95}
+    triage: {after: 800ms, model: gpt-5-mini, share_max: 0.05}
 limits:
   - {per: user, requests_per_minute: 30}
   - {per: model, match: "gpt-5*", tokens_per_minute: 200000}
@@ -17,6 +20,7 @@ limits:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar, cast
@@ -27,11 +31,14 @@ from .breaker import BreakerSettings
 from .chain import Chains, Step
 from .events import AlertSettings
 from .failure import TRIGGERS, Trigger
+from .hedging import Hedge
 from .rate_limit import PER, Limit
 from .retries import Retries
 
 T = TypeVar("T")
 _STEP = ("model", "cached", "template")
+_AFTER = re.compile(r"(?:p(\d{2}(?:\.\d)?)|(\d{1,6}(?:\.\d{1,3})?)(ms|s))")
+_HEDGE = ("after", "model", "upstream", "share_max")
 _STEP_MORE = ("provider", "upstream", "on", "context_tokens", "capabilities")
 
 
@@ -43,6 +50,8 @@ class SurvivalConfig:
     breakers: BreakerSettings = field(default_factory=BreakerSettings)
     alerts: AlertSettings = field(default_factory=AlertSettings)
     fallbacks: Chains = field(default_factory=Chains)
+    hedge: Mapping[str, Hedge] = field(default_factory=dict[str, Hedge])
+    """By task: when its calls are made a second time."""
 
 
 def read_survival(section: Mapping[str, Any] | None) -> SurvivalConfig:
@@ -54,11 +63,13 @@ def read_survival(section: Mapping[str, Any] | None) -> SurvivalConfig:
     section = _mapping(section or {}, "survival")
     _known(section, [one.name for one in fields(SurvivalConfig)], "survival")
     chains = _mapping(section.get("fallbacks") or {}, "survival.fallbacks")
+    hedges = _mapping(section.get("hedge") or {}, "survival.hedge")
     return SurvivalConfig(
         retries=_numbers(Retries, section.get("retries"), "survival.retries"),
         breakers=_numbers(BreakerSettings, section.get("breakers"), "survival.breakers"),
         alerts=_numbers(AlertSettings, section.get("alerts"), "survival.alerts"),
         fallbacks=Chains(by_task={task: _chain(found, f"survival.fallbacks.{task}") for task, found in chains.items()}),
+        hedge={task: _hedge(found, f"survival.hedge.{task}") for task, found in hedges.items()},
     )
 
 
@@ -123,6 +134,32 @@ def _step(entry: Any, path: str) -> Step:
         capabilities=None
         if has is None
         else frozenset(_text(one, f"{path}.capabilities") for one in _list(has, f"{path}.capabilities")),
+    )
+
+
+def _hedge(entry: Any, path: str) -> Hedge:
+    row = _mapping(entry, path)
+    _known(row, _HEDGE, path)
+    after = _AFTER.fullmatch(str(row.get("after", "")).strip())
+    percent = float(after[1]) if after is not None and after[1] else 0.0
+    seconds = float(after[2]) / (1_000 if after[3] == "ms" else 1) if after is not None and after[2] else 0.0
+    if not 50 <= percent < 100 and not 0.001 <= seconds <= 600:
+        raise BadRequest(
+            f"{path}.after says when a second call starts",
+            got=repr(row.get("after"))[:100],
+            allowed="a percentile of the task's own latencies from p50 to p99.9, or a time from 1ms to 600s",
+            fix="after: p95",
+        )
+    share = row.get("share_max", 0.1)
+    _number(share, f"{path}.share_max")
+    if not 0 < share <= 1:
+        raise BadRequest(f"{path}.share_max is a share of the calls", got=share, allowed="above 0, at most 1")
+    return Hedge(
+        after_s=seconds,
+        percentile=percent / 100,
+        model=_text(row.get("model", ""), f"{path}.model", empty=True),
+        upstream=_text(row.get("upstream", ""), f"{path}.upstream", empty=True),
+        share_max=float(share),
     )
 
 

@@ -72,7 +72,7 @@ class Attempt:
 class Happening:
     """Something worth counting: told as it happens."""
 
-    kind: Literal["answer", "retry", "fallback", "gave_up"]
+    kind: Literal["answer", "retry", "fallback", "gave_up", "hedge", "hedge_won"]
     task: str
     step: str
     """Where it goes on, or who answered."""

@@ -11,6 +11,7 @@ from .chain import Chains, Needs, Step
 from .course import Happening, Move, Reply, Try, Wait, course
 from .events import Events
 from .failure import Failure, from_exception
+from .hedging import Hedges
 from .retries import Retries
 from .timer import Dice, SystemTimer, Timer, roll
 
@@ -39,6 +40,8 @@ class Survivor:
     breakers: Breakers | None = None
     """None: breakers with the default settings."""
     events: Events = field(default_factory=Events)
+    hedges: Hedges = field(default_factory=Hedges)
+    """When a call is made a second time beside a slow first one; for drivers that can."""
     timer: Timer = field(default_factory=SystemTimer)
     dice: Dice = roll
 
@@ -132,6 +135,10 @@ class Survivor:
             return drive.answer()
         finally:
             moves.close()
+
+    def hedged(self, task: str, step: str, was: str, *, won: bool) -> None:
+        """Count a second call that started beside a slow first one, or that answered before it."""
+        self._told(Happening(kind="hedge_won" if won else "hedge", task=task, step=step, was=was))
 
     def _told(self, happening: Happening) -> None:
         self.events.happened(happening, self.timer.now_s())

@@ -88,6 +88,8 @@ class Events:
             alert = self._alert(happening, now_s)
         if happening.kind == "fallback":
             LOG.warning("fallback of %s: %s instead of %s, %s", happening.task, happening.step, happening.was, failure)
+        elif happening.kind == "hedge":
+            LOG.info("hedge of %s: %s beside %s, which is slow", happening.task, happening.step, happening.was)
         elif happening.kind == "gave_up":
             LOG.warning("gave up %s at %s: %s", happening.task, happening.was, failure)
         self._tell(happening)
