@@ -16,7 +16,8 @@ from functools import partial
 from operator import mul
 from pathlib import Path
 
-from pilothouse.cache import Asker, CacheRule, asked_of, content_of, embed_offline, facts_of, key_of, nearest, wilson
+from pilothouse.cache import Asker, CacheRule, asked_of, content_of, embed_offline, facts_of, key_of, nearest
+from pilothouse.records.statistics import wilson
 from pilothouse.store.cache_store import KeptAnswer, Question, cache_of
 
 from .cache_corpus import Pair, corpus
@@ -36,7 +37,8 @@ def report(folder: Path) -> Iterator[str]:
     for name, hits in ways.items():
         false, wrong = _count(pairs, hits, same=False)
         found, right = _count(pairs, hits, same=True)
-        low, high = wilson(false, wrong)
+        interval = wilson(false, wrong)
+        low, high = interval.low, interval.high
         yield f"  {name:32} {false:5}/{wrong:<6} {low:7.1%} – {high:5.1%} {found:14}/{right} = {found / right:.0%}"
     yield "  by kind, with facts and words:"
     by_kind: dict[str, list[Pair]] = defaultdict(list)

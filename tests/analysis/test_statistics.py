@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pilothouse.analysis.statistics import corrected, fisher, kappa, wilson
+from pilothouse.analysis.statistics import fisher, kappa
+from pilothouse.records.statistics import corrected, wilson
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Every example in the guides and the README that is marked so runs, against a real server.
+"""Every example in the guides, the concepts and the README that is marked so runs, against a real server.
 
 A block that starts with ```bash run is run as it stands, with the server of the test in the environment. What it must
 print can be said in a ```text block right behind it: each of its lines must occur, where ``…`` stands for anything.
@@ -18,7 +18,11 @@ from tests.live import LiveServer
 
 from .sources import PROJECT
 
-PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs/guides").glob("*.md"))]
+PAGES = [
+    PROJECT / "README.md",
+    *sorted((PROJECT / "docs/guides").glob("*.md")),
+    *sorted((PROJECT / "docs/concepts").glob("*.md")),
+]
 _BLOCK = re.compile(r"^```(bash[^\n]*|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

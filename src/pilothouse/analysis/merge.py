@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from pilothouse.records import Clock, SystemClock, iso
+from pilothouse.records.statistics import wilson
 
 from .agreement import agreement
 from .answers import Stored
@@ -26,7 +27,6 @@ from .failures import cause_of_words
 from .report import report
 from .run_record import AnalysisRun, export_of, read_run
 from .state import Inputs, RunState, run_state, write_plan
-from .statistics import wilson
 from .taxonomy import Placed, place
 
 _EVIDENCE = 3

@@ -5,7 +5,7 @@ from .forms import loses_nothing, streamed
 from .keeping import names_twice, not_kept
 from .key import WHOLE, Asker, Keyed, form_of, key_of, whom
 from .meaning import Asked, Compared, Near, asked_of, compare, embed_offline, nearest, unit
-from .overview import CacheOverview, ComparedHit, RouteCache, compared_hit, overview, wilson
+from .overview import CacheOverview, ComparedHit, RouteCache, compared_hit, overview
 from .settings import CacheRule, MeaningRule, Scope, When, read_cache, seconds_of
 
 __all__ = [
@@ -40,5 +40,4 @@ __all__ = [
     "streamed",
     "unit",
     "whom",
-    "wilson",
 ]

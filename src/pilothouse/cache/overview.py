@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from pilothouse.records import iso
+from pilothouse.records.statistics import wilson
 from pilothouse.store.cache_store import CacheStore, Comparison
 
 _DAY_NS: Final = 86_400_000_000_000
@@ -75,17 +75,6 @@ class ComparedHit:
     fresh_answer: str
 
 
-def wilson(hits: int, of: int) -> tuple[float, float]:
-    """The 95 % interval of a share, by Wilson's score; 0 to 1 where nothing was counted."""
-    if not of:
-        return 0.0, 1.0
-    z = 1.959964
-    share = hits / of
-    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
-    half = z / (1 + z * z / of) * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
 def compared_hit(row: Comparison) -> ComparedHit:
     """A stored comparison as it is shown."""
     return ComparedHit(
@@ -139,5 +128,5 @@ def overview(store: CacheStore, project_id: str, *, days: int, now_ns: int) -> C
         saved_usd=saved,
         compared=compared,
         differed=differed,
-        false_hit_high=round(wilson(differed, compared)[1], 4) if compared else None,
+        false_hit_high=round(wilson(differed, compared).high, 4) if compared else None,
     )

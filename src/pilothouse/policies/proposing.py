@@ -6,7 +6,6 @@ person and by nobody else; taking the policy back takes it off.
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any, Literal
 from pilothouse.guards import GATES, About, Gate, data_text
 from pilothouse.policy import Policy, read
 from pilothouse.records import Actor, BadRequest, NotFound, iso, new_id
+from pilothouse.records.statistics import wilson
 from pilothouse.store import TraceStore
 from pilothouse.store.control_store import ControlStore
 from pilothouse.store.proposal_log import ProposalLog, ProposalRow
@@ -31,7 +31,6 @@ Kind = Literal["auto", "terms", "cap"]
 _BOUNDS = Bounds(traces_max=1_000, texts_max=20_000, bytes_max=32_000_000)
 _SECONDS = 40.0
 _REPEATED_MIN = 3
-_Z = 1.959964
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +87,8 @@ class Proposal:
 
 def share(count: int, of: int) -> Proportion:
     """A share with its interval; where nothing was counted it may be anything."""
-    if of == 0:
-        return Proportion(count=0, of=0, low=0.0, high=1.0)
-    p, spread = count / of, _Z * _Z / of
-    middle = (p + spread / 2) / (1 + spread)
-    half = _Z * math.sqrt(p * (1 - p) / of + spread / (4 * of)) / (1 + spread)
-    return Proportion(count=count, of=of, low=round(max(0.0, middle - half), 6), high=round(min(1.0, middle + half), 6))
+    interval = wilson(count, of)
+    return Proportion(count=count, of=of, low=round(interval.low, 6), high=round(interval.high, 6))
 
 
 class Proposals:

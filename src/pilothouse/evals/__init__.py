@@ -1,0 +1,1 @@
+"""Evaluation: cases, runs and judges, and the statistics that say what a difference is worth."""

@@ -1,0 +1,18 @@
+"""Statistics of evaluations: whether a change made things better or worse, and how far a judge can be believed.
+
+Pure functions over numbers. Each module is imported by its name; `decide` and what it takes stand here.
+"""
+
+from importlib.util import find_spec
+
+from pilothouse.records import BadRequest
+
+if find_spec("scipy") is None:
+    raise BadRequest(
+        "statistics of evaluations need an extra", got="scipy is not installed", fix="pip install 'pilothouse[evals]'"
+    )
+
+from .model import Counts, Looks, Outcome, Pair, ScorePair, Verdict
+from .verdict import decide, decide_counts
+
+__all__ = ["Counts", "Looks", "Outcome", "Pair", "ScorePair", "Verdict", "decide", "decide_counts"]

@@ -1,0 +1,53 @@
+"""The few statistics that many packages need: an interval for a share, and a correction for many tests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """Between which two values something lies, at the confidence that was asked for."""
+
+    low: float
+    high: float
+
+    def holds(self, value: float) -> bool:
+        """Whether the value lies within, ends included."""
+        return self.low <= value <= self.high
+
+
+def wilson(hits: float, of: float, *, confidence: float = 0.95) -> Interval:
+    """Wilson's interval of the share ``hits`` out of ``of``; everything is possible where nothing was counted."""
+    if not of:
+        return Interval(low=0.0, high=1.0)
+    z = _Z95 if confidence == 0.95 else _quantile(0.5 + confidence / 2)
+    share = hits / of
+    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
+    half = z / (1 + z * z / of) * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    # At the ends the formula is exactly 0 and 1, but for the last bits of a float.
+    low = 0.0 if hits == 0 else max(0.0, middle - half)
+    return Interval(low=low, high=1.0 if hits == of else min(1.0, middle + half))
+
+
+def corrected(values: Sequence[float]) -> list[float]:
+    """P values corrected for their number (Benjamini and Hochberg), in the order given."""
+    order = sorted(range(len(values)), key=lambda place: values[place])
+    result = [1.0] * len(values)
+    lowest = 1.0
+    for rank in range(len(values), 0, -1):
+        place = order[rank - 1]
+        lowest = min(lowest, values[place] * len(values) / rank)
+        result[place] = lowest
+    return result
+
+
+def _quantile(probability: float) -> float:
+    # Imported where it is needed: it brings decimals and fractions with it, which an agent's process has no use for.
+    from statistics import NormalDist
+
+    return NormalDist().inv_cdf(probability)
