@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
 from tests.live_server import LiveServer, running_server, start_server
-from tests.simulation.test_kill import kill_part
+from tests.simulation.test_kill import kill_part, part_pid
 
 LONG_BODY = b'{"x":"' + b"a" * 12_000_000 + b'"}'
 
@@ -67,6 +67,14 @@ def test_a_caller_that_waits_for_the_word_is_refused_without_its_body(server: Li
             b"Expect: 100-continue\r\nContent-Length: 5000000\r\n\r\n"
         )
         assert caller.recv(65536).startswith(b"HTTP/1.1 401")
+
+
+def test_what_stores_gives_way_to_what_answers(server: LiveServer) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, server.process.pid)
+    for part in ("worker", "storage"):
+        threads = Path(f"/proc/{part_pid(server, part)}/task")
+        found = {os.getpriority(os.PRIO_PROCESS, int(thread.name)) for thread in threads.iterdir()}
+        assert found == {min(own + 5, 19)}, part
 
 
 def test_a_span_over_grpc_is_visible_within_moments(server: LiveServer) -> None:

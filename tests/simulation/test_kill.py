@@ -113,6 +113,12 @@ def request(ids: list[tuple[str, str]]) -> bytes:
 
 def kill_part(server: LiveServer, part: str) -> None:
     """kill -9 one of the server's own processes."""
+    if pid := part_pid(server, part):
+        os.kill(pid, signal.SIGKILL)
+
+
+def part_pid(server: LiveServer, part: str) -> int:
+    """The process id of one of the server's own processes, 0 while it is being started."""
     module = {
         "worker": "pilothouse.intake.worker",
         "storage": "pilothouse.store.chdb_process",
@@ -127,4 +133,5 @@ def kill_part(server: LiveServer, part: str) -> None:
         except OSError:
             continue
         if module in command and parent == str(server.process.pid):
-            os.kill(int(entry.name), signal.SIGKILL)
+            return int(entry.name)
+    return 0

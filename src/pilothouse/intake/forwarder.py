@@ -25,6 +25,7 @@ from typing import Any
 from pilothouse.guards import Masker
 from pilothouse.otlp.sender import Answer
 from pilothouse.records import PilothouseError
+from pilothouse.records.priority import give_way
 
 from .checkpoint import Spot
 from .forward import Upstream, masked_body, read_upstreams, sender_to
@@ -171,6 +172,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = config["forward"]
     upstreams = list(read_upstreams([{**row, "timeout_s": float(row["timeout_s"])} for row in rows]))
     forwarders = [Forwarder(options.data / "journal", upstream, maskers) for upstream in upstreams]
+    give_way()
     stop = threading.Event()
     threads = [threading.Thread(target=forwarder.run, args=(stop,), daemon=True) for forwarder in forwarders]
     for thread in threads:

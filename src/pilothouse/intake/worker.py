@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 from pilothouse.costs import PriceBook
 from pilothouse.guards import Masker
 from pilothouse.records import PilothouseError, SystemClock, Unreachable, iso
+from pilothouse.records.priority import give_way
 from pilothouse.signals import Rulebook, read_rulebook
 from pilothouse.store import StoreError, TraceStore, open_store
 
@@ -334,6 +335,7 @@ def main() -> None:
     threading.Thread(target=_listen, args=(worker.commands,), daemon=True).start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
+    give_way()
     worker.run()
 
 

@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pilothouse.records.priority import give_way
+
 from .frames import read_frame, write_frame
 
 
@@ -119,6 +121,8 @@ def main() -> None:
         stale.rmdir()
     threading.Thread(target=_die_with_parent, daemon=True).start()
     server = _Server(options.folder, options.socket, options.memory_bytes, options.sessions)
+    # Storing what came never delays what comes; a start is over sooner.
+    give_way()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     server.serve()
