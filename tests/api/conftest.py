@@ -62,6 +62,7 @@ class PretendedServer:
         self.parts: dict[str, str] = {"store": "ok"}
         self.asked: list[tuple[str, bool]] = []
         self.refused: tuple[Refused, ...] = ()
+        self.kept: list[tuple[str, bytes]] = []
         self.cookies: dict[str, Grant] = {}
 
     def authenticate(self, token: str | None, cookie: str | None) -> Grant:
@@ -84,6 +85,10 @@ class PretendedServer:
     def server_facts(self, project_id: str, since_ns: int) -> ServerFacts:
         """What the test says was refused."""
         return ServerFacts(refused=self.refused)
+
+    def keep_spans(self, project_id: str, body: bytes, items: int) -> None:
+        """Remember them."""
+        self.kept.append((project_id, body))
 
     def gateway_status(self) -> GatewayStatus:
         """A gateway without upstreams."""

@@ -54,6 +54,7 @@ CALLS: dict[str, str] = {
     "cache compared": "cache compared",
     "gateway": "gateway",
     "guard check": "guard check hello",
+    "guard activity": "guard activity",
     "guard proposals": "guard proposals",
     "drill guards": "drill guards",
     "policy": "policy",

@@ -82,6 +82,9 @@ def test_what_is_harmless_passes_untouched(gateway: Running, model: ModelServer)
     assert model.requests[-1].headers["content-length"] == str(len(body))
     (raw,) = gateway.raw()
     assert "pilothouse.gateway.guards" not in raw.attributes
+    told = [(event.name, event.attributes["pilothouse.guard.gate"]) for event in raw.events]
+    assert told == [("pilothouse.guard.passed", "input"), ("pilothouse.guard.passed", "output")]
+    assert raw.events[0].attributes["pilothouse.guard.checks"] == ["injection|ok|", "secrets|ok|"]
 
 
 def test_an_attack_is_blocked_before_it_leaves_and_the_trace_says_why(
@@ -101,6 +104,11 @@ def test_an_attack_is_blocked_before_it_leaves_and_the_trace_says_why(
     for raw in gateway.raw(4):
         assert raw.attributes["error.type"] == "guard_blocked"
         assert raw.attributes["pilothouse.gateway.guards"][0].startswith("input block: injection")
+        blocked = raw.events[-1]
+        assert (blocked.name, blocked.attributes["pilothouse.guard.action"]) == ("pilothouse.guard", "block")
+        assert raw.start_ns <= blocked.time_ns <= raw.end_ns
+        check, outcome, rules = blocked.attributes["pilothouse.guard.checks"][0].split("|")
+        assert (check, outcome) == ("injection", "block") and rules and "previous" not in rules
 
 
 def test_an_attack_in_a_tools_result_is_found_in_each_wire_format(gateway: Running, client: Any, claude: Any) -> None:
@@ -195,3 +203,19 @@ def test_a_harmless_stream_arrives_event_by_event_as_it_was_sent(gateway: Runnin
     )
     assert "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices) == "All is well."
     assert pieces[-1].usage.completion_tokens > 0
+
+
+def test_equal_verdicts_of_a_call_are_told_once_with_their_number(gateway: Running, client: Any) -> None:
+    client.embeddings.create(model="text-embedding-3-small", input=["one", "two", "three"])
+    (raw,) = gateway.raw()
+    (event,) = raw.events
+    assert event.attributes["pilothouse.guard.times"] == 3
+
+
+def test_the_tool_is_named_where_its_arguments_are_blocked(gateway: Running, client: Any) -> None:
+    with pytest.raises(openai.PermissionDeniedError):
+        client.chat.completions.create(model="gpt-4.1-mini", messages=user("mail it"))
+    (raw,) = gateway.raw()
+    blocked = next(event for event in raw.events if event.name == "pilothouse.guard")
+    assert blocked.attributes["pilothouse.guard.tool"] == "send"
+    assert SECRET not in str(blocked.attributes)

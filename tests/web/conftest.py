@@ -213,6 +213,7 @@ ADDRESSES = (
     *(f"/approvals/apr_{number:02d}" for number in range(1, 13)),
     "/budgets",
     "/guards",
+    "/guards?window=7d&gate=input&check=injection&action=block",
     "/policy",
     "/policy?version=2",
     *(f"/policy?draft={draft}" for draft in ("wrong", "running", "tried")),

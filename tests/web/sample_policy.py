@@ -22,6 +22,8 @@ from pilothouse.policies import (
 )
 from pilothouse.policy import Problem
 from pilothouse.records import NotFound, iso
+from pilothouse.traces.model import Window
+from pilothouse.traces.model.guards import CheckCount, CheckTold, GateCount, GuardActivity, GuardEvent, GuardSeries
 from pilothouse.web import CheckShown, GuardsShown, PolicyChecked, PolicyShown
 
 from .sample import NOW_NS, SECOND
@@ -154,3 +156,44 @@ def sample_guards(*, empty: bool = False) -> GuardsShown:
         off=() if empty else (f"tool {HOSTILE}",),
         proposals=() if empty else proposals,
     )
+
+
+def sample_activity(*, empty: bool = False) -> GuardActivity:
+    """A day of guards: an attack, a mask, a check that was down, and a block that somebody marked as wrong."""
+    counts = {"texts": 0, "allowed": 0, "flagged": 0, "rewritten": 0, "asked": 0, "blocked": 0}
+    check = {"passed": 0, "flagged": 0, "rewritten": 0, "asked": 0, "blocked": 0, "failed": 0, "skipped": 0, "wrong": 0}
+    gates = (
+        GateCount(gate="input", **{**counts, "texts": 1_200, "allowed": 1_190, "blocked": 8, "asked": 2}),
+        GateCount(gate="output", **{**counts, "texts": 900, "allowed": 880, "rewritten": 20}),
+    )
+    checks = (
+        CheckCount(
+            gate="input", check="injection", checked=1_200, **{**check, "passed": 1_192, "blocked": 8, "wrong": 2}
+        ),
+        CheckCount(gate="output", check="secrets", checked=900, **{**check, "passed": 880, "rewritten": 20}),
+        CheckCount(gate="output", check=f"safety {HOSTILE}", checked=900, **{**check, "passed": 897, "failed": 3}),
+    )
+    times = tuple(range(NOW_NS // SECOND - 3_600, NOW_NS // SECOND, 600))
+    zero = (0,) * len(times)
+    events = tuple(
+        GuardEvent(
+            time=iso(NOW_NS - number * 60 * SECOND), trace_id="ab" * 16, span_id=f"{number:016x}", step=number,
+            agent=HOSTILE, tool="refund" if gate == "tool_arguments" else "", gate=gate, action=action,
+            checks=(CheckTold(check="injection", outcome=action, rules=f"override {HOSTILE}"),), times=number,
+            policy_version="5f4e3d2c1b0a+3", wrong="ann" if number == 2 else "",
+        )
+        for number, (gate, action) in enumerate(
+            (("input", "block"), ("input", "block"), ("tool_arguments", "ask"), ("output", "rewrite")), start=1
+        )
+    )  # fmt: skip
+    return GuardActivity(
+        window=Window(since=iso(NOW_NS - 3_600 * SECOND), until=iso(NOW_NS), assumed=False),
+        gates=() if empty else gates,
+        checks=() if empty else checks,
+        series=GuardSeries(
+            times=times, bucket_s=600, allowed=zero, flagged=zero, rewritten=zero, asked=zero,
+            blocked=zero if empty else tuple(range(len(times))),
+        ),
+        events=() if empty else events,
+        more=not empty,
+    )  # fmt: skip

@@ -77,6 +77,7 @@ from pilothouse.traces.model import (
     Why,
     Window,
 )
+from pilothouse.traces.model.guards import GuardActivity
 from pilothouse.web.format import moment_ns
 from pilothouse.web.model import (
     AnalysisList,
@@ -101,7 +102,7 @@ from .sample_budgets import sample_budgets
 from .sample_compare import sample_context, sample_diff
 from .sample_jobs import sample_runs, sample_steps
 from .sample_logs import sample_facets, sample_lost, sample_search, sample_trace_logs
-from .sample_policy import sample_checked, sample_guards, sample_policy
+from .sample_policy import sample_activity, sample_checked, sample_guards, sample_policy
 from .sample_written import sample_deletion, sample_written
 
 FIELDS: dict[str, Callable[[TraceRow], Sequence[str]]] = {
@@ -889,6 +890,11 @@ class SampleReader:
 
     def budgets(self, *, limit: int) -> BudgetOverview:
         return sample_budgets(empty=not self.scenes)
+
+    def guard_activity(
+        self, since_ns: int, until_ns: int, *, gate: str, check: str, action: str, limit: int
+    ) -> GuardActivity:
+        return sample_activity(empty=not self.scenes)
 
     def guards(self) -> GuardsShown:
         return sample_guards(empty=not self.scenes)

@@ -96,6 +96,13 @@ class Provider(Protocol):
         """The gates under that policy."""
         ...
 
+    def keep_spans(self, project_id: str, body: bytes, items: int) -> None:
+        """Make durable what the server itself has to tell: so many spans as an OTLP request in protobuf.
+
+        Raises PilothouseError where they cannot be taken now.
+        """
+        ...
+
     @property
     def answers(self) -> CacheStore:
         """Kept answers of the gateway."""

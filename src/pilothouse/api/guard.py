@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal, cast
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from pilothouse.guards import About, data_text, drill, read_guards
+from pilothouse import traces
+from pilothouse.gateway import read_labels, request_of_check
+from pilothouse.guards import About, Verdict, data_text, drill, read_guards
 from pilothouse.policies import Offence, PolicyVersion, Proposal
-from pilothouse.records import BadRequest
+from pilothouse.records import BadRequest, PilothouseError
+from pilothouse.traces.guards import EVENTS_MAX
 from pilothouse.traces.locate import locate
+from pilothouse.traces.model.guards import GuardActivity
 
 from .context import Caller, Context
 from .envelope import Envelope, answer
-from .params import moment
+from .params import Until, moment, window
 
 router = APIRouter(tags=["guard"])
+log = logging.getLogger(__name__)
 
 TEXT_MAX = 1_000_000
+_Gate = Literal["", "input", "output", "tool_arguments", "tool_results"]
 
 
 class GuardQuestion(BaseModel):
@@ -94,9 +104,14 @@ class DrillInfo(BaseModel):
 
 
 @router.post("/guard/check", response_model=Envelope[VerdictInfo])
-def check_guard(caller: Caller, asked: GuardQuestion) -> Response:
-    """Ask a gate. The text is not kept. Needs annotate: what is capped is counted."""
+def check_guard(request: Request, caller: Caller, asked: GuardQuestion) -> Response:
+    """Ask a gate. The text is not kept. Needs annotate: what is capped is counted.
+
+    The verdict is told as a step of the trace that the header ``traceparent`` names; without one only where it is not
+    simply allowed, as a trace of its own.
+    """
     caller.need("annotate")
+    begun_ns = time.time_ns()
     if (asked.text is None) == (asked.data is None):
         raise BadRequest(
             "give text or data", got="both" if asked.text is not None else "neither", allowed="one of them"
@@ -113,9 +128,26 @@ def check_guard(caller: Caller, asked: GuardQuestion) -> Response:
         tenant=caller.project_id,
     )
     if asked.text is not None:
-        return answer({**caller.provider.guards.check(asked.gate, asked.text, about).as_dict(), "data": None})
+        verdict = caller.provider.guards.check(asked.gate, asked.text, about)
+        _tell(caller, request.headers, asked, verdict, begun_ns)
+        return answer({**verdict.as_dict(), "data": None})
     verdict, onward = caller.provider.guards.check_data(asked.gate, data, about)
+    _tell(caller, request.headers, asked, verdict, begun_ns)
     return answer({**verdict.as_dict(), "text": "", "data": onward})
+
+
+def _tell(caller: Context, headers: Mapping[str, str], asked: GuardQuestion, verdict: Verdict, begun_ns: int) -> None:
+    """Write the verdict into a trace. One that cannot be written is logged: the answer counts, not its record."""
+    found = read_labels(headers)
+    if verdict.action == "allow" and not found.parent_span_id:
+        return
+    said = {"gen_ai.agent.name": asked.agent, "user.id": asked.user, "session.id": asked.session}
+    own = replace(found, attributes={**found.attributes, **{name: text for name, text in said.items() if text}})
+    body = request_of_check(verdict, own, tool=asked.tool, started_ns=begun_ns, ended_ns=time.time_ns())
+    try:
+        caller.provider.keep_spans(caller.project_id, body, 1)
+    except PilothouseError as error:
+        log.warning("a verdict could not be told in a trace: %s", error.message)
 
 
 @router.post("/guard/drill", response_model=Envelope[DrillInfo])
@@ -133,6 +165,34 @@ def drill_guards(caller: Caller) -> Response:
     )
 
 
+@router.get("/guard/activity", response_model=Envelope[GuardActivity])
+def guard_activity(
+    caller: Caller,
+    since: Annotated[
+        str, Query(max_length=40, description="From: 15m, 24h, 7d (ago) or ISO 8601. Default: 24h.")
+    ] = "24h",
+    until: Until = "",
+    gate: Annotated[_Gate, Query(description="Events of this gate; empty: of all.")] = "",
+    check: Annotated[
+        str, Query(max_length=200, description="Events in which this check found something, or was down.")
+    ] = "",
+    action: Annotated[
+        Literal["", "flag", "rewrite", "ask", "block"], Query(description="Events with this verdict; empty: all.")
+    ] = "",
+    limit: Annotated[int, Query(ge=1, le=EVENTS_MAX, description="At most so many events, the newest first.")] = 50,
+) -> Response:
+    """What the guards did: texts by gate, check and time, and the newest verdicts that were not simply yes.
+
+    Told by the traces of gateway and runtime, and of ``/guard/check``. Which rule spoke is said, never what it found.
+    """
+    covered = window(since, until)
+    found = traces.guard_activity(
+        caller.store, caller.project_id, covered, gate=gate, check=check, action=action, limit=limit
+    )
+    following = [f"pilothouse show {one.trace_id[:12]} --step {one.step}" for one in found.events[:1] if one.step]
+    return answer(found, next=[*following, "pilothouse docs guards"])
+
+
 class NewProposal(BaseModel):
     """What a rule is to be made from: steps, or a rejected approval."""
 
@@ -140,9 +200,7 @@ class NewProposal(BaseModel):
 
     steps: list[str] = Field([], max_length=50, description="Steps as TRACE:STEP, or whole traces.")
     from_rejection: str = Field("", max_length=120, description="An approval that was rejected.")
-    gate: Literal["", "input", "output", "tool_arguments", "tool_results"] = Field(
-        "", description="Where they passed; empty: the first gate they came by."
-    )
+    gate: _Gate = Field("", description="Where they passed; empty: the first gate they came by.")
     kind: Literal["auto", "terms", "cap"] = Field("auto", description="terms: by words. cap: by how often.")
     action: Literal["flag", "rewrite", "ask", "block"] = "block"
     since: str = Field("7d", max_length=40, description="The traffic that it is replayed on, from.")

@@ -65,6 +65,7 @@ ROUTES: dict[str, tuple[str, str]] = {
         for verb in ("approve", "reject", "edit", "ask", "answer", "delegate", "cancel")
     },
     "approvals request": ("post", "/approvals"),
+    "guard activity": ("get", "/guard/activity"),
     "guard check": ("post", "/guard/check"),
     "guard propose": ("post", "/guard/proposals"),
     "guard proposals": ("get", "/guard/proposals"),

@@ -14,6 +14,7 @@ from pilothouse.records import BadRequest, GateFailed
 
 from .client import segment
 from .help import PlainGroup, command
+from .options import window
 from .root import Run
 from .terminal import clean, one_line, table
 
@@ -65,6 +66,30 @@ def check(
 
 
 guard.add_command(check)
+
+
+@command(
+    "activity",
+    examples=(
+        "pilothouse guard activity",
+        "pilothouse guard activity --since 7d --action block --limit 100",
+        "pilothouse guard activity --check injection --fields events.trace_id,events.step,events.action",
+    ),
+    keys="data: window gates[] checks[]: gate check checked passed flagged rewritten asked blocked failed skipped wrong; series events[]: time trace_id step agent tool gate action checks[] wrong; more",
+    group=guard,
+)
+@window("24h")
+@click.option("--gate", type=click.Choice(_GATES), default=None, help="only events of this gate")
+@click.option("--check", default="", metavar="NAME", help="only events in which it found something")
+@click.option(
+    "--action", type=click.Choice(("flag", "rewrite", "ask", "block")), default=None, help="only these events"
+)
+@click.option("--limit", default=20, show_default=True, metavar="N", help="events, the newest first")
+@click.pass_obj
+def activity(run: Run, since: str, until: str, gate: str | None, check: str, action: str | None, limit: int) -> None:
+    """Show what the guards did: texts by gate and check, and the newest verdicts that were not simply yes."""
+    asked = {"since": since or "24h", "until": until, "gate": gate or "", "check": check, "action": action or ""}
+    run.output.envelope(run.client.get("/guard/activity", {**asked, "limit": limit}), human=_activity)
 
 
 @command(
@@ -208,6 +233,36 @@ def _exercises(data: dict[str, Any]) -> Iterable[str]:
     ]
     yield from table(("gate", "check", "down", "verdict", "decided by", ""), rows)
     yield f"{len(rows)} exercises, {data['got_through']} got through unchecked; policy {data['policy_version']}"
+
+
+def _activity(data: dict[str, Any]) -> Iterable[str]:
+    if not data["gates"]:
+        yield "no trace of this window tells of a guard: calls through the gateway and agents with Guards() do"
+        yield "pilothouse docs guards"
+        return
+    counts = ("checked", "passed", "flagged", "rewritten", "asked", "blocked", "failed", "wrong")
+    rows = ((one["gate"], one_line(one["check"], 40), *(_some(one[name]) for name in counts)) for one in data["checks"])
+    yield from table(("gate", "check", *counts), rows, right=" ".join(counts))
+    if data["events"]:
+        yield ""
+    yield from table(
+        ("when", "verdict", "gate", "found by", "where", "agent"),
+        (
+            (
+                one["time"][:19].replace("T", " "),
+                one["action"] + (" (wrong)" if one["wrong"] else ""),
+                one["gate"] + (f" {one_line(one['tool'], 30)}" if one["tool"] else ""),
+                one_line("; ".join(f"{check['check']}: {check['rules']}" for check in one["checks"]), 60),
+                f"{one['trace_id'][:12]}:{one['step']}",
+                one_line(one["agent"], 24),
+            )
+            for one in data["events"]
+        ),
+    )
+
+
+def _some(number: int) -> str:
+    return f"{number:,}" if number else ""
 
 
 def _share(one: dict[str, Any]) -> str:

@@ -4,7 +4,9 @@ from .caching import Answers
 from .config import GatewayConfig, Route, Target, Upstream, UpstreamKey, read_gateway
 from .endpoints import ENDPOINTS, PREFIX
 from .gateway import Caller, Gateway
+from .labels import read as read_labels
 from .rules import Rules, RulesReader
+from .spans import request_of_check
 from .status import GatewayStatus, status_of
 
 __all__ = [
@@ -22,5 +24,7 @@ __all__ = [
     "Upstream",
     "UpstreamKey",
     "read_gateway",
+    "read_labels",
+    "request_of_check",
     "status_of",
 ]

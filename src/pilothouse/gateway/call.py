@@ -30,6 +30,17 @@ class FromCache:
 
 
 @dataclass(slots=True, kw_only=True)
+class GateTold:
+    """A verdict of a gate, as the trace will tell of it."""
+
+    event: str
+    facts: Mapping[str, str | int | list[str]]
+    time_ns: int
+    times: int = 1
+    """Texts of this call that got the same one."""
+
+
+@dataclass(slots=True, kw_only=True)
 class Call:
     """Filled in while the call runs, by one task, and handed over whole."""
 
@@ -88,6 +99,10 @@ class Call:
     from_cache: FromCache | None = None
     verdicts: list[str] = field(default_factory=list[str])
     """What the gates of the guards said, where it was not simply yes."""
+    gates: list[GateTold] = field(default_factory=list["GateTold"])
+    """Everything that the gates said, equal verdicts together."""
+    route: str = ""
+    """The pattern of the route it went by; empty where none is written."""
     run: str = ""
     tenant: str = ""
     """Whose budgets it counts for, beside user and feature."""

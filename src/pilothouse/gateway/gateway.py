@@ -246,7 +246,7 @@ class Gateway:
     ) -> None:
         """Ask for an answer and pass it on, for as long as the caller waits."""
         target = rules.gateway.target(call.endpoint.wire, call.model, partial(_facts, call))
-        call.chosen_by = target.chosen_by
+        call.chosen_by, call.route = target.chosen_by, target.route
         guard = rules.guards.now() if rules.guards is not None and call.endpoint.traced else None
         if guard is not None:
             call.request = await asyncio.to_thread(guarding.check_request, guard, call)

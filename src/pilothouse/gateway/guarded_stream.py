@@ -75,7 +75,8 @@ class GuardedStream:
             body: Any = parsed(data) if data else None
         except (ValueError, RecursionError):
             # What cannot be read cannot be checked.
-            raise guarding.GuardBlocked("an event of the stream cannot be read, so that no gate can decide") from None
+            why = "an event of the stream cannot be read, so that no gate can decide"
+            raise guarding.unreadable(self._call, "output", why) from None
         if not isinstance(body, dict):
             return [event + b"\n\n"]
         fields = cast("dict[str, Any]", body)
@@ -150,7 +151,7 @@ class GuardedStream:
     def _calls(self) -> None:
         """A tool is called. Where arguments are to be read, none was offered, else the answer would have been held."""
         if self._guard.settings.gates["tool_arguments"]:
-            raise guarding.GuardBlocked("the answer calls a tool that was not offered")
+            raise guarding.unreadable(self._call, "tool_arguments", "the answer calls a tool that was not offered")
 
     def _stop(self, stream: StreamGuard) -> None:
         if stream.stopped is not None:

@@ -7,20 +7,22 @@ rewrites is written into the body, which then is no longer the sender's byte for
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
-from pilothouse.guards import About, Gate, Guard, Verdict, check_data
+from pilothouse.guards import About, Finding, Gate, Guard, Verdict, check_data, event_of
 from pilothouse.records import Forbidden
 
 from .answer import told
-from .call import Call
+from .call import Call, GateTold
 from .replies import StandIn, template
 from .request_body import parsed
 
 _ANSWERED: Final = ("function_call", "custom_tool_call", "reasoning", "mcp_call")
 """Items of the responses API that the model made."""
 _NOTES_MAX: Final = 20
+_TOLD_MAX: Final = 100
 
 Look = Callable[[Gate, str, str], str]
 """Decides about a text at a gate; the third is the tool's name. Gives the text to go on with."""
@@ -75,7 +77,7 @@ def check_answer(guard: Guard, call: Call, body: bytes) -> StandIn:
     sent = StandIn(body=body, content_type=call.content_type)
     answer = told(call).data
     if call.cut or not isinstance(answer, dict):
-        raise GuardBlocked("the answer cannot be read, so that no gate can decide about it")
+        raise unreadable(call, "output", "the answer cannot be read, so that no gate can decide about it")
     data = cast("dict[str, Any]", answer)
     before = json.dumps(data, sort_keys=True)
     texts = _visit_answer(data, _looker(guard, call), guard, call)
@@ -85,7 +87,7 @@ def check_answer(guard: Guard, call: Call, body: bytes) -> StandIn:
         return StandIn(body=json.dumps(data).encode(), content_type=call.content_type)
     rendered = template(call, "".join(texts.said)) if not texts.calls else None
     if rendered is None:
-        raise GuardBlocked("a stream that calls tools would have to be rewritten, which it cannot be")
+        raise unreadable(call, "output", "a stream that calls tools would have to be rewritten, which it cannot be")
     return rendered
 
 
@@ -100,7 +102,7 @@ class _Texts:
 def _looker(guard: Guard, call: Call) -> Look:
     def look(gate: Gate, text: str, tool: str) -> str:
         verdict = guard.check(gate, text, about(call, tool))
-        note(call, verdict)
+        note(call, verdict, tool)
         return verdict.text
 
     return look
@@ -119,16 +121,36 @@ def about(call: Call, tool: str = "", arguments: dict[str, Any] | None = None) -
     )
 
 
-def note(call: Call, verdict: Verdict) -> None:
+def note(call: Call, verdict: Verdict, tool: str = "") -> None:
     """Keep what a gate said for the trace, and stop the call where it does not let it through."""
     if verdict.action != "allow" and len(call.verdicts) < _NOTES_MAX:
         call.verdicts.append(f"{verdict.gate} {verdict.action}: {verdict.reason}")
+    event, facts = event_of(verdict, tool)
+    _tell(call, event, facts)
     if not verdict.allowed:
         asks = " (a person would have to allow it)" if verdict.action == "ask" else ""
         raise GuardBlocked(
             f"the gate {verdict.gate.replace('_', ' ')} does not let this through: {verdict.reason}{asks}",
             fix="change what is sent, or the section guards of the policy file",
         )
+
+
+def unreadable(call: Call, gate: Gate, why: str) -> GuardBlocked:
+    """The error of what no check can read, told on the trace like a check that blocks."""
+    verdict = Verdict(
+        gate=gate, action="block", text="", findings=[Finding(check="unreadable", rule=why, action="block")]
+    )
+    _tell(call, *event_of(verdict))
+    return GuardBlocked(why)
+
+
+def _tell(call: Call, event: str, facts: Mapping[str, str | int | list[str]]) -> None:
+    for one in call.gates:
+        if one.facts == facts:
+            one.times += 1
+            return
+    if len(call.gates) < _TOLD_MAX:
+        call.gates.append(GateTold(event=event, facts=facts, time_ns=time.time_ns()))
 
 
 def _new(items: list[Any]) -> list[dict[str, Any]]:
@@ -207,8 +229,9 @@ def _visit_call(holder: dict[str, Any], name: str, guard: Guard, call: Call, tex
         except (ValueError, RecursionError):
             data = given
     arguments = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
-    verdict, kept = check_data(guard, "tool_arguments", data, about(call, str(holder.get("name") or ""), arguments))
-    note(call, verdict)
+    tool = str(holder.get("name") or "")
+    verdict, kept = check_data(guard, "tool_arguments", data, about(call, tool, arguments))
+    note(call, verdict, tool)
     if verdict.action == "rewrite":
         holder[name] = json.dumps(kept) if isinstance(given, str) and not isinstance(kept, str) else kept
 

@@ -7,6 +7,7 @@ from struct import Struct
 from typing import Any, Final, cast
 
 from pilothouse import __version__
+from pilothouse.guards import Verdict, event_of
 from pilothouse.records import canonical_json, judge, names, next_actions, prompt_sha256, prompt_text
 from pilothouse.sdk.encode import attributes, sized, text, varint, wrap
 from pilothouse.sdk.jsons import plain_text, readable
@@ -14,7 +15,8 @@ from pilothouse.sdk.messages import sent, wire
 from pilothouse.sdk.responses import read_answer
 
 from .answer import Told, told
-from .call import Call
+from .call import Call, GateTold
+from .labels import Labels
 from .request_body import parsed
 
 SERVICE: Final = "pilothouse-gateway"
@@ -46,6 +48,22 @@ def request_of(calls: Sequence[Call], *, content: bool = True) -> bytes:
             call.after.pop()(found)
         span = _span(call, found)
         pieces += (b"\x12" + varint(len(span)), span)
+    return _request(pieces)
+
+
+def request_of_check(verdict: Verdict, labels: Labels, *, tool: str, started_ns: int, ended_ns: int) -> bytes:
+    """One OTLP request with the span of a gate that was asked over HTTP; the text is no part of it."""
+    found = {**{name: readable(value) for name, value in labels.attributes.items()}, names.KIND: "guard"}
+    event, facts = event_of(verdict, tool)
+    told = GateTold(event=event, facts=facts, time_ns=ended_ns)
+    pieces = [_head(labels, f"guard {verdict.gate}", started_ns, ended_ns)]
+    attributes(pieces, b"\x4a", found, None)
+    pieces += (sized(b"\x5a", _event(told)), _flags(labels))
+    span = b"".join(pieces)
+    return _request([b"\x12" + varint(len(span)), span])
+
+
+def _request(pieces: list[bytes]) -> bytes:
     resource: list[bytes] = []
     attributes(resource, b"\x0a", {"service.name": SERVICE}, None)
     scope = sized(b"\x0a", sized(b"\x0a", text(names.GATEWAY_SCOPE)) + sized(b"\x12", text(__version__)))
@@ -75,6 +93,10 @@ def attributes_of(call: Call, *, content: bool = True) -> dict[str, Any]:
         found["pilothouse.gateway.tried"] = [readable(line[:300]) for line in call.tried[:20]]
     if call.verdicts:
         found["pilothouse.gateway.guards"] = [readable(line[:300]) for line in call.verdicts]
+    if call.route:
+        found["pilothouse.gateway.route"] = readable(call.route[:300])
+    if call.fell_back:
+        found["pilothouse.gateway.fell_back"] = True
     if call.chosen_by:
         found["pilothouse.gateway.chosen_by"] = readable(call.chosen_by[:300])
     if call.aside:
@@ -189,20 +211,33 @@ def _put_error(found: dict[str, Any], call: Call, told: Told) -> None:
 
 
 def _span(call: Call, found: Mapping[str, Any]) -> bytes:
-    labels = call.labels
+    name = f"{found['gen_ai.operation.name']} {call.model}"
+    pieces = [_head(call.labels, name, call.started_ns, call.ended_ns)]
+    attributes(pieces, b"\x4a", found, None)
+    pieces += [sized(b"\x5a", _event(told)) for told in call.gates]
+    if "error.type" in found:
+        pieces.append(sized(b"\x7a", sized(b"\x12", text(str(found["error.message"])[:4_000])) + b"\x18\x02"))
+    pieces.append(_flags(call.labels))
+    return b"".join(pieces)
+
+
+def _head(labels: Labels, name: str, started_ns: int, ended_ns: int) -> bytes:
     head = b"\x0a\x10" + bytes.fromhex(labels.trace_id) + b"\x12\x08" + bytes.fromhex(labels.span_id)
     if labels.parent_span_id:
         head += b"\x22\x08" + bytes.fromhex(labels.parent_span_id)
-    name = f"{found['gen_ai.operation.name']} {call.model}"[:300]
-    pieces = [
-        head + sized(b"\x2a", text(readable(name))) + b"\x30\x03",
-        b"\x39" + _fixed64(call.started_ns) + b"\x41" + _fixed64(max(call.started_ns, call.ended_ns)),
-    ]
-    attributes(pieces, b"\x4a", found, None)
-    if "error.type" in found:
-        pieces.append(sized(b"\x7a", sized(b"\x12", text(str(found["error.message"])[:4_000])) + b"\x18\x02"))
+    head += sized(b"\x2a", text(readable(name[:300]))) + b"\x30\x03"
+    return head + b"\x39" + _fixed64(started_ns) + b"\x41" + _fixed64(max(started_ns, ended_ns))
+
+
+def _flags(labels: Labels) -> bytes:
     # Bit 8: it is known whether the parent is remote. Bit 9: it is.
-    pieces.append(b"\x85\x01\x00" + (b"\x03" if labels.parent_span_id else b"\x01") + b"\x00\x00")
+    return b"\x85\x01\x00" + (b"\x03" if labels.parent_span_id else b"\x01") + b"\x00\x00"
+
+
+def _event(told: GateTold) -> bytes:
+    pieces = [b"\x09" + _fixed64(told.time_ns) + sized(b"\x12", text(told.event))]
+    more = {names.GUARD_TIMES: told.times} if told.times > 1 else {}
+    attributes(pieces, b"\x1a", {**told.facts, **more}, None)
     return b"".join(pieces)
 
 

@@ -3,6 +3,7 @@
 from .containment import Cap, Counts, MemoryCounts, Switches
 from .drill import Exercise, drill
 from .endpoint import CheckFailed
+from .events import checks_told, event_of
 from .guard import Guard
 from .mask import Masker, masker
 from .patterns import GROUPS, PATTERNS, Pattern
@@ -39,8 +40,10 @@ __all__ = [
     "Switches",
     "Verdict",
     "check_data",
+    "checks_told",
     "data_text",
     "drill",
+    "event_of",
     "masker",
     "read_guards",
 ]

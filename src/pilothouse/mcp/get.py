@@ -32,7 +32,14 @@ OUTLINES: Mapping[str, str] = {
 FORMS = (*TEXT_FORMS, *OUTLINES, "notes", "cost", "link", "json")
 SESSION_FORMS = ("tree", "transcript", "json", "link")
 AGENT_FORMS = ("audit", "level")
-PAGES = ("overview", "cost", "map", "doctor", "stats", "levels", "budgets", "policy")
+PAGES: Mapping[str, str] = {
+    **{
+        name: f"/{name}"
+        for name in ("overview", "cost", "map", "doctor", "stats", "levels", "budgets", "policy", "gateway", "cache")
+    },
+    "guards": "/guard/activity",
+}
+"""Name to address."""
 STEP_FORMS = ("decision", "context", "json", "link")
 FIELDS_HEAD = ("input", "output")
 _CHARS = re.compile(r"^# step \S+ \S+: ([0-9,]+) characters")
@@ -150,7 +157,7 @@ def _link(desk: Desk, path: str, id: str) -> Answer:
 
 def _brief(form: str, data: Any) -> Any:
     """The same without what only a chart or a reference needs."""
-    if form == "overview":
+    if form in ("overview", "guards"):
         return {name: value for name, value in data.items() if name != "series"}
     if form == "why":
         columns = ("name", "severity", "message", "evidence", "tune")
@@ -265,7 +272,7 @@ def _agent(desk: Desk, asked: _Asked, name: str) -> Answer:
 def _page(desk: Desk, asked: _Asked) -> Answer:
     window = {"since": asked.arguments.get("since"), "until": asked.arguments.get("until")}
     query = {"filter": asked.arguments.get("query")} if asked.id in ("overview", "cost", "map") else {}
-    return _outlined(asked, desk.caller.get(f"/{asked.id}", {**window, **query}), asked.id)
+    return _outlined(asked, desk.caller.get(PAGES[asked.id], {**window, **query}), asked.id)
 
 
 def _guide(kind: str) -> Callable[[Desk, _Asked, str], Answer]:

@@ -136,6 +136,12 @@ GUARD_RULES: Final = "pilothouse.guard.rules"
 GUARD_POLICY: Final = "pilothouse.guard.policy"
 """The version of the policy and of the built-in rules."""
 GUARD_TOOL: Final = "pilothouse.guard.tool"
+GUARD_CHECKS: Final = "pilothouse.guard.checks"
+"""What each check did, a list of ``check|outcome|rules``."""
+GUARD_TIMES: Final = "pilothouse.guard.times"
+"""How many texts of the span got the same verdict; absent: one."""
+GUARD_PASSED_EVENT: Final = "pilothouse.guard.passed"
+"""Span event: a gate found nothing. Attributes as of :data:`GUARD_EVENT`."""
 
 RUNTIME_EVENTS: Final = (PLAN_EVENT, GATE_EVENT, DATA_EVENT, DRIFT_EVENT, CATALOGUE_EVENT, MEMORY_EVENT)
 """What the runtime tells of itself."""

@@ -15,8 +15,9 @@ from .handles import Handle
 from .plan import Plan, as_dict
 
 _TEXT_CHARS_MAX: Final = 60_000
+_ITEMS_MAX: Final = 100
 
-Facts = Mapping[str, str | int | float | bool]
+Facts = Mapping[str, str | int | float | bool | list[str]]
 
 
 def note(event: str, facts: Callable[[], Facts], content: Callable[[], Facts] | None = None) -> None:
@@ -120,5 +121,7 @@ def drifted(signal: Signal) -> None:
     )
 
 
-def _bounded(value: str | int | float | bool) -> str | int | float | bool:
+def _bounded(value: str | int | float | bool | list[str]) -> str | int | float | bool | list[str]:
+    if isinstance(value, list):
+        return [one[:_TEXT_CHARS_MAX] for one in value[:_ITEMS_MAX]]
     return value[:_TEXT_CHARS_MAX] if isinstance(value, str) else value

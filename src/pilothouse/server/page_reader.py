@@ -55,6 +55,7 @@ from pilothouse.traces.model import (
     Waterfall,
     Why,
 )
+from pilothouse.traces.model.guards import GuardActivity
 from pilothouse.web import (
     AnalysisList,
     AnalysisShown,
@@ -382,6 +383,15 @@ class PageReader:
                 *(f"tool {name}" for name in sorted(switches.tools)),
             ),
             proposals=policies.proposals.list(self._project),
+        )
+
+    def guard_activity(
+        self, since_ns: int, until_ns: int, *, gate: str, check: str, action: str, limit: int
+    ) -> GuardActivity:
+        """What the guards did in a window."""
+        covered = traces.Range(since_ns=since_ns, until_ns=until_ns)
+        return traces.guard_activity(
+            self._store, self._project, covered, gate=gate, check=check, action=action, limit=limit
         )
 
     def policy_checked(self, text: str) -> PolicyChecked:

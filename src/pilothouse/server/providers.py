@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from anyio import from_thread
 from starlette.requests import Request
 
 from pilothouse import access, web
@@ -126,6 +127,10 @@ class ApiProvider:
     def guards(self) -> Guards:
         """The gates under that policy."""
         return self._state.guards
+
+    def keep_spans(self, project_id: str, body: bytes, items: int) -> None:
+        """Make durable what the server itself has to tell. Called from a worker thread of the event loop."""
+        from_thread.run(self._intake.keep, project_id, body, items)
 
     @property
     def answers(self) -> CacheStore:

@@ -13,6 +13,7 @@ from .doctor import doctor
 from .filters import FIELDS, parse_filter
 from .fleet import fleet
 from .graph import graph
+from .guards import guard_activity
 from .jsons import Cut, as_json, dumps, fit, money_text
 from .levels import levels
 from .live import live
@@ -65,6 +66,7 @@ __all__ = [
     "fit",
     "fleet",
     "graph",
+    "guard_activity",
     "head",
     "heatmap",
     "levels",

@@ -49,6 +49,7 @@ from pilothouse.traces.model import (
     Waterfall,
     Why,
 )
+from pilothouse.traces.model.guards import GuardActivity
 
 from .model import (
     AnalysisList,
@@ -246,6 +247,12 @@ class Reader(Protocol):
 
     def guards(self) -> GuardsShown:
         """The guards in force, and rules that are proposed for them. Raises Forbidden."""
+        ...
+
+    def guard_activity(
+        self, since_ns: int, until_ns: int, *, gate: str, check: str, action: str, limit: int
+    ) -> GuardActivity:
+        """What the guards did in a window; the words narrow the events."""
         ...
 
     def policy_checked(self, text: str) -> PolicyChecked:

@@ -27,10 +27,10 @@ from pydantic_ai.output import OutputContext
 from pydantic_ai.tools import RunContext, ToolDefinition
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from pilothouse.guards import About, Guard, Verdict, check_data
+from pilothouse.guards import About, Guard, Verdict, check_data, event_of
 from pilothouse.guards import Guards as PolicyGuards
 from pilothouse.policy import watch
-from pilothouse.records import GateFailed, PilothouseError, names
+from pilothouse.records import GateFailed, PilothouseError
 from pilothouse.runtime.folders import FolderCounts
 from pilothouse.runtime.tracing import note
 
@@ -261,18 +261,6 @@ def _sources(messages: Sequence[ModelMessage]) -> list[str]:
 
 
 def _noted(verdict: Verdict, tool: str) -> None:
-    """On the trace, where something was found: which rule, never the text."""
-    if verdict.action == "allow":
-        return
-    note(
-        names.GUARD_EVENT,
-        lambda: {
-            names.GUARD_GATE: verdict.gate,
-            names.GUARD_ACTION: verdict.action,
-            names.GUARD_RULES: ", ".join(dict.fromkeys(f"{found.check}: {found.rule}" for found in verdict.findings))[
-                :500
-            ],
-            names.GUARD_POLICY: verdict.policy_version,
-            **({names.GUARD_TOOL: tool} if tool else {}),
-        },
-    )
+    """On the trace: which checks ran, which rule spoke, never the text."""
+    event, facts = event_of(verdict, tool)
+    note(event, lambda: facts)
