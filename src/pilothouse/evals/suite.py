@@ -30,7 +30,7 @@ from .plain import mapping_of
 SUITE_FILE: Final = "suite.yaml"
 CASES: Final = "cases"
 _INDEX: Final = ".pilothouse/index.jsonl"
-_INDEX_VERSION: Final = 3
+_INDEX_VERSION: Final = 4
 CASES_MAX: Final = 1_000_000
 
 
@@ -53,6 +53,7 @@ class Place(NamedTuple):
     checks: int = 0
     criteria: int = 0
     quarantined: str = ""
+    repeats: int = 0
     error: str = ""
     """Why it cannot be read; then nothing else but the file is known."""
 
@@ -297,6 +298,7 @@ class Suite:
             checks=len(case.checks),
             criteria=len(case.criteria),
             quarantined=case.quarantined,
+            repeats=case.repeats,
         )
 
     def _known(self) -> dict[str, tuple[tuple[int, int], list[Place]]]:

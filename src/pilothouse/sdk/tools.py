@@ -13,6 +13,7 @@ from .code import code_of
 from .contents import keep, kept, put_content
 from .decorators import name_of
 from .jsons import plain, plain_text, readable, to_text
+from .tool_playback import played
 from .tool_probe import probed
 from .wrapping import is_wrapped, trouble, wrap
 
@@ -235,7 +236,7 @@ def wrap_tool(
 
 
 def _wrapped(function: Any, plan: ToolPlan) -> Any:
-    return wrap(probed(function, plan.name), plan)
+    return wrap(played(probed(function, plan.name), plan.name), plan)
 
 
 def check_effect(effect: str) -> None:

@@ -1,0 +1,131 @@
+"""Any function as a target: ``def answer(messages) -> str``, plain or ``async``.
+
+What it is given goes by the name of its first parameter: ``messages`` gets the conversation, ``case`` the case,
+``data`` the data; any other gets the user's text, or the data where the case has some. Tools wrapped by
+``pilothouse.tool`` are answered as the case says. What it returns is a text, data, a list of messages, a mapping with
+``text``, ``output``, ``messages`` or ``tool_calls``, or an :class:`~pilothouse.evals.observed.Observed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from pilothouse.evals.case import Case
+from pilothouse.evals.conversation import Turn, as_chat, turns
+from pilothouse.evals.observed import Observed, ToolUse
+from pilothouse.evals.plain import list_of, mapping_of
+from pilothouse.sdk.tool_playback import PLAYER
+
+from .attempt import Attempt, Target
+
+
+def callable_target(function: Callable[..., Any]) -> Target:
+    """A function as a target."""
+    parameter = _first_parameter(function)
+
+    async def run(attempt: Attempt) -> Observed:
+        token = PLAYER.set(attempt.playback)
+        try:
+            return await _converse(function, parameter, attempt)
+        finally:
+            PLAYER.reset(token)
+
+    return run
+
+
+async def _converse(function: Callable[..., Any], parameter: str, attempt: Attempt) -> Observed:
+    case = attempt.case
+    if not case.input.turns:
+        return seen_in(await _call(function, _given(case, parameter, case.input.messages)), attempt)
+    chat: list[dict[str, Any]] = []
+    seen = Observed()
+    for said in case.input.turns:
+        chat.append({"role": "user", "content": said})
+        given: Any = list(chat) if parameter == "messages" else said
+        seen = seen_in(await _call(function, given), attempt)
+        chat.append({"role": "assistant", "content": seen.text})
+    return dataclasses.replace(seen, messages=seen.messages or chat)
+
+
+def _given(case: Case, parameter: str, messages: Sequence[Mapping[str, Any]]) -> Any:
+    if parameter == "case":
+        return case
+    if parameter == "messages":
+        # What the orchestrator says to the model itself is today's, not that of the recording.
+        return as_chat([turn for turn in turns(messages) if turn.role not in ("system", "developer")])
+    return case.input.data if not case.input.messages else case.input.text
+
+
+def _first_parameter(function: Callable[..., Any]) -> str:
+    try:
+        names = [one for one in inspect.signature(function).parameters if one not in ("self", "cls")]
+    except (TypeError, ValueError):
+        return ""
+    return names[0] if names else ""
+
+
+async def _call(function: Callable[..., Any], given: Any) -> Any:
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
+        return await function(given)
+    found = await asyncio.to_thread(function, given)
+    return await found if inspect.isawaitable(found) else found
+
+
+def seen_in(returned: Any, attempt: Attempt) -> Observed:
+    """What a function's return value says, beside the calls that were played back."""
+    uses = attempt.playback.uses
+    if isinstance(returned, Observed):
+        return returned if returned.tools or not uses else dataclasses.replace(returned, tools=uses)
+    row, listed = mapping_of(returned), list_of(returned)
+    if row is not None and row.keys() & {"text", "output", "messages", "tool_calls"}:
+        return _in_mapping(row, uses)
+    if listed and all((one := mapping_of(item)) is not None and "role" in one for item in listed):
+        return _in_messages(turns(cast("list[Mapping[str, Any]]", listed)), uses, listed)
+    if isinstance(returned, str):
+        return Observed(text=returned, tools=uses)
+    if returned is None:
+        return Observed(tools=uses)
+    output = _data(returned)
+    return Observed(text=str(returned) if isinstance(output, str) else "", output=output, tools=uses)
+
+
+def _in_mapping(row: Mapping[str, Any], uses: tuple[ToolUse, ...]) -> Observed:
+    messages = list_of(row.get("messages")) or []
+    seen = _in_messages(turns(messages), uses, messages)
+    wished = (
+        turns([{"role": "assistant", "content": "", "tool_calls": row["tool_calls"]}])[0]
+        if row.get("tool_calls")
+        else None
+    )
+    tools = uses or seen.tools
+    if wished is not None and not tools:
+        tools = tuple(ToolUse(name=one.name, arguments=one.arguments) for one in wished.calls)
+    known = {name: row[name] for name in ("model_calls", "tokens", "cost_usd", "trace_id", "error") if row.get(name)}
+    text = row.get("text", seen.text)
+    return Observed(
+        text=text if isinstance(text, str) else "", output=row.get("output"), tools=tools, messages=messages, **known
+    )
+
+
+def _in_messages(found: Sequence[Turn], uses: tuple[ToolUse, ...], messages: Sequence[Any]) -> Observed:
+    said = next((turn.text for turn in reversed(found) if turn.role == "assistant" and turn.text), "")
+    results = {one.id: one for turn in found for one in turn.results}
+    told = tuple(
+        ToolUse(name=one.name, arguments=one.arguments, result=results[one.id].content if one.id in results else None)
+        for turn in found
+        for one in turn.calls
+    )
+    return Observed(text=said, tools=uses or told, messages=messages)
+
+
+def _data(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    dump = getattr(value, "model_dump", None)
+    if callable(dump):
+        return dump(mode="json")
+    return value if isinstance(value, int | float | bool) or mapping_of(value) or list_of(value) else str(value)
