@@ -124,7 +124,12 @@ def _dumper(yaml: Any) -> Any:
             return True
 
     def text(dumper: Any, value: str) -> Any:
-        style = "|" if "\n" in value.strip("\n") and not value.startswith((" ", "\n", "\t")) else None
+        style = None
+        if any(not (char.isprintable() or char == "\n") for char in value):
+            # Some of these end a line in YAML: they are written as escapes.
+            style = '"'
+        elif "\n" in value.strip("\n") and not value.startswith((" ", "\n")):
+            style = "|"
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)

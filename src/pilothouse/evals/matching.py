@@ -237,7 +237,7 @@ def same_scalar(expected: Any, actual: Any, mode: Mode) -> bool:
     if mode != "tolerant":
         return _plainly_same(expected, actual)
     if expected is None or actual is None:
-        return expected is actual or (expected is None and actual == "")
+        return expected in (None, "") and actual in (None, "")
     if isinstance(expected, bool) or isinstance(actual, bool):
         return str(expected).strip().casefold() == str(actual).strip().casefold()
     if isinstance(actual, Mapping | list | tuple):
