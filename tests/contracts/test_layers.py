@@ -48,9 +48,6 @@ ALLOWED: dict[str, str] = {
     # part; what it does is noted by the recorder, on the trace of the run; runs that survive
     # are runs of jobs. What its calls may spend is reserved at a server, or in a database of its own.
     "runtime": "records store sdk jobs policy guards survival budgets costs otlp approvals",
-    # Cases, what they are run against, and what came of it: in the user's process, beside the recorder, whose wrapped
-    # tools it answers for.
-    "evals": "records sdk",
     # Answers of models that are given again: plain rules, and the database they are kept in.
     "cache": "records store",
     # Calls of models that pass through the server. A call becomes a span as the recorder would write it; who may call,
@@ -59,7 +56,7 @@ ALLOWED: dict[str, str] = {
     # Exports are made of what the verbs of traces give; their other half, on the user's side, needs neither.
     "files": "records store annotations traces",
     # Cases, runs and judges of an evaluation, and what a difference between two versions is worth.
-    "evals": "records",
+    "evals": "records sdk",
     # Skills for coding agents: text of the package, and putting it where agents read it.
     "skills": "records",
     # Reads exports, on the user's side as on the server's: what a body says of itself is read by the rules of signals.
