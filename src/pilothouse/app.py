@@ -44,6 +44,7 @@ from pilothouse.mcp.http import McpEndpoint
 from pilothouse.policies import Drafts
 from pilothouse.policy import watch as watch_policy
 from pilothouse.records import BadRequest, Forbidden, iso
+from pilothouse.routing import Routing
 from pilothouse.runtime.adapters.mcp_http import runtime_server
 from pilothouse.runtime.served import ServedTools
 from pilothouse.server.analyses import Analyses
@@ -66,6 +67,7 @@ from pilothouse.store import TraceStore, open_store
 from pilothouse.store.cache_store import cache_of
 from pilothouse.store.control_store import ControlStore, open_control
 from pilothouse.store.count_store import counts_of
+from pilothouse.store.routing_store import routing_of
 
 LOG = logging.getLogger("pilothouse.server")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -191,6 +193,7 @@ def open_state(options: UpOptions, early: Early) -> tuple[ServerState, str]:
         approvals=open_approvals(options.control, data, policy, guards),
         counts=counts,
         answers=cache_of(options.control, data),
+        routing=Routing(store, routing_of(options.control, data)),
         config=config,
         project_id=project_id,
         token=new_token(),

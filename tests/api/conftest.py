@@ -17,6 +17,7 @@ from pilothouse.guards import Guards
 from pilothouse.jobs import Desk
 from pilothouse.policy import watch
 from pilothouse.records import NotAllowed
+from pilothouse.routing import Routing
 from pilothouse.runtime.served import ServedTools
 from pilothouse.server.analyses import Analyses
 from pilothouse.server.approvals import open_approvals
@@ -28,6 +29,7 @@ from pilothouse.store import TraceStore
 from pilothouse.store.cache_store import cache_of
 from pilothouse.store.chdb_engine import ChdbEngine
 from pilothouse.store.control_store import ControlStore, open_control
+from pilothouse.store.routing_store import routing_of
 from pilothouse.traces.model import Refused, ServerFacts
 from tests.conftest import fresh_store
 from tests.traces.support import support_trace
@@ -59,6 +61,7 @@ class PretendedServer:
         self.guards = Guards(lambda: (self.policy.policy.version, self.policy.policy.section("guards")))
         self.approvals = open_approvals("", folder, self.policy, self.guards)
         self.answers = cache_of("", folder)
+        self.routing = Routing(self.store, routing_of("", folder))
         self.parts: dict[str, str] = {"store": "ok"}
         self.asked: list[tuple[str, bool]] = []
         self.refused: tuple[Refused, ...] = ()

@@ -26,6 +26,7 @@ CHANGES: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("post", "/budgets/settle"): ("write", {"reservation_id": "r", "usd": "0.1"}),
     ("post", "/budgets/release"): ("write", {"reservation_id": "r"}),
     ("post", "/cache/clear"): ("write", {}),
+    ("post", "/routing/train"): ("write", {}),
     ("post", "/budgets/renew"): ("write", {"reservation_id": "r"}),
     ("post", "/approvals"): ("write", {"tool": "sql"}),
     **{

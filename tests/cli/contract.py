@@ -53,6 +53,7 @@ CALLS: dict[str, str] = {
     "cache clear": "cache clear",
     "cache compared": "cache compared",
     "gateway": "gateway",
+    "routing show": "routing show",
     "guard check": "guard check hello",
     "guard activity": "guard activity",
     "guard proposals": "guard proposals",
@@ -132,6 +133,8 @@ ELSEWHERE: dict[str, str] = {
     "logs": "a group; `logs ID` is `logs show ID`",
     "guard": "a group",
     "cache": "a group",
+    "routing": "a group",
+    **dict.fromkeys(("routing train", "routing rate"), "need hundreds of calls: tests/routing"),
     "drill": "a group",
     **dict.fromkeys(("guard propose", "guard accept", "guard dismiss"), "make rules of traces: tests/policies"),
     **dict.fromkeys(

@@ -50,6 +50,8 @@ ALLOWED: dict[str, str] = {
     "runtime": "records store sdk jobs policy guards survival budgets costs otlp approvals",
     # Answers of models that are given again: plain rules, and the database they are kept in.
     "cache": "records store",
+    # Which model a request needs: learned from stored calls; asked by the gateway through a protocol.
+    "routing": "records store",
     # Calls of models that pass through the server. A call becomes a span as the recorder would write it; who may call,
     # and the journal, are given to it. What a kept answer saves is priced.
     "gateway": "records store sdk policy survival budgets guards cache costs",
@@ -62,14 +64,14 @@ ALLOWED: dict[str, str] = {
     # Reads exports, on the user's side as on the server's: what a body says of itself is read by the rules of signals.
     "analysis": "records files signals",
     # Surfaces: thin over the verbs.
-    "api": "records store annotations deletions traces access files jobs skills analysis runtime policy budgets guards cache gateway approvals policies",
+    "api": "records store annotations deletions traces access files jobs skills analysis runtime policy budgets guards cache gateway approvals policies routing",
     "web": "records store annotations deletions traces access jobs analysis policies policy approvals budgets guards",
     "cli": "records",
     # Asks the API, over HTTP or within the server: the same tools for both.
     "mcp": "records",
     # What makes a server of the parts.
-    "server": "records store intake annotations deletions traces access jobs api web costs conventions guards signals files analysis runtime policy budgets gateway cache approvals policies survival",
-    "app": "records mcp runtime store intake annotations deletions traces access jobs api web server analysis policy policies budgets survival gateway guards cache approvals",
+    "server": "records store intake annotations deletions traces access jobs api web costs conventions guards signals files analysis runtime policy budgets gateway cache approvals policies survival routing",
+    "app": "records mcp runtime store intake annotations deletions traces access jobs api web server analysis policy policies budgets survival gateway guards cache approvals routing",
     # Public helpers for tests and demos: real clients, no store.
     "testing": "records",
 }

@@ -15,6 +15,7 @@ import uvicorn
 from pilothouse.budgets import Budgets
 from pilothouse.conventions import read
 from pilothouse.gateway import Answers, Gateway, RulesReader
+from pilothouse.gateway.rules import Difficulty
 from pilothouse.guards import Guards
 from pilothouse.intake import decode
 from pilothouse.records import NotAllowed, RawSpan, Reading
@@ -95,6 +96,7 @@ def running_gateway(
     budgets: Budgets | None = None,
     guards: Guards | None = None,
     answers: Answers | None = None,
+    routing: Difficulty | None = None,
 ) -> Iterator[Running]:
     """A gateway with this section of the policy; ``rules`` are further sections, read at each call."""
     keys = {"UPSTREAM_KEY": UPSTREAM_KEY, **(environment or {})}
@@ -111,7 +113,7 @@ def running_gateway(
         assert len(spans_of(body)) == items
         bodies.append((project_id, body))
 
-    reader = RulesReader(keys, timer=timer, budgets=budgets, guards=guards)
+    reader = RulesReader(keys, timer=timer, budgets=budgets, guards=guards, routing=routing)
     gateway = Gateway(authorise, sink, lambda: reader.read({"gateway": current, **(rules or {})}), answers=answers)
     server = uvicorn.Server(
         uvicorn.Config(gateway, port=0, log_level="warning", access_log=False, server_header=False, lifespan="off")

@@ -72,7 +72,7 @@ def test_the_first_rule_that_holds_names_the_model(
     ("by", "said"),
     [
         ([{"when": "tokens <", "send_as": "m"}], "is no expression"),
-        ([{"when": "difficulty > 1", "send_as": "m"}], "not known"),
+        ([{"when": "weather > 1", "send_as": "m"}], "not known"),
         ([{"when": "true"}], "which model then"),
         ([{"when": "true", "send_as": "m", "upstream": "claude"}], "none that speaks openai"),
         ("tokens", "list of at most"),

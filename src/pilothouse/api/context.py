@@ -20,6 +20,7 @@ from pilothouse.jobs import Desk
 from pilothouse.policies import Policies
 from pilothouse.policy import Watch
 from pilothouse.records import Actor, Forbidden, new_id
+from pilothouse.routing import Routing
 from pilothouse.runtime.served import ServedTools
 from pilothouse.store import TraceStore
 from pilothouse.store.cache_store import CacheStore
@@ -101,6 +102,11 @@ class Provider(Protocol):
 
         Raises PilothouseError where they cannot be taken now.
         """
+        ...
+
+    @property
+    def routing(self) -> Routing:
+        """Models of difficulty."""
         ...
 
     @property

@@ -86,6 +86,8 @@ class Call:
     """True where its usage was asked for by the gateway, and has to be taken out of the stream."""
     chosen_by: str = ""
     """The rule of the route that chose its model."""
+    difficulty: float | None = None
+    """How hard it was rated; None where no rule asked, or the project has no model of difficulty."""
     fell_back: bool = False
     """True where another model than the one that was asked for answered."""
     failed: bool = False

@@ -14,9 +14,11 @@ LOG: Final = logging.getLogger("pilothouse.gateway")
 FACTS: Final = (
     *("model", "tokens", "turns", "tools", "has_images", "max_tokens", "stream"),
     *("task", "feature", "agent", "environment", "user", "tenant"),
+    "difficulty",
 )
 """What a rule may ask: the model as asked for, tokens of the request (a quarter of its bytes), messages, tools offered,
-whether there is a picture, the bound of the answer (0: none), and what the headers say of the caller."""
+whether there is a picture, the bound of the answer (0: none), what the headers say of the caller, and how likely the
+cheap model is to do badly (0 to 1), where the project has a model that says so: ``pilothouse routing train``."""
 _BYTES_A_TOKEN: Final = 4
 _CHOICES_MAX: Final = 50
 _IMAGES: Final = (b'"image_url"', b'"input_image"', b'"image"')
@@ -31,6 +33,11 @@ class Choice:
     """The model that is asked where it holds."""
     upstream: str
     """Empty: the route's."""
+
+    @property
+    def asks_difficulty(self) -> bool:
+        """Whether it wants to know how hard a call is."""
+        return "difficulty" in self.when.names
 
 
 def chosen(choices: Sequence[Choice], facts: Mapping[str, Any]) -> Choice | None:
@@ -74,12 +81,13 @@ def read_choices(value: Any, place: str, upstreams: Mapping[str, str], wire: str
     for number, row in enumerate(rows):
         here = f"{place}[{number}]"
         table = cast("dict[str, Any]", row) if isinstance(row, dict) else {}
-        unknown = sorted({str(name) for name in table} - {"when", "send_as", "upstream"})
-        if unknown or not isinstance(table.get("when"), str) or not isinstance(table.get("send_as"), str):
+        unknown = sorted({str(name) for name in table} - {"when", "difficulty", "send_as", "upstream"})
+        asks = isinstance(table.get("when"), str) or "difficulty" in table
+        if unknown or not asks or not isinstance(table.get("send_as"), str):
             raise BadRequest(
                 f"{here} says when, and which model then",
                 got=(unknown or [repr(cast("object", row))])[0][:100],
-                allowed=["when", "send_as", "upstream"],
+                allowed=["when", "difficulty", "send_as", "upstream"],
                 fix='{when: "tokens < 400 && tools == 0", send_as: gpt-5-mini}',
             )
         upstream = table.get("upstream", "")
@@ -89,9 +97,34 @@ def read_choices(value: Any, place: str, upstreams: Mapping[str, str], wire: str
                 got=repr(upstream)[:100],
                 allowed=sorted(name for name, spoken in upstreams.items() if spoken == wire),
             )
-        when = Condition(table["when"], f"{here}.when", known=FACTS)
+        text = " && ".join(_clauses(table, here))
+        when = Condition(text, f"{here}.when", known=FACTS)
         found.append(Choice(when=when, send_as=table["send_as"], upstream=upstream))
     return tuple(found)
+
+
+def _clauses(table: Mapping[str, Any], place: str) -> list[str]:
+    """What a rule says as expressions that must all hold."""
+    bounds = table.get("difficulty")
+    found: list[str] = []
+    if "difficulty" in table:
+        rows = cast("dict[str, Any]", bounds) if isinstance(bounds, dict) else {}
+        good = all(type(value) in (int, float) and 0 <= value <= 1 for value in rows.values())
+        if not rows or set(rows) - {"below", "from"} or not good:
+            raise BadRequest(
+                f"{place}.difficulty says below or from which difficulty the rule holds",
+                got=repr(bounds)[:100],
+                allowed="below and from, each 0 to 1",
+                fix="difficulty: {below: 0.3}",
+            )
+        signs = {"below": "<", "from": ">="}
+        found = [f"difficulty {signs[name]} {float(value)}" for name, value in sorted(rows.items())]
+    when = table.get("when")
+    if when is not None:
+        if not isinstance(when, str):
+            raise BadRequest(f"{place}.when is an expression", got=repr(when)[:100], fix='when: "tokens < 400"')
+        found.append(f"({when})" if found else when)
+    return found
 
 
 Facts = Callable[[], Mapping[str, Any]]

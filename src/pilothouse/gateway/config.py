@@ -112,6 +112,8 @@ class GatewayConfig:
     routes: tuple[Route, ...] = ()
     projects: tuple[str, ...] = ()
     """Projects, by id, whose keys may call models; none means all."""
+    asks_difficulty: bool = False
+    """Whether a rule of a route wants to know how hard a call is."""
 
     def target(self, wire: Wire, model: str, facts: Facts | None = None) -> Target:
         """Where a call of this model goes: the first route that fits, or the first upstream where none is written.
@@ -166,7 +168,8 @@ def read_gateway(section: Mapping[str, Any], environment: Mapping[str, str] = os
     _at_most(len(rows), _ROUTES_MAX, "gateway.routes")
     routes = tuple(_route(row, f"gateway.routes[{number}]", upstreams) for number, row in enumerate(rows))
     projects = _texts(section.get("projects", []), "gateway.projects")
-    return GatewayConfig(upstreams=upstreams, routes=routes, projects=projects)
+    asks = any(choice.asks_difficulty for route in routes for choice in route.by)
+    return GatewayConfig(upstreams=upstreams, routes=routes, projects=projects, asks_difficulty=asks)
 
 
 _UPSTREAM = {"wire", "url", "urls", "key", "keys", "auth", "headers", "provider", "stream_usage"}

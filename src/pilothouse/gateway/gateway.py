@@ -21,7 +21,7 @@ from pilothouse.guards import Guard
 from pilothouse.records import BadRequest, Broken, Forbidden, NotFound, Overloaded, PilothouseError, Refused, TooLarge
 from pilothouse.survival import Failed, Failure, GaveUp, Reply, Step, Survivor, Wait
 
-from . import choosing, guarded_stream, guarding, labels, request_body, spending, stream_usage
+from . import choosing, difficulty, guarded_stream, guarding, labels, request_body, spending, stream_usage
 from .answer import unpacked
 from .answering import Answering, Leaving
 from .caching import Again, Answers, Embed, Look
@@ -245,7 +245,7 @@ class Gateway:
         self, call: Call, rules: Rules, headers: list[Header], receive: Receive, answering: Answering
     ) -> None:
         """Ask for an answer and pass it on, for as long as the caller waits."""
-        target = rules.gateway.target(call.endpoint.wire, call.model, partial(_facts, call))
+        target = rules.gateway.target(call.endpoint.wire, call.model, partial(_facts, call, rules))
         call.chosen_by, call.route = target.chosen_by, target.route
         guard = rules.guards.now() if rules.guards is not None and call.endpoint.traced else None
         if guard is not None:
@@ -758,7 +758,7 @@ def _asks_usage(call: Call, upstream: Upstream) -> bool:
     return not stream_usage.asks(cast("dict[str, Any]", request_body.parsed(call.request)))
 
 
-def _facts(call: Call) -> Mapping[str, Any]:
+def _facts(call: Call, rules: Rules) -> Mapping[str, Any]:
     """What the rules of a route may ask of a call."""
     attributes = call.labels.attributes
     said = {
@@ -769,7 +769,11 @@ def _facts(call: Call) -> Mapping[str, Any]:
         "environment": attributes.get("deployment.environment.name", ""),
         "user": attributes.get("user.id", ""),
     }
-    return choosing.facts_of(call.request, request_body.parsed(call.request) if call.request else {}, said)
+    body = request_body.parsed(call.request) if call.request else {}
+    found = choosing.facts_of(call.request, body, said)
+    if rules.routing is not None and (hard := difficulty.rate(call, body, said, rules.routing)) is not None:
+        found["difficulty"] = hard
+    return found
 
 
 def _aside(call: Call, endpoint: Endpoint, model: str, request: bytes) -> Call:

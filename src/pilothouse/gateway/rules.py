@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pilothouse.budgets import Budgets
 from pilothouse.guards import Guards
+from pilothouse.records import Message
 from pilothouse.survival import (
     Breakers,
     Events,
@@ -34,6 +35,18 @@ _REPLY_BYTES_MAX: Final = 64 * 1024
 _REPLIES_MAX: Final = 1_000
 
 
+class Difficulty(Protocol):
+    """Says how hard a request is. It MUST be quick, and ask no database."""
+
+    def knows(self, project: str) -> bool:
+        """Whether it can say that for a project."""
+        ...
+
+    def difficulty(self, project: str, messages: Sequence[Message], *, tools: int = 0, task: str = "") -> float | None:
+        """How likely a cheap model is to do badly: 0 to 1; None where that is not known."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """The rules as they stand at one call."""
@@ -49,6 +62,8 @@ class Rules:
     """None where the policy has no section ``guards``: then answers pass as they come."""
     replies: Replies[StandIn] | None = None
     """Earlier answers, where a fallback chain asks for them."""
+    routing: Difficulty | None = None
+    """Rates calls where a rule of a route asks for it."""
 
     def stand_in(self, call: Call, step: Step) -> StandIn | None:
         """The reply of a step that is no model; None where there is none."""
@@ -106,8 +121,10 @@ class RulesReader:
         timer: Timer | None = None,
         budgets: Budgets | None = None,
         guards: Guards | None = None,
+        routing: Difficulty | None = None,
     ) -> None:
         """``timer``: of waits and windows; a test may hold time in its hands. Budgets and guards read their own sections."""
+        self._routing = routing
         self._budgets = budgets
         self._guards = guards
         self._environment = environment
@@ -163,6 +180,7 @@ class RulesReader:
             replies=replies,
             budgets=self._budgets if wanted.get("budgets") else None,
             guards=self._guards if "guards" in wanted else None,
+            routing=self._routing if gateway.asks_difficulty else None,
         )
         return _Made(sections=sections, wanted=deepcopy(wanted), rules=rules)
 

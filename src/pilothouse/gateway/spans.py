@@ -99,6 +99,10 @@ def attributes_of(call: Call, *, content: bool = True) -> dict[str, Any]:
         found["pilothouse.gateway.fell_back"] = True
     if call.chosen_by:
         found["pilothouse.gateway.chosen_by"] = readable(call.chosen_by[:300])
+    if call.task:
+        found["pilothouse.gateway.task"] = readable(call.task)
+    if call.difficulty is not None:
+        found["pilothouse.gateway.difficulty"] = round(call.difficulty, 4)
     if call.aside:
         found["pilothouse.gateway.aside"] = call.aside
     if call.cache:

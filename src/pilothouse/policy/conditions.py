@@ -44,6 +44,8 @@ class Condition:
                 got=text[:200],
                 fix="e.g. rows > 1000 && environment == 'production'",
             ) from error
+        self.names: frozenset[str] = frozenset(names)
+        """Which names it uses, those that its macros bind among them."""
         # Names that a macro binds are listed too: what is known for the whole text is known well enough.
         unknown = sorted(names - set(known) - set(_BOUND.findall(text)))
         if unknown:

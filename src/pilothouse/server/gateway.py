@@ -53,7 +53,7 @@ def make_gateway(state: ServerState, intake: Intake) -> Gateway:
             )
         return grant
 
-    reader = RulesReader(budgets=state.budgets, guards=state.guards)
+    reader = RulesReader(budgets=state.budgets, guards=state.guards, routing=state.routing)
     policy = state.policy
     policy.ahead(lambda new: reader.prepare(new.sections))
     reader.read(policy.policy.sections)

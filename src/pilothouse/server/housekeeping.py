@@ -25,6 +25,7 @@ BUDGETS_EVERY_S = 10.0
 CACHE_EVERY_S = 2.0
 APPROVALS_EVERY_S = 5.0
 NOTICES_EVERY_S = 1.0
+ROUTING_EVERY_S = 10.0
 _HOUR_NS = 3_600_000_000_000
 
 
@@ -49,6 +50,8 @@ class Housekeeping:
             # nothing rests on when this runs, and ten thousand that wait cost one query.
             asyncio.create_task(self._every(APPROVALS_EVERY_S, self._state.approvals.sweep)),
         ]
+        # Another process may have put a model in force.
+        self._tasks.append(asyncio.create_task(self._every(ROUTING_EVERY_S, self._state.routing.refresh)))
         if self._state.notifier is not None:
             self._tasks.append(asyncio.create_task(self._every(NOTICES_EVERY_S, self._state.notifier.tell)))
         if self._gateway is not None and self._gateway.answers is not None:

@@ -21,6 +21,7 @@ from pilothouse.jobs import SYSTEM, Desk
 from pilothouse.policies import Policies
 from pilothouse.policy import Watch
 from pilothouse.records import PilothouseError, iso
+from pilothouse.routing import Routing
 from pilothouse.runtime.served import ServedTools
 from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore
@@ -131,6 +132,11 @@ class ApiProvider:
     def keep_spans(self, project_id: str, body: bytes, items: int) -> None:
         """Make durable what the server itself has to tell. Called from a worker thread of the event loop."""
         from_thread.run(self._intake.keep, project_id, body, items)
+
+    @property
+    def routing(self) -> Routing:
+        """Models of difficulty."""
+        return self._state.routing
 
     @property
     def answers(self) -> CacheStore:

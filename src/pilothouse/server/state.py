@@ -15,6 +15,7 @@ from pilothouse.guards import Guards
 from pilothouse.jobs import Desk
 from pilothouse.policies import Drafts, Policies
 from pilothouse.policy import Watch
+from pilothouse.routing import Routing
 from pilothouse.runtime.served import ServedTools
 from pilothouse.store import TraceStore
 from pilothouse.store.cache_store import CacheStore
@@ -63,6 +64,8 @@ class ServerState:
     """What capped actions have used."""
     answers: CacheStore
     """Kept answers of the gateway."""
+    routing: Routing
+    """Models of difficulty, and replays before a switch."""
     config: Config
     project_id: str
     """The first project: what the one-time link and the local token open."""
@@ -85,6 +88,7 @@ class ServerState:
         self.approvals.close()
         self.counts.close()
         self.answers.close()
+        self.routing.close()
         self.store.close()
         self.control.close()
 
