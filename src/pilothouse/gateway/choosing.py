@@ -113,7 +113,7 @@ def _clauses(table: Mapping[str, Any], place: str) -> list[str]:
         if not rows or set(rows) - {"below", "from"} or not good:
             raise BadRequest(
                 f"{place}.difficulty says below or from which difficulty the rule holds",
-                got=repr(bounds)[:100],
+                got=repr(cast("object", bounds))[:100],
                 allowed="below and from, each 0 to 1",
                 fix="difficulty: {below: 0.3}",
             )

@@ -769,7 +769,7 @@ def _facts(call: Call, rules: Rules) -> Mapping[str, Any]:
         "environment": attributes.get("deployment.environment.name", ""),
         "user": attributes.get("user.id", ""),
     }
-    body = request_body.parsed(call.request) if call.request else {}
+    body = cast("dict[str, Any]", request_body.parsed(call.request)) if call.request else {}
     found = choosing.facts_of(call.request, body, said)
     if rules.routing is not None and (hard := difficulty.rate(call, body, said, rules.routing)) is not None:
         found["difficulty"] = hard
