@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pilothouse.analysis.statistics import fisher, kappa
-from pilothouse.records.statistics import corrected, wilson
+from pilothouse.analysis.statistics import fisher
+from pilothouse.records.statistics import corrected, kappa, wilson
 
 
 @pytest.mark.parametrize(

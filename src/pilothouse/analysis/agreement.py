@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pilothouse.records.statistics import wilson
+from pilothouse.records.statistics import kappa, wilson
 
 from .answers import Stored
-from .statistics import kappa
 
 _N_MIN = 20
 """Fewer items read twice bear no conclusion."""

@@ -1,10 +1,8 @@
-"""Two statistics of an analysis: a test of two shares, and the agreement of two readers."""
+"""A statistic of an analysis: the test of two shares."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
 
 
 def fisher(hits: int, of: int, others: int, of_others: int) -> float:
@@ -24,16 +22,3 @@ def fisher(hits: int, of: int, others: int, of_others: int) -> float:
 
 def _log_choose(n: int, k: int) -> float:
     return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-
-
-def kappa(first: Sequence[str], second: Sequence[str]) -> float | None:
-    """Cohen's kappa of two readers of the same items; None where chance alone would have them agree always."""
-    if len(first) != len(second):
-        raise ValueError(f"readers of {len(first)} and {len(second)} items cannot be compared")
-    n = len(first)
-    if not n:
-        return None
-    agreed = sum(a == b for a, b in zip(first, second, strict=True)) / n
-    left, right = Counter(first), Counter(second)
-    by_chance = sum(left[name] * right[name] for name in left) / (n * n)
-    return None if by_chance >= 1 else (agreed - by_chance) / (1 - by_chance)

@@ -1,9 +1,10 @@
-"""The few statistics that many packages need: an interval for a share, and a correction for many tests."""
+"""The few statistics that many packages need: an interval for a share, a correction for many tests, kappa."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 _Z95 = 1.959963984540054
@@ -44,6 +45,19 @@ def corrected(values: Sequence[float]) -> list[float]:
         lowest = min(lowest, values[place] * len(values) / rank)
         result[place] = lowest
     return result
+
+
+def kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float | None:
+    """Cohen's kappa of two readers of the same items; None where chance alone would have them agree always."""
+    if len(first) != len(second):
+        raise ValueError(f"readers of {len(first)} and {len(second)} items cannot be compared")
+    n = len(first)
+    if not n:
+        return None
+    agreed = sum(a == b for a, b in zip(first, second, strict=True)) / n
+    left, right = Counter(first), Counter(second)
+    by_chance = sum(left[name] * right[name] for name in left) / (n * n)
+    return None if by_chance >= 1 else (agreed - by_chance) / (1 - by_chance)
 
 
 def _quantile(probability: float) -> float:

@@ -61,7 +61,7 @@ def test_the_rule(cells: tuple[int, int, int, int], margin: float, outcome: str,
 
 
 @given(st.tuples(*[st.integers(0, 30)] * 4), st.sampled_from([0.0, 0.02, 0.1]), st.sampled_from(["once", "anytime"]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_what_a_verdict_says_fits_together(cells: tuple[int, int, int, int], margin: float, looks: Looks) -> None:
     verdict = judged(*cells, margin=margin, looks=looks)
     counts = verdict.counts
@@ -87,7 +87,7 @@ def test_what_a_verdict_says_fits_together(cells: tuple[int, int, int, int], mar
 
 
 @given(st.tuples(*[st.integers(0, 25)] * 4))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_worse_and_better_are_mirrored(cells: tuple[int, int, int, int]) -> None:
     if not sum(cells):
         return
@@ -235,7 +235,7 @@ def test_the_simulation_asks_what_the_gate_asks() -> None:
 
 
 def test_a_confidence_sequence_holds_the_truth_at_all_times() -> None:
-    seed, runs = 5, 150
+    seed, runs = 5, 80
     print("seed", seed)
     counts = looked_at(np.random.default_rng(seed), worse=0.08, better=0.03, looks=12, runs=runs)
     missed = 0

@@ -12,7 +12,24 @@ if find_spec("scipy") is None:
         "statistics of evaluations need an extra", got="scipy is not installed", fix="pip install 'pilothouse[evals]'"
     )
 
+from .gates import Decision, Gate, Slice, compare_slices, decide_all
 from .model import Counts, Looks, Outcome, Pair, ScorePair, Verdict
+from .score_verdict import decide_scores
 from .verdict import decide, decide_counts
 
-__all__ = ["Counts", "Looks", "Outcome", "Pair", "ScorePair", "Verdict", "decide", "decide_counts"]
+__all__ = [
+    "Counts",
+    "Decision",
+    "Gate",
+    "Looks",
+    "Outcome",
+    "Pair",
+    "ScorePair",
+    "Slice",
+    "Verdict",
+    "compare_slices",
+    "decide",
+    "decide_all",
+    "decide_counts",
+    "decide_scores",
+]

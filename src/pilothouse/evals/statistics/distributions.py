@@ -30,6 +30,11 @@ def t_quantile(probability: float, degrees: float) -> float:
     return float(special.stdtrit(degrees, probability))
 
 
+def t_cdf(value: float, degrees: float) -> float:
+    """How probable it is that Student's t lies below the value."""
+    return float(special.stdtr(degrees, value))
+
+
 def chi2_tail(value: float, degrees: int = 1) -> float:
     """How probable a chi-square at least as large is."""
     return float(special.chdtrc(degrees, value))
@@ -48,6 +53,11 @@ def beta_tail(value: float, a: float, b: float) -> float:
 def log_beta(a: float, b: float) -> float:
     """The logarithm of the beta function."""
     return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+
+def log_beta_below(a: float, b: float, at: float) -> float:
+    """The logarithm of the beta function, integrated from 0 to ``at`` only."""
+    return log_beta(a, b) + math.log(float(special.betainc(a, b, at)))
 
 
 def binomial_cdf(successes: Numbers, of: Numbers, share: Numbers) -> Numbers:

@@ -55,6 +55,8 @@ class Verdict:
     verdict: Outcome
     sentence: str
     """Why, in one plain sentence."""
+    measure: Literal["rate", "score"]
+    """What the difference is of: the share that passes, or the mean score."""
     test: str
     """The test that ``p`` comes from."""
     p: float

@@ -5,8 +5,9 @@ from __future__ import annotations
 from .model import Verdict
 
 
-def sentence(verdict: Verdict, *, unit: str = "points") -> str:
+def sentence(verdict: Verdict) -> str:
     """Why the verdict is what it is, for a person who decides what to do next. Shares are said in points of a hundred."""
+    unit = "points" if verdict.measure == "rate" else ""
     counts = verdict.counts
     if not counts.compared:
         return f"Not enough data: no case was compared{_undetermined(verdict)}{_missing(verdict)}."
@@ -50,11 +51,14 @@ def _open(verdict: Verdict, unit: str) -> str:
 def _seen(verdict: Verdict, unit: str) -> str:
     counts, interval = verdict.counts, verdict.interval
     assert verdict.difference is not None and interval is not None
+    worse, better, of = (
+        ("regressed", "improved", "a difference") if unit else ("scored lower", "higher", "a mean difference")
+    )
     between = f"{_signed(interval.low, unit)} to {_signed(interval.high, unit)}"
     grouped = f" in {verdict.clusters:,} clusters" if verdict.clusters < counts.compared else ""
     return (
-        f"of {_cases(counts.compared)}{grouped} {counts.regressed:,} regressed and {counts.improved:,} improved"
-        f"{_undetermined(verdict)}, a difference of {_signed(verdict.difference, unit)} {unit}"
+        f"of {_cases(counts.compared)}{grouped} {counts.regressed:,} {worse} and {counts.improved:,} {better}"
+        f"{_undetermined(verdict)}, {of} of {_signed(verdict.difference, unit)}{' ' * bool(unit)}{unit}"
         f" ({_percent(verdict)} interval {between})"
     )
 
@@ -78,7 +82,12 @@ def _missing(verdict: Verdict) -> str:
 
 
 def _at_most(bound: float, unit: str) -> str:
-    return f"no more than {_size(-bound, unit)} are lost" if bound < 0 else f"at least {_size(bound, unit)} are gained"
+    plural = "are" if unit else "is"
+    return (
+        f"no more than {_size(-bound, unit)} {plural} lost"
+        if bound < 0
+        else f"at least {_size(bound, unit)} {plural} gained"
+    )
 
 
 def _cases(count: int, which: str = "") -> str:
@@ -90,14 +99,12 @@ def _percent(verdict: Verdict) -> str:
 
 
 def _signed(value: float, unit: str) -> str:
-    scaled = _scaled(value, unit)
-    return f"{scaled:+.2f}" if round(scaled, 2) else "0.00"
+    text = f"{100 * value:+.2f}" if unit else f"{value:+.4g}"
+    return text if float(text) else "0.00" if unit else "0"
 
 
 def _size(value: float, unit: str) -> str:
-    text = f"{_scaled(value, unit):.2f}".rstrip("0").rstrip(".")
-    return f"{text} {'point' if text == '1' and unit == 'points' else unit}"
-
-
-def _scaled(value: float, unit: str) -> float:
-    return 100 * value if unit == "points" else value
+    if not unit:
+        return f"{value:.4g}"
+    text = f"{100 * value:.2f}".rstrip("0").rstrip(".")
+    return f"{text} {'point' if text == '1' else unit}"

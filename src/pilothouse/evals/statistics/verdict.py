@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pilothouse.records import BadRequest
@@ -63,34 +63,59 @@ def decide(
     """
     check(margin=margin, alpha=alpha, power=power)
     unique([pair.case_id for pair in pairs])
-    compared = [pair for pair in pairs if pair.before is not None and pair.after is not None]
-    counts = _counts(pairs)
-    changes = [int(bool(pair.after)) - int(bool(pair.before)) for pair in compared]
-    clusters = cluster_names([(pair.cluster, pair.case_id) for pair in compared])
-    effect = design_effect(changes, clusters)
+    one = unlikeness(pairs)
+    effect = design_effect(one.changes, one.clusters)
     seen = Seen(
-        regressed=counts.regressed / effect,
-        improved=counts.improved / effect,
-        total=counts.compared / effect,
+        regressed=one.counts.regressed / effect,
+        improved=one.counts.improved / effect,
+        total=one.counts.compared / effect,
         margin=margin,
         alpha=alpha,
         power=power,
         looks=looks,
     )
-    grouped = len(set(clusters)) < len(clusters)
     if looks == "anytime":
-        test = "anytime-valid McNemar" + (" by cluster" if grouped else "")
-        p = mid_p = p_anytime(seen.regressed, seen.improved)
-    elif grouped:
-        sums: dict[str, int] = {}
-        for cluster, change in zip(clusters, changes, strict=True):
-            sums[cluster] = sums.get(cluster, 0) + change
-        flipped = flip_counts(sums.values())
-        test, p, mid_p = "exact sign-flip by cluster", flipped.p, flipped.mid_p
-    else:
-        exact = mcnemar(counts.regressed, counts.improved)
-        test, p, mid_p = "exact McNemar", exact.p, exact.mid_p
-    return _judge(seen, counts, test=test, p=p, mid_p=mid_p, clusters=len(set(clusters)), effect=effect)
+        by = " by cluster" if one.grouped else ""
+        p = p_anytime(seen.regressed, seen.improved)
+        one = replace(one, test=f"anytime-valid McNemar{by}", p=p, mid_p=p)
+    return _judge(seen, one, effect=effect)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlikeness:
+    """How far two versions part, and how easily chance would part them as far: looked at once."""
+
+    counts: Counts
+    changes: tuple[int, ...]
+    """1, 0 or −1 for each case compared."""
+    clusters: tuple[str, ...]
+    test: str
+    p: float
+    mid_p: float
+
+    @property
+    def grouped(self) -> bool:
+        """Whether any cases share a cluster."""
+        return len(set(self.clusters)) < len(self.clusters)
+
+
+def unlikeness(pairs: Sequence[Pair]) -> Unlikeness:
+    """The exact test of no difference: McNemar's, or by flipping the signs of whole clusters where cases share them."""
+    compared = [pair for pair in pairs if pair.before is not None and pair.after is not None]
+    counts = _counts(pairs)
+    changes = tuple(int(bool(pair.after)) - int(bool(pair.before)) for pair in compared)
+    clusters = tuple(cluster_names([(pair.cluster, pair.case_id) for pair in compared]))
+    exact = mcnemar(counts.regressed, counts.improved)
+    one = Unlikeness(
+        counts=counts, changes=changes, clusters=clusters, test="exact McNemar", p=exact.p, mid_p=exact.mid_p
+    )
+    if not one.grouped:
+        return one
+    sums: dict[str, int] = {}
+    for cluster, change in zip(clusters, changes, strict=True):
+        sums[cluster] = sums.get(cluster, 0) + change
+    flipped = flip_counts(sums.values())
+    return replace(one, test="exact sign-flip by cluster", p=flipped.p, mid_p=flipped.mid_p)
 
 
 def decide_counts(
@@ -152,13 +177,15 @@ def _counts(pairs: Sequence[Pair]) -> Counts:
     )
 
 
-def _judge(seen: Seen, counts: Counts, *, test: str, p: float, mid_p: float, clusters: int, effect: float) -> Verdict:
+def _judge(seen: Seen, one: Unlikeness, *, effect: float) -> Verdict:
+    counts, p = one.counts, one.p
     draft = Verdict(
         verdict="not_enough_data",
         sentence="",
-        test=test,
+        measure="rate",
+        test=one.test,
         p=p,
-        mid_p=mid_p,
+        mid_p=one.mid_p,
         p_regression=1.0,
         regression_proven=False,
         difference=None,
@@ -168,7 +195,7 @@ def _judge(seen: Seen, counts: Counts, *, test: str, p: float, mid_p: float, clu
         alpha=seen.alpha,
         looks=seen.looks,
         counts=counts,
-        clusters=clusters,
+        clusters=len(set(one.clusters)),
         design_effect=effect,
         cases_needed=None,
         cases_more=None,
