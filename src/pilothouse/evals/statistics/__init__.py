@@ -12,7 +12,9 @@ if find_spec("scipy") is None:
         "statistics of evaluations need an extra", got="scipy is not installed", fix="pip install 'pilothouse[evals]'"
     )
 
+from .agreement import JudgeRates
 from .gates import Decision, Gate, Slice, compare_slices, decide_all
+from .judged_verdict import decide_judged
 from .model import Counts, Looks, Outcome, Pair, ScorePair, Verdict
 from .score_verdict import decide_scores
 from .verdict import decide, decide_counts
@@ -21,6 +23,7 @@ __all__ = [
     "Counts",
     "Decision",
     "Gate",
+    "JudgeRates",
     "Looks",
     "Outcome",
     "Pair",
@@ -31,5 +34,6 @@ __all__ = [
     "decide",
     "decide_all",
     "decide_counts",
+    "decide_judged",
     "decide_scores",
 ]
