@@ -57,6 +57,7 @@ CALLS: dict[str, str] = {
     "guard check": "guard check hello",
     "guard activity": "guard activity",
     "guard proposals": "guard proposals",
+    "guard switches": "guard switches",
     "drill guards": "drill guards",
     "policy": "policy",
     "policy history": "policy history",
@@ -137,6 +138,7 @@ ELSEWHERE: dict[str, str] = {
     **dict.fromkeys(("routing train", "routing rate"), "need hundreds of calls: tests/routing"),
     "drill": "a group",
     **dict.fromkeys(("guard propose", "guard accept", "guard dismiss"), "make rules of traces: tests/policies"),
+    **dict.fromkeys(("guard off", "guard on"), "a person throws switches: tests/policies"),
     **dict.fromkeys(
         ("policy check", "policy try", "policy set", "policy diff", "policy undo"),
         "read a policy of the user's own, or change the server's: tests/policies",

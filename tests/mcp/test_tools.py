@@ -129,6 +129,7 @@ def test_every_form_of_a_trace(mcp_server: LiveServer, form: str) -> None:
         "gateway",
         "cache",
         "guards",
+        "switches",
         "session:session-7",
         "help",
         "docs:filters",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,3 +104,30 @@ def test_a_wrong_window_is_an_error(server: LiveServer, tmp_path: Path) -> None:
     file.write_text("guards: {}\n")
     assert cli(server, "policy", "try", str(file), "--since", "yesterday")[0] == 2
     assert cli(server, "policy", "try", str(tmp_path / "none.yaml"))[0] == 2
+
+
+def test_a_person_stops_an_agent_everywhere_and_what_was_refused_stands_in_its_trace(
+    server: LiveServer, person: str
+) -> None:
+    code, refused = cli(server, "guard", "off", "--agent", "refunds", "--reason", "pays twice", "--json")
+    assert code == 8 and refused["error"]["kind"] == "needs_approval"
+    code, done = cli(server, "guard", "off", "--agent", "refunds", "--reason", "pays twice", "--json", key=person)
+    assert code == 0 and done["data"]["switches"][0]["who"] == "ann", done
+    parent = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}
+    request = urllib.request.Request(
+        f"{server.url}/api/v1/guard/check",
+        data=json.dumps({"text": "hello", "agent": "refunds"}).encode(),
+        headers={"Content-Type": "application/json", "Authorization": f"Bearer {server.key}", **parent},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        said = json.load(answer)["data"]
+    assert said["reason"] == "switch: agent refunds is switched off"
+    server.wait_for(f"SELECT count() FROM spans WHERE trace_id = '{'ab' * 16}' AND kind = 'guard'", 1)
+    code, told = cli(server, "guard", "activity", "--check", "switch", "--json")
+    (event,) = told["data"]["events"]
+    assert (event["trace_id"], event["agent"], event["action"]) == ("ab" * 16, "refunds", "block")
+    assert event["checks"] == [{"check": "switch", "outcome": "block", "rules": "agent refunds"}]
+    assert cli(server, "guard", "off", "--agent", "refunds", "--reason", "again", key=person)[0] == 2
+    assert cli(server, "guard", "on", "--agent", "refunds", "--reason", "mended", key=person)[0] == 0
+    assert server.post("/api/v1/guard/check", {"text": "hello", "agent": "refunds"})["data"]["action"] == "allow"
+    assert cli(server, "guard", "switches", "--json")[1]["data"] == []

@@ -59,6 +59,10 @@ class SampleWriter:
         self.decided.append((proposal_id, accept))
         return "/guards"
 
+    def switch(self, form: Mapping[str, str]) -> str:
+        self.forms.append(dict(form))
+        return "/guards#switches"
+
     def policy_undo(self, number: str) -> str:
         self.removed.append(number)
         return "/policy?written=3"

@@ -16,6 +16,7 @@ from pilothouse.policies import (
     PolicyVersion,
     Proposal,
     Replayed,
+    Switch,
     Trial,
     TrialExample,
     share,
@@ -153,7 +154,12 @@ def sample_guards(*, empty: bool = False) -> GuardsShown:
         version="none" if empty else "5f4e3d2c1b0a",
         checks=(check,),
         caps=() if empty else ("refund: 5 in 3,600 s, by agent",),
-        off=() if empty else (f"tool {HOSTILE}",),
+        off=()
+        if empty
+        else (
+            Switch(kind="tool", name=HOSTILE, reason=f"pays twice {HOSTILE}", who="ann", since=iso(NOW_NS - SECOND)),
+            Switch(kind="everything", name="", reason="", who="", since=""),
+        ),
         proposals=() if empty else proposals,
     )
 

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pilothouse import traces
 from pilothouse.gateway import read_labels, request_of_check
 from pilothouse.guards import About, Verdict, data_text, drill, read_guards
-from pilothouse.policies import Offence, PolicyVersion, Proposal
-from pilothouse.records import BadRequest, PilothouseError
+from pilothouse.policies import Offence, PolicyVersion, Proposal, Switch, switch, switches
+from pilothouse.policies.switching import NAME_MAX, REASON_MAX
+from pilothouse.records import BadRequest, PilothouseError, command
 from pilothouse.traces.guards import EVENTS_MAX
 from pilothouse.traces.locate import locate
 from pilothouse.traces.model.guards import GuardActivity
@@ -191,6 +192,46 @@ def guard_activity(
     )
     following = [f"pilothouse show {one.trace_id[:12]} --step {one.step}" for one in found.events[:1] if one.step]
     return answer(found, next=[*following, "pilothouse docs guards"])
+
+
+class NewSwitch(BaseModel):
+    """An agent or a tool that is to be stopped, or to go on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["agent", "tool"] = Field(description="What is switched.")
+    name: str = Field(max_length=NAME_MAX, description="Which one, as calls name it.")
+    off: bool = Field(description="True stops it; false lets it go on.")
+    reason: str = Field(max_length=REASON_MAX, description="Why; kept in the history of the policy.")
+
+
+class SwitchedInfo(BaseModel):
+    """A switch that was thrown."""
+
+    written: PolicyVersion
+    switches: list[Switch] = Field(description="What is switched off now.")
+    undo: str = Field(description="The command that takes it back.")
+
+
+@router.get("/guard/switches", response_model=Envelope[list[Switch]])
+def list_switches(caller: Caller) -> Response:
+    """Agents and tools that are switched off: who did it, when and why."""
+    policies = caller.provider.policies
+    return answer(switches(policies.keeper, caller.provider.policy.refresh()))
+
+
+@router.post("/guard/switches", response_model=Envelope[SwitchedInfo])
+def throw_switch(caller: Caller, wanted: NewSwitch) -> Response:
+    """Stop an agent or a tool, or let it go on. In force at once here, within a second in agents. Needs admin, and a person."""
+    caller.need("admin")
+    policies = caller.provider.policies
+    written = switch(
+        policies.keeper, wanted.kind, wanted.name, off=wanted.off, reason=wanted.reason, actor=caller.decider
+    )
+    caller.audit(f"guard {'off' if wanted.off else 'on'}", f"{written.note}: policy version {written.number}"[:500])
+    back = f"{command('guard', 'on' if wanted.off else 'off', f'--{wanted.kind}', wanted.name)} --reason WHY"
+    found = switches(policies.keeper, policies.in_force())
+    return answer({"written": written, "switches": found, "undo": back})
 
 
 class NewProposal(BaseModel):

@@ -93,6 +93,70 @@ def activity(run: Run, since: str, until: str, gate: str | None, check: str, act
 
 
 @command(
+    "switches",
+    examples=(
+        "pilothouse guard switches",
+        "pilothouse guard switches --json",
+        "pilothouse guard switches --fields kind,name,reason",
+    ),
+    keys="data[]: kind name reason who since",
+    group=guard,
+)
+@click.pass_obj
+def switches(run: Run) -> None:
+    """List agents and tools that are switched off: who did it, when and why."""
+    run.output.envelope(run.client.get("/guard/switches"), human=_switches)
+
+
+def _throw(run: Run, agent: str, tool: str, reason: str, *, off: bool) -> None:
+    if bool(agent) == bool(tool):
+        word = "off" if off else "on"
+        raise BadRequest("name an agent or a tool", fix=f"pilothouse guard {word} --agent NAME --reason WHY")
+    asked = {"kind": "agent" if agent else "tool", "name": agent or tool, "off": off, "reason": reason}
+    run.output.envelope(run.client.post("/guard/switches", asked), human=_thrown)
+
+
+@command(
+    "off",
+    examples=(
+        "pilothouse guard off --agent refunds --reason 'pays twice'",
+        "pilothouse guard off --tool delete_user --reason 'incident 12'",
+        "pilothouse guard off --tool delete_user --reason 'incident 12' --fields undo",
+    ),
+    keys="data: written{number version note} switches[] undo",
+    exits=(0, 2, 4, 5, 8),
+    group=guard,
+)
+@click.option("--agent", default="", metavar="NAME", help="stop this agent")
+@click.option("--tool", default="", metavar="NAME", help="stop this tool, whoever calls it")
+@click.option("--reason", default="", metavar="WHY", help="must be given")
+@click.pass_obj
+def off(run: Run, agent: str, tool: str, reason: str) -> None:
+    """Stop an agent or a tool: here at once, in agents within a second. Needs a person."""
+    _throw(run, agent, tool, reason, off=True)
+
+
+@command(
+    "on",
+    examples=(
+        "pilothouse guard on --agent refunds --reason 'mended in 1.4'",
+        "pilothouse guard on --tool delete_user --reason 'false alarm'",
+        "pilothouse guard on --agent refunds --reason 'mended' --json",
+    ),
+    keys="data: written{number version note} switches[] undo",
+    exits=(0, 2, 4, 5, 8),
+    group=guard,
+)
+@click.option("--agent", default="", metavar="NAME", help="let this agent go on")
+@click.option("--tool", default="", metavar="NAME", help="let this tool go on")
+@click.option("--reason", default="", metavar="WHY", help="must be given")
+@click.pass_obj
+def on(run: Run, agent: str, tool: str, reason: str) -> None:
+    """Let an agent or a tool go on that was switched off. Needs a person."""
+    _throw(run, agent, tool, reason, off=False)
+
+
+@command(
     "propose",
     examples=(
         "pilothouse guard propose 4bf92f35:3 7ad0b1c2:5",
@@ -259,6 +323,22 @@ def _activity(data: dict[str, Any]) -> Iterable[str]:
             for one in data["events"]
         ),
     )
+
+
+def _switches(data: list[dict[str, Any]]) -> Iterable[str]:
+    if not data:
+        yield "nothing is switched off"
+        return
+    rows = (
+        (one["kind"], one_line(one["name"], 60), one["since"][:19].replace("T", " "), one_line(one["who"], 30), one_line(one["reason"], 100))
+        for one in data
+    )  # fmt: skip
+    yield from table(("off", "name", "since", "by", "why"), rows)
+
+
+def _thrown(data: dict[str, Any]) -> Iterable[str]:
+    yield f"{one_line(data['written']['note'], 300)}: policy version {data['written']['number']} is in force"
+    yield f"take it back: {data['undo']}"
 
 
 def _some(number: int) -> str:

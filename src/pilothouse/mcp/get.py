@@ -38,6 +38,7 @@ PAGES: Mapping[str, str] = {
         for name in ("overview", "cost", "map", "doctor", "stats", "levels", "budgets", "policy", "gateway", "cache")
     },
     "guards": "/guard/activity",
+    "switches": "/guard/switches",
 }
 """Name to address."""
 STEP_FORMS = ("decision", "context", "json", "link")

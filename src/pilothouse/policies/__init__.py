@@ -15,8 +15,9 @@ from .model import (
     Trial,
     TrialExample,
 )
-from .patching import Rule, patched
+from .patching import Rule, patched, switched
 from .proposing import Offence, Proportion, Proposal, Proposals, share
+from .switching import Switch, SwitchKind, switch, switches
 from .trial import try_policy
 
 __all__ = [
@@ -40,10 +41,15 @@ __all__ = [
     "Proposals",
     "Replayed",
     "Rule",
+    "Switch",
+    "SwitchKind",
     "Trial",
     "TrialExample",
     "diff",
     "patched",
     "share",
+    "switch",
+    "switched",
+    "switches",
     "try_policy",
 ]

@@ -44,10 +44,7 @@ def patched(text: str, rule: Rule) -> str:
     meant = _meant(before, rule)
     guards = before.get("guards")
     if not isinstance(guards, dict) or not guards:
-        lines = text.splitlines()
-        kept = [line for line in lines if line.split("#")[0].strip() not in ("guards:", "guards: {}")]
-        made = "\n".join(kept).rstrip("\n")
-        made = (made + "\n\n" if made.strip() else made) + _whole(meant["guards"])
+        made = _without_guards(text) + _whole(meant["guards"])
     elif rule.cap is not None:
         made = _added(text, ("guards", "caps"), _flow(rule.cap), [rule.cap], cast("dict[str, Any]", guards))
     else:
@@ -62,6 +59,49 @@ def patched(text: str, rule: Rule) -> str:
             fix="copy the patch into it by hand",
         )
     return made
+
+
+def switched(text: str, kind: str, name: str, *, off: bool) -> str:
+    """The text with an agent or a tool switched off, or on again.
+
+    All switches then stand in one line; comments between them go, the version before it keeps them.
+
+    Raises:
+        BadRequest: it stands so already, or the text is laid out in a way that cannot be written into.
+    """
+    before = plain(text)
+    guards: dict[str, Any] = copy.deepcopy(before.get("guards") or {})
+    switches: dict[str, Any] = dict(guards.get("switches") or {})
+    listed: list[str] = list(switches.get(f"{kind}s") or [])
+    if (name in listed) == off:
+        raise BadRequest(f"this {kind} is switched {'off' if off else 'on'} already", got=name)
+    listed = [*listed, name] if off else [one for one in listed if one != name]
+    switches[f"{kind}s"] = listed
+    switches = {key: value for key, value in switches.items() if value not in ([], None)}
+    guards["switches"] = switches
+    line = _flow(switches)
+    node = _node(text, ("guards", "switches"))
+    if node is not None:
+        end = _end(node) if node.value else node.end_mark.index
+        made = text[: node.start_mark.index] + line + text[end:]
+    elif before.get("guards"):
+        made = _under_guards(text, [f"switches: {line}"])
+    else:
+        made = _without_guards(text) + f"guards:\n  switches: {line}\n"
+    if plain(made) != {**before, "guards": guards}:
+        raise BadRequest(
+            "the policy is laid out in a way that a switch cannot be written into",
+            got=name,
+            fix=f"write it in by hand: guards: {{switches: {line}}}",
+        )
+    return made
+
+
+def _without_guards(text: str) -> str:
+    """The text without an empty section, ready for one."""
+    kept = [line for line in text.splitlines() if line.split("#")[0].strip() not in ("guards:", "guards: {}")]
+    made = "\n".join(kept).rstrip("\n")
+    return made + "\n\n" if made.strip() else made
 
 
 def _meant(before: Mapping[str, Any], rule: Rule) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pilothouse.budgets import BudgetOverview, Budgets
 from pilothouse.deletions import find
 from pilothouse.guards import KINDS, read_guards
 from pilothouse.jobs import Desk, RunPage, RunState
-from pilothouse.policies import Drafts, Policies, diff
+from pilothouse.policies import Drafts, Policies, diff, switches
 from pilothouse.records import Forbidden, NotFound, iso
 from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore, user_sql
@@ -361,7 +361,6 @@ class PageReader:
         policies = self._seen_policies()
         policy = policies.in_force()
         settings = read_guards(policy.section("guards"))
-        switches = settings.switches
         return GuardsShown(
             version=policy.version,
             checks=tuple(
@@ -377,11 +376,7 @@ class PageReader:
                 for one in planned
             ),
             caps=tuple(f"{cap.name}, by {cap.per}" for cap in settings.caps),
-            off=(
-                *(("everything",) if switches.everything else ()),
-                *(f"agent {name}" for name in sorted(switches.agents)),
-                *(f"tool {name}" for name in sorted(switches.tools)),
-            ),
+            off=switches(policies.keeper, policy),
             proposals=policies.proposals.list(self._project),
         )
 

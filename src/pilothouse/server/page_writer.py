@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pilothouse import deletions
 from pilothouse.access import Grant, Mode
 from pilothouse.annotations import Change, write
+from pilothouse.policies import switch
 from pilothouse.records import (
     ANNOTATION_KINDS,
     Actor,
@@ -142,6 +143,19 @@ class PageWriter:
         _, made = proposals.accept(project, proposal_id, self._decider)
         self._audit("guard accept", f"{proposal_id}: policy version {made.number}")
         return f"/policy?written={made.number}"
+
+    def switch(self, form: Mapping[str, str]) -> str:
+        """Stop an agent or a tool, or let it go on; gives the address to go on at."""
+        self._need("admin")
+        kind, off = form.get("kind", ""), form.get("do") == "off"
+        if kind not in ("agent", "tool"):
+            raise BadRequest("a switch is of an agent or a tool", got=kind[:40], allowed=["agent", "tool"])
+        if off and form.get("sure") != "yes":
+            raise BadRequest("confirm that it is to stop everywhere", fix="tick the box beside the button")
+        keeper = self._state.policies.keeper
+        made = switch(keeper, kind, form.get("name", ""), off=off, reason=form.get("reason", ""), actor=self._decider)
+        self._audit(f"guard {'off' if off else 'on'}", f"{made.note}: policy version {made.number}")
+        return "/guards#switches"
 
     def policy_undo(self, number: str) -> str:
         """Take up an earlier version of the policy; gives the address to go on at."""

@@ -9,7 +9,7 @@ from typing import Any
 from pilothouse.analysis.shelf import Analysis, AnalysisFile
 from pilothouse.approvals import ApprovalInfo, EventInfo, NoticeInfo
 from pilothouse.jobs import Run, Step
-from pilothouse.policies import Draft, PolicyText, PolicyVersion, Proposal
+from pilothouse.policies import Draft, PolicyText, PolicyVersion, Proposal, Switch
 from pilothouse.policy import Problem
 
 
@@ -202,7 +202,7 @@ class GuardsShown:
     checks: tuple[CheckShown, ...]
     """In the order in which they run."""
     caps: tuple[str, ...]
-    off: tuple[str, ...]
-    """What is switched off."""
+    off: tuple[Switch, ...]
+    """What is switched off, by whom and why."""
     proposals: tuple[Proposal, ...]
     """The newest first."""

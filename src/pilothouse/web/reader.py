@@ -283,6 +283,10 @@ class Writer(Protocol):
         """Switch a proposed rule on, or say no to it; gives the address to go on at."""
         ...
 
+    def switch(self, form: Mapping[str, str]) -> str:
+        """Stop an agent or a tool, or let it go on; gives the address to go on at. Raises what it is refused for."""
+        ...
+
     def policy_undo(self, number: str) -> str:
         """Take up an earlier version of the policy; gives the address to go on at."""
         ...

@@ -53,6 +53,7 @@ def build(provider: Provider, clock: Clock | None = None) -> APIRouter:
     router.add_route("/deletions/{id}/confirm", site.confirm_deletion, methods=["POST"])
     router.add_route("/deletions/{id}/refuse", site.refuse_deletion, methods=["POST"])
     router.add_route("/approvals/{id}/{verb}", site.decide_approval, methods=["POST"])
+    router.add_route("/guards/switches", site.throw_switch, methods=["POST"])
     router.add_route("/guards/proposals/{id}/accept", site.accept_proposal, methods=["POST"])
     router.add_route("/guards/proposals/{id}/dismiss", site.dismiss_proposal, methods=["POST"])
     router.add_route("/policy", site.change_policy, methods=["POST"])
@@ -274,6 +275,10 @@ class _Site:
         """Say no to a proposed rule."""
         name = str(request.path_params["id"])
         return await self.written(request, lambda visitor, form: visitor.writer.proposal(name, accept=False))
+
+    async def throw_switch(self, request: Request) -> Response:
+        """Stop an agent or a tool, or let it go on."""
+        return await self.written(request, lambda visitor, form: visitor.writer.switch(form))
 
     async def undo_policy(self, request: Request) -> Response:
         """Take up an earlier version of the policy."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pilothouse.policies import Proposal
+from pilothouse.policies import Proposal, Switch
 from pilothouse.records import Forbidden
 from pilothouse.traces.guards import ACTIONS, GATES, GUARD_WRONG
 from pilothouse.traces.model.guards import CheckCount, GuardActivity
@@ -33,7 +33,7 @@ class GuardsPage(PageContext):
     version: str = field(metadata=told("the policy in force; none where there is no file: the built-in gates"))
     checks: tuple[CheckShown, ...] = field(metadata=told("the checks of each gate, in the order in which they run"))
     caps: tuple[str, ...] = field(metadata=told("how often an action may be done"))
-    off: tuple[str, ...] = field(metadata=told("agents and tools that are switched off"))
+    off: tuple[Switch, ...] = field(metadata=told("agents and tools that are switched off: by whom, when and why"))
     proposals: tuple[Proposal, ...] = field(metadata=told("rules that were proposed, the newest first"))
     may_see: bool = field(metadata=told("true where the visitor may see what is in force and what is proposed"))
     may_set: bool = field(metadata=told("true where the visitor may switch rules on"))
@@ -43,6 +43,11 @@ class GuardsPage(PageContext):
     def gates(self) -> tuple[tuple[str, tuple[CheckShown, ...]], ...]:
         """Each gate with its checks."""
         return tuple((gate, tuple(one for one in self.checks if one.gate == gate)) for gate in GATES)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Names of agents and tools among the events: offered where something is to be switched off."""
+        return tuple(sorted({name for one in self.activity.events for name in (one.agent, one.tool) if name}))
 
     @property
     def label(self) -> str:
