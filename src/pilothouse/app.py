@@ -225,7 +225,7 @@ def build(state: ServerState, intake: Intake, *, url: str, grpc: str, loopback: 
     links = Links(state.approvals, key=approvals_key(state.data))
     state.notifier = Notifier(state.approvals, links, address=lambda: state.approvals.rules.address or url)
     app.include_router(web.approve.build(links))
-    pages = PageProvider(state, url=url, grpc=grpc)
+    pages = PageProvider(state, gateway, url=url, grpc=grpc)
     app.include_router(web.build(pages))
     _answer_browsers(app, pages)
     return app

@@ -168,6 +168,7 @@ PLACES: dict[tuple[str, str], tuple[str, str]] = {
     **dict.fromkeys(_of("policy"), (NO_FILE, "policy")),
     **dict.fromkeys(_of("guards"), (NO_FILE, "guard")),
     **dict.fromkeys(_of("budgets"), (NO_FILE, "budgets")),
+    **dict.fromkeys(_of("gateway"), (NO_FILE, "gateway")),
 }
 
 EXCEPTIONS: dict[tuple[str, str], str] = {
@@ -203,6 +204,9 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ),
     **dict.fromkeys(_of("approvals", "approval"), "decisions of people about actions, which are no part of a record"),
     **dict.fromkeys(_of("policy", "guards"), "what is allowed, a file of its own"),
+    **dict.fromkeys(
+        _of("gateway"), "the server's own health: what passed through it stands with the calls of an export"
+    ),
     **dict.fromkeys(_of("budgets"), "accounts of the server: what the calls of an export cost stands with them"),
 }
 """Content that is on purpose not in an export."""

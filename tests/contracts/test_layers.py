@@ -65,7 +65,7 @@ ALLOWED: dict[str, str] = {
     "analysis": "records files signals",
     # Surfaces: thin over the verbs.
     "api": "records store annotations deletions traces access files jobs skills analysis runtime policy budgets guards cache gateway approvals policies routing",
-    "web": "records store annotations deletions traces access jobs analysis policies policy approvals budgets guards",
+    "web": "records store annotations deletions traces access jobs analysis policies policy approvals budgets guards gateway cache",
     "cli": "records",
     # Asks the API, over HTTP or within the server: the same tools for both.
     "mcp": "records",

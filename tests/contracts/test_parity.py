@@ -49,6 +49,7 @@ SURFACES: dict[str, tuple[str, str, str]] = {
     "diff": ("/traces/diff", "diff", "/compare"),
     "cost_why": ("/cost/{id}", "cost why", "/traces/{id}"),
     "doctor": ("/doctor", "doctor", "/doctor"),
+    "gateway_traffic": ("/gateway", "gateway", "/gateway"),
     "guard_activity": ("/guard/activity", "guard", "/guards"),
     "stats": ("/stats", "stats", ""),
     "store_stats": ("/store/stats", "store stats", ""),

@@ -216,6 +216,8 @@ ADDRESSES = (
     "/approvals?decided=apr_04",
     *(f"/approvals/apr_{number:02d}" for number in range(1, 13)),
     "/budgets",
+    "/gateway",
+    "/gateway?prompts=1",
     "/guards",
     "/guards?window=7d&gate=input&check=injection&action=block",
     "/policy",

@@ -78,12 +78,14 @@ from pilothouse.traces.model import (
     Window,
 )
 from pilothouse.traces.model.guards import GuardActivity
+from pilothouse.traces.model.prompt_cache import PromptCache
 from pilothouse.web.format import moment_ns
 from pilothouse.web.model import (
     AnalysisList,
     AnalysisShown,
     ApprovalQueue,
     ApprovalShown,
+    GatewayShown,
     GuardsShown,
     JobSteps,
     PolicyChecked,
@@ -100,6 +102,7 @@ from .sample_analysis import sample_analyses, sample_shown
 from .sample_approvals import sample_approval, sample_queue
 from .sample_budgets import sample_budgets
 from .sample_compare import sample_context, sample_diff
+from .sample_gateway import sample_gateway, sample_prompts
 from .sample_jobs import sample_runs, sample_steps
 from .sample_logs import sample_facets, sample_lost, sample_search, sample_trace_logs
 from .sample_policy import sample_activity, sample_checked, sample_guards, sample_policy
@@ -890,6 +893,12 @@ class SampleReader:
 
     def budgets(self, *, limit: int) -> BudgetOverview:
         return sample_budgets(empty=not self.scenes)
+
+    def gateway(self) -> GatewayShown:
+        return sample_gateway(empty=not self.scenes)
+
+    def prompt_cache(self, since_ns: int, until_ns: int) -> PromptCache:
+        return sample_prompts(empty=not self.scenes)
 
     def guard_activity(
         self, since_ns: int, until_ns: int, *, gate: str, check: str, action: str, limit: int

@@ -15,11 +15,11 @@ from .terminal import one_line, table
 @command(
     "gateway",
     examples=("pilothouse gateway", "pilothouse gateway --json", "pilothouse gateway --fields breakers"),
-    keys="data: upstreams[]: name wire addresses[] keys[] calls calls_max; routes[] breakers[] active traces_lost",
+    keys="data: upstreams[]: name wire addresses[] keys[] calls calls_max; routes[] breakers[] active traces_lost; hour day: total upstreams[] routes[]: name calls errors p50_ms p95_ms cost_usd",
 )
 @click.pass_obj
 def gateway(run: Run) -> None:
-    """Show the gateway now: upstreams, keys by name, breakers, calls under way."""
+    """Show the gateway now: upstreams, keys by name, breakers, calls under way, and the traffic of the last hour and day."""
     run.output.envelope(run.client.get("/gateway"), human=_lines)
 
 
@@ -52,8 +52,39 @@ def _lines(data: dict[str, Any]) -> Iterable[str]:
         yield from table(
             names, (tuple(row[name] for name in names) for row in data["breakers"]), right="failures calls"
         )
+    for name, label in (("hour", "the last hour"), ("day", "the last 24 hours")):
+        yield ""
+        yield from _traffic(data[name], label)
     yield ""
     yield f"{data['active']} requests under way; {data['traces_recorded']} traced, {data['traces_lost']} lost since the start"
+
+
+def _traffic(data: dict[str, Any], label: str) -> Iterable[str]:
+    if not data["total"]["calls"]:
+        yield f"no call in {label}"
+        return
+    counts = ("errors", "retried", "fell_back", "stood_in", "cached", "blocked", "over_budget", "limited")
+    rows = [*(("upstream", one) for one in data["upstreams"]), *(("route", one) for one in data["routes"])]
+    yield from table(
+        (label, "name", "calls", "p50 ms", "p95 ms", "cost", *(name.replace("_", " ") for name in counts)),
+        (
+            (
+                kind,
+                one_line(one["name"] or "(none)", 40),
+                f"{one['calls']:,}",
+                _number(one["p50_ms"]),
+                _number(one["p95_ms"]),
+                f"${float(one['cost_usd']):,.4f}",
+                *(f"{one[name]:,}" if one[name] else "" for name in counts),
+            )
+            for kind, one in rows
+        ),
+        right="calls p50 ms p95 ms cost errors retried fell_back",
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
 
 
 def _rests(name: str, seconds: float) -> str:

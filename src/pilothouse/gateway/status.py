@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
 
 if TYPE_CHECKING:
     from .gateway import Gateway
@@ -88,6 +89,32 @@ class GatewayStatus:
     """Times that the cache's database did not answer; the calls went on."""
 
 
+def hosts_only(status: GatewayStatus) -> GatewayStatus:
+    """The same for those who may only read: hosts in place of addresses, numbers in place of where keys come from."""
+    return replace(
+        status,
+        upstreams=tuple(
+            replace(
+                one,
+                addresses=tuple(replace(address, url=_host(address.url)) for address in one.addresses),
+                keys=tuple(replace(key, source=f"key {number}") for number, key in enumerate(one.keys, start=1)),
+            )
+            for one in status.upstreams
+        ),
+    )
+
+
+def _host(url: str) -> str:
+    """Host and port; never what stands before an @."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def _shown(url: str) -> str:
+    """The address without a name and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+
+
 def status_of(gateway: Gateway) -> GatewayStatus:
     """How a gateway stands now."""
     rules = gateway.rules
@@ -96,7 +123,9 @@ def status_of(gateway: Gateway) -> GatewayStatus:
         UpstreamStatus(
             name=one.name,
             wire=one.wire,
-            addresses=tuple(AddressStatus(url=url, rests_s=gateway.turns.rests_s(one, url)) for url in one.urls),
+            addresses=tuple(
+                AddressStatus(url=_shown(url), rests_s=gateway.turns.rests_s(one, url)) for url in one.urls
+            ),
             keys=tuple(
                 KeyStatus(source=key.source, rests_s=gateway.turns.rests_s(one, key.source)) for key in one.keys
             ),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import cast
 
 from pilothouse import traces
 from pilothouse.approvals import State
 from pilothouse.budgets import BudgetOverview, Budgets
+from pilothouse.cache import overview
 from pilothouse.deletions import find
+from pilothouse.gateway import GatewayStatus, hosts_only
 from pilothouse.guards import KINDS, read_guards
 from pilothouse.jobs import Desk, RunPage, RunState
 from pilothouse.policies import Drafts, Policies, diff, switches
@@ -16,6 +19,7 @@ from pilothouse.records import Forbidden, NotFound, iso
 from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore, user_sql
 from pilothouse.store.annotation_rows import annotations_of
+from pilothouse.store.cache_store import CacheStore
 from pilothouse.store.control_store import ControlStore
 from pilothouse.store.deletion_log import DeletionRecord
 from pilothouse.store.views import VIEWS
@@ -56,12 +60,15 @@ from pilothouse.traces.model import (
     Why,
 )
 from pilothouse.traces.model.guards import GuardActivity
+from pilothouse.traces.model.prompt_cache import PromptCache
+from pilothouse.traces.prompt_cache import prompt_cache
 from pilothouse.web import (
     AnalysisList,
     AnalysisShown,
     ApprovalQueue,
     ApprovalShown,
     CheckShown,
+    GatewayShown,
     GuardsShown,
     JobSteps,
     PolicyChecked,
@@ -74,6 +81,8 @@ from pilothouse.web import (
 
 from .analyses import Analyses
 from .approval_reader import ApprovalReader
+
+_HOUR_NS = 3_600_000_000_000
 
 
 class PageReader:
@@ -97,10 +106,13 @@ class PageReader:
         may_see_policy: bool = False,
         approvals: ApprovalReader | None = None,
         budgets: Budgets | None = None,
+        gateway_status: Callable[[], GatewayStatus] | None = None,
+        answers: CacheStore | None = None,
     ) -> None:
         """``actor_id`` and ``anybodys`` say whose annotations the visitor may remove."""
         self._jobs = jobs
         self._budgets = budgets
+        self._gateway_status, self._answers = gateway_status, answers
         self._analyses = analyses
         self._run_projects = run_projects
         self._store = store
@@ -388,6 +400,28 @@ class PageReader:
         return traces.guard_activity(
             self._store, self._project, covered, gate=gate, check=check, action=action, limit=limit
         )
+
+    def gateway(self) -> GatewayShown:
+        """The gateway as it stands, what went through it in an hour and a day, and its cache."""
+        if self._gateway_status is None or self._answers is None:
+            raise NotFound("this server has no gateway")
+        status, now_ns = self._gateway_status(), time.time_ns()
+        hour, day = (
+            traces.gateway_traffic(
+                self._store, self._project, traces.Range(since_ns=now_ns - hours * _HOUR_NS, until_ns=now_ns)
+            )
+            for hours in (1, 24)
+        )
+        return GatewayShown(
+            status=status if self._may_see_policy else hosts_only(status),
+            hour=hour,
+            day=day,
+            cache=overview(self._answers, self._project, days=7, now_ns=now_ns),
+        )
+
+    def prompt_cache(self, since_ns: int, until_ns: int) -> PromptCache:
+        """What providers' prompt caches served, and what broke the prefix that they need."""
+        return prompt_cache(self._store, self._project, since_ns=since_ns, until_ns=until_ns)
 
     def policy_checked(self, text: str) -> PolicyChecked:
         """What is wrong with a text, and what it would change."""

@@ -264,8 +264,9 @@ class ApiProvider:
 class PageProvider:
     """Serves :class:`pilothouse.web.Provider`."""
 
-    def __init__(self, state: ServerState, *, url: str, grpc: str) -> None:
+    def __init__(self, state: ServerState, gateway: Gateway, *, url: str, grpc: str) -> None:
         self._state = state
+        self._gateway = gateway
         self._url = url
         self._grpc = grpc
         self._names: dict[str, str] = {}
@@ -303,6 +304,8 @@ class PageProvider:
                 may_see_policy=grant.allows("write"),
                 approvals=ApprovalReader(state.approvals, grant, decider),
                 budgets=state.budgets,
+                gateway_status=lambda: status_of(self._gateway),
+                answers=state.answers,
             ),
             writer=PageWriter(state, grant, actor, decider),
             waiting=state.approvals.counts(grant.project_id).get("pending", 0),

@@ -12,6 +12,7 @@ from .diff import diff
 from .doctor import doctor
 from .filters import FIELDS, parse_filter
 from .fleet import fleet
+from .gateway import gateway_traffic
 from .graph import graph
 from .guards import guard_activity
 from .jsons import Cut, as_json, dumps, fit, money_text
@@ -65,6 +66,7 @@ __all__ = [
     "facets",
     "fit",
     "fleet",
+    "gateway_traffic",
     "graph",
     "guard_activity",
     "head",

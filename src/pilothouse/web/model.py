@@ -8,9 +8,12 @@ from typing import Any
 
 from pilothouse.analysis.shelf import Analysis, AnalysisFile
 from pilothouse.approvals import ApprovalInfo, EventInfo, NoticeInfo
+from pilothouse.cache import CacheOverview
+from pilothouse.gateway import GatewayStatus
 from pilothouse.jobs import Run, Step
 from pilothouse.policies import Draft, PolicyText, PolicyVersion, Proposal, Switch
 from pilothouse.policy import Problem
+from pilothouse.traces.model.gateway import GatewayTraffic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +195,17 @@ class CheckShown:
     """What its kind finds, in a few words."""
     on_failure: str
     deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayShown:
+    """The gateway, its traffic and its cache."""
+
+    status: GatewayStatus
+    hour: GatewayTraffic
+    day: GatewayTraffic
+    cache: CacheOverview
+    """Of the last seven days."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

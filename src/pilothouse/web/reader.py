@@ -50,12 +50,14 @@ from pilothouse.traces.model import (
     Why,
 )
 from pilothouse.traces.model.guards import GuardActivity
+from pilothouse.traces.model.prompt_cache import PromptCache
 
 from .model import (
     AnalysisList,
     AnalysisShown,
     ApprovalQueue,
     ApprovalShown,
+    GatewayShown,
     GuardsShown,
     JobSteps,
     PolicyChecked,
@@ -253,6 +255,14 @@ class Reader(Protocol):
         self, since_ns: int, until_ns: int, *, gate: str, check: str, action: str, limit: int
     ) -> GuardActivity:
         """What the guards did in a window; the words narrow the events."""
+        ...
+
+    def gateway(self) -> GatewayShown:
+        """The gateway as it stands, what went through it in an hour and a day, and its cache."""
+        ...
+
+    def prompt_cache(self, since_ns: int, until_ns: int) -> PromptCache:
+        """What providers' prompt caches served, and what broke the prefix that they need."""
         ...
 
     def policy_checked(self, text: str) -> PolicyChecked:

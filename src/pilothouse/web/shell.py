@@ -33,6 +33,7 @@ NAV = (
         (
             ("approvals", "/approvals", "Approvals"),
             ("budgets", "/budgets", "Budgets"),
+            ("gateway", "/gateway", "Gateway"),
             ("guards", "/guards", "Guards"),
             ("policy", "/policy", "Policy"),
             ("keys", "/keys", "Keys"),

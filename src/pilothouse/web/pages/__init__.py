@@ -13,6 +13,7 @@ from .context import CONTEXT
 from .deletion import DELETION
 from .doctor import DOCTOR
 from .fleet import FLEET
+from .gateway import GATEWAY
 from .guards import GUARDS
 from .job import JOB
 from .jobs import JOBS
@@ -54,6 +55,7 @@ PAGES: tuple[PageSpec, ...] = (
     APPROVALS,
     APPROVAL,
     BUDGETS,
+    GATEWAY,
     GUARDS,
     POLICY,
     KEYS,
