@@ -166,7 +166,7 @@ ps = st.lists(st.floats(1e-6, 1), min_size=1, max_size=20)
 
 
 @given(ps)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_corrections_are_those_of_statsmodels(values: list[float]) -> None:
     assert holm(values) == pytest.approx(multipletests(values, method="holm")[1].tolist(), abs=1e-12)
     assert benjamini_hochberg(values) == pytest.approx(multipletests(values, method="fdr_bh")[1].tolist(), abs=1e-12)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from .distributions import normal_quantile
 from .model import Looks
-from .paired_anytime import log_evidence, log_evidence_of_difference
+from .paired_anytime import log_evidence
 from .power import NEEDED_MAX, pairs_needed, unchanged_needed
 
 
@@ -66,8 +66,8 @@ def _needed_anytime(seen: Seen) -> int | None:
         b, c = max(0.0, b) * n, max(0.0, c) * n
         if b + c > n or ((b - c) / n <= seen.margin if fails else (b - c) / n >= seen.margin):
             return False
-        if fails and not seen.margin:
-            return log_evidence_of_difference(b, c) >= enough
+        if fails:
+            return log_evidence(c, b, n, -seen.margin) >= math.log(2) + enough
         return log_evidence(b, c, n, seen.margin) >= enough
 
     n = max(1.0, seen.total)

@@ -22,7 +22,7 @@ from .distributions import beta_quantile, normal_quantile, t_cdf, t_quantile
 from .flips import flip_means
 from .means import resample
 from .model import Counts, Looks, ScorePair, Verdict
-from .paired_anytime import confidence_sequence, p_anytime
+from .paired_anytime import anytime_bound, p_anytime
 from .power import NEEDED_MAX, unchanged_needed
 from .sequential import asymptotic_half_width, asymptotic_p, asymptotic_rho
 from .verdict import check, cluster_names, finish, in_line, too_many_undetermined, unique
@@ -206,9 +206,9 @@ def _once(
 
 def _anytime(error: MeanError, sums: _Sums, *, alpha: float, scale: float, enough: bool) -> tuple[Interval, float]:
     if not enough:
-        low = scale * confidence_sequence(sums.worse, 0, error.clusters, alpha=alpha).low
-        high = scale * confidence_sequence(0, sums.better, error.clusters, alpha=alpha).high
-        return Interval(low=low, high=high), low
+        low = scale * anytime_bound(sums.worse, 0, error.clusters, alpha=alpha / 2)
+        high = -scale * anytime_bound(sums.better, 0, error.clusters, alpha=alpha / 2)
+        return Interval(low=low, high=high), scale * anytime_bound(sums.worse, 0, error.clusters, alpha=alpha)
     rho = asymptotic_rho(_TUNED_FOR, alpha=alpha)
     deviation = error.clustered_corrected * math.sqrt(error.clusters)
     half = deviation * asymptotic_half_width(error.clusters, alpha=alpha, rho=rho)

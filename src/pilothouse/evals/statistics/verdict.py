@@ -33,7 +33,7 @@ from .clusters import design_effect
 from .flips import flip_counts
 from .model import Counts, Looks, Pair, Verdict
 from .paired import PairedCounts, mcnemar
-from .paired_anytime import confidence_sequence, p_anytime, p_at_loss
+from .paired_anytime import anytime_bound, confidence_sequence, p_anytime, p_loss_beyond
 from .paired_exact import lower_bound, p_loss, upper_bound
 from .sentence import sentence
 
@@ -241,8 +241,7 @@ def too_many_undetermined(counts: Counts) -> bool:
 def _interval(seen: Seen) -> tuple[Interval, float]:
     counts = (seen.regressed, seen.improved, seen.total)
     if seen.looks == "anytime":
-        sequence = confidence_sequence(*counts, alpha=seen.alpha)
-        return sequence, sequence.low
+        return confidence_sequence(*counts, alpha=seen.alpha), anytime_bound(*counts, alpha=seen.alpha)
     low = lower_bound(*counts, alpha=seen.alpha / 2)
     high = upper_bound(*counts, alpha=seen.alpha / 2)
     return Interval(low=low, high=high), lower_bound(*counts, alpha=seen.alpha)
@@ -253,7 +252,7 @@ def _p_beyond(seen: Seen) -> float:
     if not seen.margin:
         return 0.0
     if seen.looks == "anytime":
-        return p_at_loss(seen.regressed, seen.improved, seen.total, seen.margin)
+        return p_loss_beyond(seen.regressed, seen.improved, seen.total, seen.margin)
     b, n = math.floor(seen.regressed + 1e-9), math.floor(seen.total + 1e-9)
     c = min(math.ceil(seen.improved - 1e-9), max(0, n - b))
     return min(1.0, 2 * p_loss(c, b, n, -seen.margin))
