@@ -7,7 +7,7 @@ from decimal import Decimal
 from pilothouse.gateway import AddressStatus, GatewayStatus, KeyStatus, UpstreamStatus, hosts_only
 from pilothouse.records import names
 from pilothouse.store import TraceStore
-from pilothouse.traces import Range, gateway_traffic
+from pilothouse.traces import Range, gateway_traffic, plan
 from tests.traces.support import PROJECT, TraceBuilder, trace_id
 
 HOUR = 3_600_000_000_000
@@ -21,10 +21,20 @@ def test_traffic_is_counted_by_upstream_and_route(any_store: TraceStore) -> None
         told = {"pilothouse.gateway.upstream": "main" if number > 2 else "local", "pilothouse.gateway.route": "gpt-*"}
         if number == 3:
             told |= {"pilothouse.gateway.attempts": "3", "pilothouse.gateway.fell_back": "true"}
+            told |= {"pilothouse.gateway.asked_model": "dear"}
         if number == 4:
             told |= {"pilothouse.cache.outcome": "hit"}
         failed = {"status": "error", "error_type": "guard_blocked"} if number == 5 else {}
-        trace.span(1, "model", ms=number * 100, scope_name=names.GATEWAY_SCOPE, attributes=told, cost="0.01", **failed)
+        trace.span(
+            1,
+            "model",
+            ms=number * 100,
+            request_model="cheap",
+            scope_name=names.GATEWAY_SCOPE,
+            attributes=told,
+            cost="0.01",
+            **failed,
+        )
         trace.store(any_store)
     other = TraceBuilder(trace_id(11))
     other.span(1, "model", ms=99_000)
@@ -43,6 +53,9 @@ def test_traffic_is_counted_by_upstream_and_route(any_store: TraceStore) -> None
     assert total.cost_usd == Decimal("0.10") and found.routes[0].name == "gpt-*"
     # Of ten calls one failed and one came from the cache: eight took 100, 200, 300 and 600 to 1000 ms.
     assert total.p50_ms is not None and 300 <= total.p50_ms <= 700 and total.p95_ms == 1000.0
+    (told,) = plan(any_store, PROJECT, trace_id(3)).events
+    assert (told.what, told.said) == ("gateway", "fell back to cheap from dear")
+    assert plan(any_store, PROJECT, trace_id(6)).events == ()
     assert gateway_traffic(any_store, "prj_other", Range(since_ns=start - HOUR, until_ns=start + HOUR)).upstreams == ()
 
 

@@ -13,7 +13,7 @@ from pilothouse.intake import decode
 from pilothouse.records import names
 from pilothouse.store import TraceStore
 from pilothouse.store.schema import ANNOTATION
-from pilothouse.traces import Range, guard_activity
+from pilothouse.traces import Range, guard_activity, plan
 from pilothouse.traces.guards import GUARD_WRONG, times_of, told_checks
 from pilothouse.traces.model.guards import CheckCount
 from tests.traces.support import PROJECT, TraceBuilder, span_id, stored_time, trace_id
@@ -75,7 +75,9 @@ def _stored(store: TraceStore) -> tuple[TraceBuilder, Range]:
     other.store(store)
     note: dict[str, object] = dict.fromkeys(ANNOTATION.column_names, "")
     at = stored_time(trace.start_ns + 1_000_000)
-    note.update(project_id=PROJECT, annotation_id="lab_1", kind="label", name=GUARD_WRONG, trace_id=trace.id)
+    note.update(
+        project_id=PROJECT, annotation_id="lab_1", kind="label", name=f"{GUARD_WRONG}_output", trace_id=trace.id
+    )
     note.update(span_id=span_id(2), actor="ann", actor_kind="person", time=at, removed=0, version=1)
     note.update(received_at=at[:23], received_day=at[:10])
     store.insert("annotation", ANNOTATION.column_names, [list(note.values())])
@@ -103,6 +105,11 @@ def test_counts_events_and_marks_of_a_window(any_store: TraceStore) -> None:
     mail = events[trace.id, span_id(3), "tool_arguments"]
     assert (mail.step, mail.agent, mail.tool, mail.action) == (3, "support", "mail", "flag")
     assert events[trace.id, span_id(2), "output"].wrong == "ann" and mail.wrong == ""
+    told = [(one.step, one.what, one.said) for one in plan(any_store, PROJECT, trace.id).events]
+    assert [(what, said) for _, what, said in told] == [
+        ("guard", "rewrite at output: secrets: github token"),
+        ("guard", "flag at tool arguments of mail: secrets: github token"),
+    ]
     # Other windows, other projects, and other words.
     before = Range(since_ns=covered.since_ns - HOUR, until_ns=covered.since_ns)
     assert guard_activity(any_store, PROJECT, before).gates == ()

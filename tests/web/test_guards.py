@@ -21,7 +21,7 @@ def test_it_says_what_the_guards_did_and_which_check_is_too_strict(full: TestCli
     links = [one.attributes.get("href", "") for one in page.named("a")]
     assert f"/traces/{'ab' * 16}/spans/1" in links
     hidden = [one.attributes for one in page.named("input") if one.attributes.get("name") == "name"]
-    assert any(one.get("value") == "guard_wrong" for one in hidden)
+    assert any(one.get("value") == "guard_wrong_input" for one in hidden)
 
 
 def test_without_traffic_it_teaches_how_to_begin(empty: TestClient) -> None:

@@ -71,5 +71,5 @@ def show_states(caller: Caller, id: IdText) -> Response:
 
 @router.get("/traces/{id}/plan", response_model=Envelope[TracePlan])
 def show_plan(caller: Caller, id: IdText) -> Response:
-    """What agents planned, task by task, and what the runtime did to keep them to it."""
+    """What agents planned, task by task, what the runtime did to keep them to it, and what guards and gateway did."""
     return answer(traces.plan(caller.store, caller.project_id, trace_id_of(caller, id)))

@@ -312,7 +312,9 @@ _MARKS = {"pending": "[ ]", "in_progress": "[>]", "completed": "[x]", "blocked":
 
 def _plan(found: dict[str, Any]) -> list[str]:
     if not found["events"]:
-        return ["no agent of this trace tells of a plan: pilothouse.runtime's agents do"]
+        return [
+            "no agent of this trace tells of a plan, no guard and no gateway stepped in: pilothouse.runtime's agents do"
+        ]
     lines: list[str] = []
     for plan in found["plans"]:
         size = f"{plan['done']} of {plan['done'] + plan['open']} tasks done"

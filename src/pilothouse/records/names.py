@@ -143,5 +143,7 @@ GUARD_TIMES: Final = "pilothouse.guard.times"
 GUARD_PASSED_EVENT: Final = "pilothouse.guard.passed"
 """Span event: a gate found nothing. Attributes as of :data:`GUARD_EVENT`."""
 
-RUNTIME_EVENTS: Final = (PLAN_EVENT, GATE_EVENT, DATA_EVENT, DRIFT_EVENT, CATALOGUE_EVENT, MEMORY_EVENT)
-"""What the runtime tells of itself."""
+RUNTIME_EVENTS: Final = (
+    *(PLAN_EVENT, GATE_EVENT, DATA_EVENT, DRIFT_EVENT, CATALOGUE_EVENT, MEMORY_EVENT, GUARD_EVENT),
+)
+"""What runtime and guards tell of what they did in a trace."""

@@ -42,3 +42,21 @@ def gateway_calls(
         {"project": project, "scope": names.GATEWAY_SCOPE, "since": since_ns, "until": until_ns, "limit": limit},
         settings=READ_SETTINGS,
     ).dicts()
+
+
+def gateway_steps(store: TraceStore, project: str, trace_id: str, *, limit: int) -> list[dict[str, Any]]:
+    """Calls of a trace for which the gateway did more than pass them on, in order of time."""
+    return store.query(
+        "SELECT span_id, toUnixTimestamp64Nano(start_time) + duration_ns AS time_ns, error_type, "
+        "attributes['pilothouse.gateway.tried'] AS tried, attributes['pilothouse.gateway.stood_in'] AS stood_in, "
+        "attributes['pilothouse.gateway.fell_back'] = 'true' AS fell_back, "
+        "attributes['pilothouse.gateway.asked_model'] AS asked, request_model AS sent, "
+        "attributes['pilothouse.gateway.chosen_by'] AS chosen_by, attributes['pilothouse.cache.outcome'] AS cache, "
+        "attributes['pilothouse.cache.saved_usd'] AS saved_usd "
+        "FROM {db}.span FINAL WHERE project_id = {project:String} AND trace_id = {id:String} "
+        "AND scope_name = {scope:String} AND kind IN ('model', 'embedding') AND (tried != '' OR stood_in != '' OR fell_back "
+        "OR chosen_by != '' OR cache IN ('hit', 'meaning') OR error_type IN ('over_budget', 'rate_limited', 'overloaded')) "
+        "ORDER BY time_ns, span_id LIMIT {limit:UInt32}",
+        {"project": project, "id": trace_id, "scope": names.GATEWAY_SCOPE, "limit": limit},
+        settings=READ_SETTINGS,
+    ).dicts()

@@ -153,17 +153,17 @@ def guard_spans(
 
 
 def labelled_spans(
-    store: TraceStore, project: str, label: str, since_ns: int, *, limit: int
-) -> list[tuple[str, str, str]]:
-    """Steps with a label that nobody removed since a moment: trace, span, who gave it; the newest first."""
+    store: TraceStore, project: str, labels: Sequence[str], since_ns: int, *, limit: int
+) -> list[tuple[str, str, str, str]]:
+    """Steps with one of the labels since a moment: trace, span, label, who gave it; the newest first."""
     rows: list[Any] = store.query(
-        "SELECT trace_id, span_id, actor FROM {db}.annotation FINAL WHERE project_id = {project:String} "
-        "AND kind = 'label' AND name = {label:String} AND removed = 0 AND span_id != '' "
+        "SELECT trace_id, span_id, name, actor FROM {db}.annotation FINAL WHERE project_id = {project:String} "
+        "AND kind = 'label' AND has({labels:Array(String)}, name) AND removed = 0 AND span_id != '' "
         "AND time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') ORDER BY time DESC LIMIT {limit:UInt32}",
-        {"project": project, "label": label, "since": since_ns, "limit": limit},
+        {"project": project, "labels": list(labels), "since": since_ns, "limit": limit},
         settings=READ_SETTINGS,
     ).rows
-    return [(row[0], row[1], row[2]) for row in rows]
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
 
 
 def events_of_spans(

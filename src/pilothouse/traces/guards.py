@@ -25,7 +25,7 @@ from .model.guards import CheckCount, CheckTold, GateCount, GuardActivity, Guard
 from .windows import Range
 
 GUARD_WRONG: Final = "guard_wrong"
-"""The label on a step that says: what a guard did here was wrong."""
+"""The label on a step that says: what a guard did here was wrong. With ``_`` and a gate behind it: what that gate did."""
 GATES: Final = ("input", "output", "tool_arguments", "tool_results")
 ACTIONS: Final = ("flag", "rewrite", "ask", "block")
 EVENTS_MAX: Final = 500
@@ -48,17 +48,17 @@ def guard_activity(
     """Counts by gate, check and time of a window, and its newest events; the words narrow only the events."""
     span = (covered.since_ns, covered.until_ns)
     rows = guard_events(store, project, *span, gate=gate, check=check, action=action, limit=limit + 1)
-    marks = {(trace, step): who for trace, step, who in _marks(store, project, covered.since_ns)}
+    marks = _marks(store, project, covered.since_ns)
     shown = rows[:limit]
     steps = guard_spans(store, project, *span, [row.trace_id for row in shown], [row.span_id for row in shown])
-    wrong = _wrong(store, project, list(marks), span)
+    wrong = _wrong(store, project, marks, span)
     buckets = bucket_seconds(covered, _BUCKETS)
     return GuardActivity(
         window=covered.as_window(),
         gates=_gates(counts_by_gate(store, project, *span)),
         checks=_checks(counts_by_check(store, project, *span, limit=_CHECKS_MAX), wrong),
         series=_series(covered, buckets, counts_by_time(store, project, *span, bucket_s=buckets)),
-        events=tuple(event(row, steps.get(row.span_id), marks.get((row.trace_id, row.span_id), "")) for row in shown),
+        events=tuple(event(row, steps.get(row.span_id), _marked(marks, row)) for row in shown),
         more=len(rows) > limit,
     )
 
@@ -101,18 +101,26 @@ def times_of(text: str) -> int:
     return max(int(text), 1) if text.isascii() and text.isdecimal() and len(text) < 10 else 1
 
 
-def _marks(store: TraceStore, project: str, since_ns: int) -> list[tuple[str, str, str]]:
-    return labelled_spans(store, project, GUARD_WRONG, since_ns, limit=_MARKS_MAX)
+def _marks(store: TraceStore, project: str, since_ns: int) -> Mapping[tuple[str, str, str], str]:
+    """By trace, span and gate, which is empty where the whole step was marked: who did."""
+    labels = (GUARD_WRONG, *(f"{GUARD_WRONG}_{gate}" for gate in GATES))
+    rows = labelled_spans(store, project, labels, since_ns, limit=_MARKS_MAX)
+    return {(trace, span, label.removeprefix(GUARD_WRONG).lstrip("_")): who for trace, span, label, who in rows}
+
+
+def _marked(marks: Mapping[tuple[str, str, str], str], row: GuardEventRow) -> str:
+    whole = marks.get((row.trace_id, row.span_id, ""), "")
+    return whole or marks.get((row.trace_id, row.span_id, row.attributes.get(names.GUARD_GATE, "")), "")
 
 
 def _wrong(
-    store: TraceStore, project: str, marks: Sequence[tuple[str, str]], span: tuple[int, int]
+    store: TraceStore, project: str, marks: Mapping[tuple[str, str, str], str], span: tuple[int, int]
 ) -> Mapping[tuple[str, str], int]:
     """By gate and check: texts of the window on which what it found was marked as wrong."""
     rows = events_of_spans(store, project, [one[0] for one in marks], [one[1] for one in marks], limit=_MARKS_MAX * 4)
     counts: dict[tuple[str, str], int] = {}
     for row in rows:
-        if (row.trace_id, row.span_id) not in marks or not span[0] <= row.time_ns < span[1]:
+        if not _marked(marks, row) or not span[0] <= row.time_ns < span[1]:
             continue
         one = event(row, None)
         for check in one.checks:

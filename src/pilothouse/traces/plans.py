@@ -10,6 +10,7 @@ from typing import Any, cast
 from pilothouse.records import iso, names
 from pilothouse.store import TraceStore
 from pilothouse.store.decision_reads import runtime_events
+from pilothouse.store.gateway_reads import gateway_steps
 
 from .load import head, load
 from .model import AgentPlan, PlanTask, RuntimeEvent, Span, TracePlan
@@ -17,6 +18,7 @@ from .model import AgentPlan, PlanTask, RuntimeEvent, Span, TracePlan
 _EVENTS_MAX = 1_000
 _SAID_MAX = 500
 _TASKS_MAX = 200
+_GATEWAY = "pilothouse.gateway"
 
 Attributes = Mapping[str, str]
 
@@ -32,7 +34,7 @@ class _Told:
 
 
 def plan(store: TraceStore, project: str, trace_id: str) -> TracePlan:
-    """What agents of a trace planned, and what the runtime did to keep them to it.
+    """What agents of a trace planned, what the runtime did to keep them to it, and what guards and gateway did.
 
     Raises:
         NotFound: there is no such trace.
@@ -42,6 +44,11 @@ def plan(store: TraceStore, project: str, trace_id: str) -> TracePlan:
         _Told(span_id=row["span_id"], time_ns=row["time_ns"], name=row["name"], attributes=row["attributes"])
         for row in runtime_events(store, project, trace_id, limit=_EVENTS_MAX)
     ]
+    told += [
+        _Told(span_id=row["span_id"], time_ns=int(row["time_ns"]), name=_GATEWAY, attributes={"said": _passed_on(row)})
+        for row in gateway_steps(store, project, trace_id, limit=_EVENTS_MAX)
+    ]
+    told.sort(key=lambda one: one.time_ns)
     spans = {span.span_id: span for span in load(store, project, trace_id).spans} if told else {}
     return plan_of(trace_id, told, spans, top.start_ns)
 
@@ -89,6 +96,12 @@ def _said(name: str, attributes: Attributes) -> str:
 
     if name == names.PLAN_EVENT:
         return get(names.PLAN_CHANGE)
+    if name == _GATEWAY:
+        return get("said")
+    if name == names.GUARD_EVENT:
+        tool = f" of {get(names.GUARD_TOOL)}" if get(names.GUARD_TOOL) else ""
+        found = get(names.GUARD_RULES) or "a check was down"
+        return f"{get(names.GUARD_ACTION)} at {get(names.GUARD_GATE).replace('_', ' ')}{tool}: {found}"
     if name == names.GATE_EVENT:
         return f"{get(names.GATE_ACTION)}, {get(names.GATE_OPEN)} open. {get(names.GATE_MESSAGE)}".removesuffix(" ")
     if name == names.DATA_EVENT:
@@ -100,6 +113,29 @@ def _said(name: str, attributes: Attributes) -> str:
         asked = get(names.CATALOGUE_ASKED)
         return get(names.CATALOGUE_TOOL) + (f", called {asked}" if asked else "")
     return " ".join(filter(None, (get(names.MEMORY_ACTION), get(names.MEMORY_IDS), get(names.MEMORY_TEXT))))
+
+
+def _passed_on(row: Mapping[str, Any]) -> str:
+    """What the gateway did with a call beside passing it on, in a line."""
+    said: list[str] = []
+    if row["chosen_by"]:
+        said.append(f"sent as {row['sent']}: {row['chosen_by']}")
+    try:
+        tried: Any = json.loads(row["tried"]) if row["tried"] else []
+    except (ValueError, RecursionError):
+        tried = []
+    if isinstance(tried, list) and tried:
+        said.append("tried before: " + "; ".join(str(one) for one in cast("list[Any]", tried)))
+    if row["fell_back"]:
+        said.append(f"fell back to {row['sent']}" + (f" from {row['asked']}" if row["asked"] else ""))
+    if row["stood_in"]:
+        said.append(f"a {row['stood_in']} reply stood in")
+    if row["cache"] in ("hit", "meaning"):
+        by = " by meaning" if row["cache"] == "meaning" else ""
+        said.append(f"answered from the cache{by}" + (f", saved ${row['saved_usd']}" if row["saved_usd"] else ""))
+    if row["error_type"] in ("over_budget", "rate_limited", "overloaded"):
+        said.append(f"refused: {row['error_type'].replace('_', ' ')}")
+    return "; ".join(said)
 
 
 def _tasks(text: str) -> tuple[PlanTask, ...]:

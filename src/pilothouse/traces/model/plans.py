@@ -44,7 +44,7 @@ class RuntimeEvent:
     offset_ms: float
     """From the start of the trace."""
     what: str
-    """plan, finish_gate, data_kept, drift, tool_loaded or memory."""
+    """plan, finish_gate, data_kept, drift, tool_loaded, memory, guard or gateway."""
     said: str
     """In a line: what changed, was refused, kept, found, loaded or remembered."""
 
