@@ -18,14 +18,15 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from pilothouse import __version__, access, api, deletions, web
 from pilothouse.annotations import settle
@@ -273,15 +274,20 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 class _GatewayFirst:
-    """Lets calls of models go straight to the gateway: each of them is measured against the provider's own."""
+    """Lets calls of models go straight to the gateway: each of them is measured against the provider's own.
+
+    It hears callers out by itself, and reads nothing of what a proxy says of them.
+    """
 
     def __init__(self, app: FastAPI, gateway: Gateway) -> None:
-        self._app, self._gateway = app, gateway
+        trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
+        self._app = ProxyHeadersMiddleware(cast("Any", HeardOut(app)), trusted_hosts=trusted)
+        self._gateway = gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         ours = scope["type"] == "http" and scope["path"].startswith(f"{PREFIX}/")
-        await (self._gateway if ours else self._app)(scope, receive, send)
+        await (self._gateway if ours else cast("ASGIApp", self._app))(scope, receive, send)
 
 
 async def _serve(options: UpOptions, state: ServerState, listening: socket.socket, new_key: str) -> None:
@@ -300,7 +306,8 @@ async def _serve(options: UpOptions, state: ServerState, listening: socket.socke
     gateway.start()
     server = _HttpServer(
         uvicorn.Config(
-            HeardOut(_GatewayFirst(application, gateway)),
+            _GatewayFirst(application, gateway),
+            proxy_headers=False,  # What of it is wanted stands in _GatewayFirst.
             log_level="warning",
             access_log=False,
             server_header=False,

@@ -19,6 +19,7 @@ from .connection import Header
 from .endpoints import Wire
 from .failures import CallerLeft
 from .headers import to_caller
+from .patience import Patience
 
 _WATCHED_AFTER_S: Final = 0.02
 
@@ -57,6 +58,11 @@ class Answering:
         """Send a piece; waits while the caller reads slower than the upstream writes."""
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
+    async def last(self, body: bytes) -> None:
+        """Send the last piece, and the end with it."""
+        self._ended = True
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
     async def end(self) -> None:
         """Send the end."""
         self._ended = True
@@ -87,17 +93,20 @@ class Answering:
 class Leaving:
     """Ends the task of a call when its caller leaves."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, patience: Patience) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
         self._left = False
         self._receive = receive
         self._watch: asyncio.Future[None] | None = None
+        self._patience = patience
         # Most calls of an answer that is at hand are over by then: a task for each would cost more than the rest of it.
-        self._timer = asyncio.get_running_loop().call_later(_WATCHED_AFTER_S, self._begin)
+        self.due_s = asyncio.get_running_loop().time() + _WATCHED_AFTER_S
+        patience.add(self)
 
-    def _begin(self) -> None:
+    def fall_due(self) -> None:
+        """Begin to watch."""
         self._watch = asyncio.ensure_future(self._wait(self._receive))
 
     async def _wait(self, receive: Receive) -> None:
@@ -114,6 +123,6 @@ class Leaving:
 
     def stop(self) -> None:
         """Watch no more."""
-        self._timer.cancel()
+        self._patience.remove(self)
         if self._watch is not None:
             self._watch.cancel()

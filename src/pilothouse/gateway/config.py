@@ -114,6 +114,8 @@ class GatewayConfig:
     """Projects, by id, whose keys may call models; none means all."""
     asks_difficulty: bool = False
     """Whether a rule of a route wants to know how hard a call is."""
+    _plain: dict[Wire, Target] = field(default_factory=dict["Wire", "Target"], init=False, repr=False, compare=False)
+    """Where calls go that no route is written for, once it was asked."""
 
     def target(self, wire: Wire, model: str, facts: Facts | None = None) -> Target:
         """Where a call of this model goes: the first route that fits, or the first upstream where none is written.
@@ -123,6 +125,9 @@ class GatewayConfig:
         Raises:
             NotFound: no upstream speaks this wire format, or no route takes this model.
         """
+        plain = self._plain.get(wire)
+        if plain is not None and (not self.routes or not model):
+            return plain
         spoken = [upstream for upstream in self.upstreams.values() if upstream.wire == wire]
         if not spoken:
             raise NotFound(
@@ -132,7 +137,7 @@ class GatewayConfig:
             )
         routes = [route for route in self.routes if self.upstreams[route.upstream].wire == wire]
         if not routes or not model:
-            return Target(upstream=spoken[0])
+            return self._plain.setdefault(wire, Target(upstream=spoken[0]))
         for route in routes:
             if fnmatchcase(model, route.model):
                 choice = chosen(route.by, facts()) if route.by and facts is not None else None

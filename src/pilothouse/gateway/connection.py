@@ -172,6 +172,11 @@ class Connection(asyncio.Protocol):
                 raise self._error
             await self._wait()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the answer is whole and every piece of it was taken."""
+        return self._body_done and not self._pieces and self._error is None
+
     async def piece(self) -> bytes:
         """What has come of the body since the last piece; empty at its end.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from .config import Upstream, UpstreamKey, auth_header
@@ -33,7 +34,7 @@ def to_upstream(
     """The headers of a call as they are sent on. Names in ``given`` are lower-case. ``length``: of the body, if any."""
     found: list[Header] = []
     gzip = False
-    own = {name.encode() for name in upstream.headers}
+    own = {name.encode() for name in upstream.headers} if upstream.headers else set[bytes]()
     if key is not None:
         auth = auth_header(upstream, key)
         found.append(auth)
@@ -42,14 +43,18 @@ def to_upstream(
         if name == b"accept-encoding":
             # An encoding that only the caller can read could not be read into the trace.
             gzip = b"gzip" in value.lower()
-        if name in _HOP or name in _OURS or name in own or name.startswith(_OUR_PREFIXES):
-            continue
-        found.append((name, value))
+        if _passes(name) and name not in own:
+            found.append((name, value))
     found += [(name.encode(), value.encode()) for name, value in upstream.headers.items()]
     found.append((b"accept-encoding", b"gzip" if gzip else b"identity"))
     if length is not None:
         found.append((b"content-length", str(length).encode()))
     return found
+
+
+@lru_cache(maxsize=1_024)
+def _passes(name: bytes) -> bool:
+    return not (name in _HOP or name in _OURS or name.startswith(_OUR_PREFIXES))
 
 
 def to_caller(given: Sequence[Header], trace_id: str) -> list[Header]:
@@ -62,4 +67,7 @@ def to_caller(given: Sequence[Header], trace_id: str) -> list[Header]:
 
 def value_of(headers: Iterable[Header], name: bytes) -> str:
     """The first header of a name; empty where there is none."""
-    return next((value.decode("latin-1") for known, value in headers if known == name), "")
+    for known, value in headers:
+        if known == name:
+            return value.decode("latin-1")
+    return ""

@@ -44,9 +44,10 @@ def read(headers: Mapping[str, str]) -> Labels:
     wants it, and the call gets a trace of its own.
     """
     attributes = {
-        attribute: value for header, attribute in HEADERS.items() if (value := _clean(headers.get(header, "")))
+        HEADERS[header]: value for header, given in headers.items() if header in HEADERS and (value := _clean(given))
     }
-    found = _PARENT.fullmatch(headers.get("traceparent", "").strip().lower())
+    parent = headers.get("traceparent", "")
+    found = _PARENT.fullmatch(parent.strip().lower()) if parent else None
     if found is not None and int(found[1], 16) and int(found[2], 16):
         trace_id, parent = found[1], found[2]
     else:
@@ -65,4 +66,7 @@ def below(labels: Labels) -> Labels:
 
 
 def _clean(value: str) -> str:
-    return "".join(character for character in value.strip() if character.isprintable())[:_CHARS_MAX]
+    value = value.strip()
+    if not value.isprintable():
+        value = "".join(character for character in value if character.isprintable())
+    return value[:_CHARS_MAX]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 from .connection import Connection, Header, connect, head_of
 from .failures import AnswerSlow, Unanswered
+from .patience import Patience
 
 _IDLE_MAX: Final = 64
 """Connections to one address that are kept while nobody uses them."""
@@ -48,6 +48,8 @@ class Pool:
     """Sends requests over connections that it keeps. Used from one event loop."""
 
     def __init__(self) -> None:
+        self.patience = Patience()
+        """For waits on the loop that this is used from."""
         self._idle: dict[tuple[bool, str, int], list[Connection]] = {}
         self._tls: ssl.SSLContext | None = None
 
@@ -77,7 +79,7 @@ class Pool:
                 connection = await connect(address.host, address.port, self._context(address), seconds=connect_s)
             sent = False
             try:
-                async with asyncio.timeout(answer_s):
+                with self.patience.within(answer_s):
                     await connection.request(head, body)
                 sent = True
             except TimeoutError:

@@ -27,16 +27,22 @@ class Turns:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._next: dict[str, int] = {}
+        self._only: dict[str, tuple[Upstream, list[Turn]]] = {}
         self._resting: dict[tuple[str, str], float] = {}
 
     def order(self, upstream: Upstream) -> list[Turn]:
         """Address and key for each try of one call: those that rest come last, for a call is better tried than not."""
+        only = self._only.get(upstream.name)
+        if only is not None and only[0] is upstream:
+            return only[1]
         start = self._next.get(upstream.name, 0)
         self._next[upstream.name] = start + 1
         urls, keys = upstream.urls, upstream.keys or (None,)
         count = max(len(urls), len(keys))
         if count == 1:
-            return [Turn(url=urls[0], key=keys[0])]
+            turns = [Turn(url=urls[0], key=keys[0])]
+            self._only[upstream.name] = upstream, turns
+            return turns
         turns = [Turn(url=urls[(start + i) % len(urls)], key=keys[(start + i) % len(keys)]) for i in range(count)]
         now = self._clock()
         turns.sort(key=lambda turn: self._rests(upstream, turn, now))
