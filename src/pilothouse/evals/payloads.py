@@ -7,16 +7,20 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from pilothouse.records import BadRequest, NotFound, TooLarge
 
+from .plain import list_of, mapping_of
+
 FOLDER: Final = "payloads"
 BYTES_MAX: Final = 256 << 20
 INLINE_CHARS_MAX: Final = 2_000
 """Longer values are put into files when a case is captured."""
+_WHOLE_BELOW: Final = 3
+"""Levels of a case that are always written out: the messages and calls, and what each is made of."""
 _NAME = re.compile(r"payloads/([0-9a-f]{16})\.(json|txt)")
 
 
@@ -62,6 +66,33 @@ def keep(folder: Path, value: Any) -> dict[str, str]:
     if not (folder / name).exists():
         write(folder / name, body)
     return {"$file": name}
+
+
+def keep_long(folder: Path, data: Mapping[str, Any], *, chars_max: int = INLINE_CHARS_MAX) -> dict[str, Any]:
+    """A case's data with every long value of its input and of its tools' answers in a file; the rest stays to be read."""
+    kept = dict(data)
+    for part in ("input", "stubs"):
+        if part in kept:
+            kept[part] = _kept(folder, kept[part], chars_max, 0)
+    return kept
+
+
+def _kept(folder: Path, value: Any, chars_max: int, depth: int) -> Any:
+    row, listed = mapping_of(value), list_of(value)
+    if isinstance(value, str):
+        return keep(folder, value) if len(value) > chars_max else value
+    # What a tool answered may look like a reference to a file: in a file it is data.
+    if row is not None and "$file" in row:
+        return keep(folder, value)
+    if depth >= _WHOLE_BELOW and (row is not None or listed is not None) and _chars(value) > chars_max:
+        return keep(folder, value)
+    if row is not None:
+        return {name: _kept(folder, one, chars_max, depth + 1) for name, one in row.items()}
+    return value if listed is None else [_kept(folder, one, chars_max, depth + 1) for one in listed]
+
+
+def _chars(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def write(path: Path, body: bytes) -> None:

@@ -217,7 +217,8 @@ async def attempt(
 ) -> Result:
     """Run a case once and say what came of it. Never raises: what goes wrong is in the result."""
     playback = Playback(case.stubs, writing=options.writing)
-    tried = Attempt(case=case, playback=playback, number=repeat, decision_only=options.decision_only)
+    decision_only = options.decision_only or bool(case.settings.get("decision_only"))
+    tried = Attempt(case=case, playback=playback, number=repeat, decision_only=decision_only)
     begun = time.perf_counter()
     unscored = ""
     try:

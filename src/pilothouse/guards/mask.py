@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -12,14 +12,24 @@ from .matching import matcher
 from .patterns import GROUPS, PATTERNS, Pattern
 
 _SHORTEST = 8
-"""No rule matches a text shorter than this."""
+"""No rule of ours matches a text shorter than this."""
+
+Placeholder = Callable[[str, str], str]
+"""What stands in the place of a hit, by the name of the rule and by what it found."""
+
+
+def plain_placeholder(rule: str, found: str) -> str:
+    """``[masked: email]``: what it was, and nothing that tells two of them apart."""
+    return f"[masked: {rule}]"
 
 
 class Masker:
     """Masks by a fixed set of rules; linear in the length of the text, safe to share between threads."""
 
-    def __init__(self, patterns: Sequence[Pattern] = ()) -> None:
+    def __init__(self, patterns: Sequence[Pattern] = (), *, placeholder: Placeholder = plain_placeholder) -> None:
+        self._placeholder = placeholder
         self._patterns = tuple(patterns)
+        self._shortest = 1 if any(one.group == "own" for one in self._patterns) else _SHORTEST
         found = matcher([(pattern.name, pattern.expression) for pattern in self._patterns])
         self._scan, self._finders = found.scan, [expression.sub for expression in found.expressions]
         self.hits: dict[str, int] = {}
@@ -32,7 +42,7 @@ class Masker:
 
     def mask(self, text: str) -> str:
         """The text with every hit replaced."""
-        if not self._patterns or len(text) < _SHORTEST:
+        if not self._patterns or len(text) < self._shortest:
             return text
         for index in self._scan(text) or ():
             text = self._replace(index, text)
@@ -76,7 +86,7 @@ class Masker:
             if pattern.check is not None and not pattern.check(found):
                 return found
             self.hits[pattern.name] = self.hits.get(pattern.name, 0) + 1
-            return f"[masked: {pattern.name}]"
+            return self._placeholder(pattern.name, found)
 
         return self._finders[index](put, text)
 
@@ -105,7 +115,9 @@ def _gather(value: Any, texts: list[str]) -> None:
             _gather(item, texts)
 
 
-def masker(groups: Sequence[str], extra: Mapping[str, str] | None = None) -> Masker:
+def masker(
+    groups: Sequence[str], extra: Mapping[str, str] | None = None, *, placeholder: Placeholder = plain_placeholder
+) -> Masker:
     """A masker for rule groups (``secrets``, ``personal``) and further expressions by name.
 
     Raises:
@@ -116,4 +128,16 @@ def masker(groups: Sequence[str], extra: Mapping[str, str] | None = None) -> Mas
             raise BadRequest("no such group of masking rules", got=group, allowed=list(GROUPS))
     chosen = [pattern for pattern in PATTERNS if pattern.group in groups]
     chosen += [Pattern(name=name, group="own", expression=text) for name, text in (extra or {}).items()]
-    return Masker(chosen)
+    return Masker(chosen, placeholder=placeholder)
+
+
+class Numbered:
+    """Placeholders that keep equal values equal: the first email is ``[masked: email 1]`` wherever it stands."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, dict[str, int]] = {}
+
+    def __call__(self, rule: str, found: str) -> str:
+        """The placeholder of one value."""
+        known = self._numbers.setdefault(rule, {})
+        return f"[masked: {rule} {known.setdefault(found.casefold(), len(known) + 1)}]"

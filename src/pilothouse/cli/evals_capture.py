@@ -1,0 +1,156 @@
+"""``eval from-trace``: what happened in production, as a case of a suite."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pilothouse.records import command as line
+from pilothouse.records import iso
+
+from .evals_fetch import fetch
+from .help import command
+from .root import Run
+
+if TYPE_CHECKING:
+    from pilothouse.evals.recording import Recording
+    from pilothouse.evals.suite import Suite
+
+_SUITE = "evals/captured"
+_EXITS = (0, 2, 3, 4, 5)
+
+
+@command(
+    "from-trace",
+    examples=(
+        "pilothouse eval from-trace last --suite evals/refunds",
+        "pilothouse eval from-trace 4bf92f35 --step 14 --bad --expect 'tool refund amount=5'",
+        "pilothouse eval from-trace last-error --bad --expect 'no_tool refund' --mask 'Mia Li'",
+    ),
+    keys="data: id suite file verdict checks input stubs bytes masked trimmed",
+    exits=_EXITS,
+)
+@click.argument("id")
+@click.option("--step", default="", metavar="N", help="the decision of this model call  [default: the whole session]")
+@click.option(
+    "--suite", "folder", default=_SUITE, show_default=True, metavar="FOLDER", help="made where it is not there"
+)
+@click.option("--id", "name", default="", metavar="ID", help="of the case")
+@click.option("--good/--bad", "good", default=True, help="what was done was right, or wrong  [default: right]")
+@click.option(
+    "--expect", multiple=True, metavar="TEXT", help="'tool NAME key=value', 'contains TEXT', 'no_tool NAME' …"
+)
+@click.option("--expect-json", multiple=True, metavar="CHECK", help="a check as it stands in a case")
+@click.option("--why", default="", metavar="TEXT", help="why this case is here")
+@click.option("--mask", "words", multiple=True, metavar="TEXT", help="mask this too, such as a name; again for more")
+@click.option("--no-mask", is_flag=True, help="keep personal data and secrets as they were recorded")
+@click.option("--whole", is_flag=True, help="keep system prompts, repeats and binary data")
+@click.option("--overwrite", is_flag=True, help="in the place of the case of this id")
+@click.pass_obj
+def from_trace(
+    run: Run,
+    id: str,
+    step: str,
+    folder: str,
+    name: str,
+    good: bool,
+    expect: tuple[str, ...],
+    expect_json: tuple[str, ...],
+    why: str,
+    words: tuple[str, ...],
+    no_mask: bool,
+    whole: bool,
+    overwrite: bool,
+) -> None:
+    """Make a case of a recorded session, or of one decision: what was given, the tools' answers, and what must be so."""
+    from pilothouse.evals.capture import capture
+    from pilothouse.evals.expectation import read_expectation, read_json_check
+
+    checks = [*map(read_expectation, expect), *map(read_json_check, expect_json)]
+    recording = fetch(run.client, id, step)
+    masked: dict[str, int] = {}
+    if not no_mask:
+        recording, checks, masked = _masked(recording, checks, words)
+    case_id = name or _name(recording)
+    data = capture(
+        recording,
+        id=case_id,
+        captured=iso(time.time_ns()),
+        verdict="good" if good else "bad",
+        expect=checks,
+        why=why,
+    )
+    about: dict[str, Any] = {"verdict": "good" if good else "bad", "masked": masked}
+    if not whole:
+        from pilothouse.evals.trim import trim
+
+        data, trimmed = trim(data)
+        about["trimmed"] = trimmed
+    suite = _suite(folder)
+    _write(run, suite, data, about, overwrite)
+
+
+def _masked(
+    recording: Recording, checks: Sequence[Mapping[str, Any]], words: Sequence[str]
+) -> tuple[Recording, list[dict[str, Any]], dict[str, int]]:
+    """The recording without personal data and secrets; the same value has the same placeholder everywhere."""
+    from pilothouse.guards.mask import Numbered, masker
+
+    # The longest first: a whole name is one, not a first name and the rest.
+    longest = sorted(filter(None, (word.strip() for word in words)), key=lambda word: -len(word))
+    own = {"name": f"(?i)(?:{'|'.join(re.escape(word) for word in longest)})"} if longest else {}
+    with_words = masker(("secrets", "personal"), own, placeholder=Numbered())
+    found = recording.changed(with_words.mask_data)
+    return found, [with_words.mask_data(dict(one)) for one in checks], dict(with_words.hits)
+
+
+def _name(recording: Recording) -> str:
+    about = recording.about
+    agent = re.sub(r"[^a-z0-9]+", "-", str(about.get("agent") or "case").lower()).strip("-")[:40] or "case"
+    trace = re.sub(r"[^a-z0-9]+", "-", str(about.get("trace", "")).lower()).strip("-")[:12]
+    step = f"-step-{recording.step}" if recording.step is not None else ""
+    return f"{agent}-{trace}{step}" if trace else f"{agent}{step}"
+
+
+def _suite(folder: str) -> Suite:
+    from pilothouse.evals.suite import Suite
+
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    return Suite(path)
+
+
+def _write(run: Run, suite: Suite, data: Mapping[str, Any], about: Mapping[str, Any], overwrite: bool) -> None:
+    from pilothouse.evals.payloads import keep_long
+
+    there = data["id"] in suite.places()
+    case = suite.add(keep_long(suite.folder, data), overwrite=overwrite and there)
+    answer: dict[str, Any] = {
+        "id": case.id,
+        "suite": str(suite.folder),
+        "file": str(suite.folder / case.path),
+        "checks": [check.name for check in case.checks],
+        "input": f"{len(case.input.turns)} turns" if case.input.turns else f"{len(case.input.messages)} messages",
+        "stubs": len(case.stubs.calls),
+        "bytes": suite.place(case.id).length,
+        **about,
+    }
+    following = [line("eval", "show", case.id, "--suite", suite.folder)]
+    run.output.answer(answer, human=_lines, next=following)
+
+
+def _lines(data: Mapping[str, Any]) -> Iterable[str]:
+    yield f"{data['file']}  {data['bytes']:,} bytes, {data['input']}, {data['stubs']} recorded calls"
+    for check in data["checks"]:
+        yield f"  must hold: {check}"
+    for what, count in data.get("masked", {}).items():
+        yield f"  masked: {what}, {count} times"
+    if "trimmed" in data:
+        for what, count in data["trimmed"].items():
+            if what != "chars":
+                yield f"  left out: {count} {what}"
