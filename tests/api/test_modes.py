@@ -44,7 +44,7 @@ CHANGES: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
         }.items()
     },
     ("post", "/guard/check"): ("annotate", {"text": "hello"}),
-    ("post", "/guard/switches"): ("admin", {"kind": "tool", "name": "drop", "off": True, "reason": "a test"}),
+    ("post", "/guard/switches"): ("admin", {"kind": "tool", "name": "drop", "off": True, "reason": " "}),
     ("post", "/guard/proposals"): ("write", {"steps": [trace_id(1)]}),
     ("post", "/guard/proposals/{proposal_id}/accept"): ("admin", {}),
     ("post", "/guard/proposals/{proposal_id}/dismiss"): ("admin", {}),
