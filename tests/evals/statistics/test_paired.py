@@ -152,7 +152,7 @@ def test_no_more_false_passes_than_promised_at_the_worst_of_all_rates() -> None:
 
 
 def test_bounds_by_the_exact_test_and_by_the_score_meet() -> None:
-    for b, c, n in ((90, 60, 1000), (120, 79, 4000)):
+    for b, c, n in ((60, 40, 1000), (58, 38, 4000), (30, 70, 300)):
         width = tango(b, c, n, confidence=0.9)
         middle = (c - b) / n
         assert lower_bound(b, c, n, alpha=0.05) - middle == pytest.approx(width.low - middle, rel=0.02)

@@ -121,7 +121,7 @@ def test_intervals_of_scores_hold_the_truth() -> None:
 
 @pytest.mark.slow
 def test_intervals_of_scores_hold_the_truth_closely() -> None:
-    check_coverage(seed=32, runs=1500)
+    check_coverage(seed=32, runs=600)
 
 
 def check_coverage(*, seed: int, runs: int) -> None:

@@ -72,12 +72,16 @@ def decide_judged(
     failed = proven and (margin == 0 or interval.high < -margin)
     shown = bound > -margin
     passed = shown and not too_many_undetermined(judged.counts)
-    beyond = decide(pairs, margin=min(margin * high, 0.99), alpha=alpha, looks=looks, power=power)
+    p_regression = judged.p if judged.difference < 0 else 1.0
+    if margin and judged.difference < 0:
+        # As far as the judge may shrink a difference at most: the margin that is hardest to be beyond.
+        widest = decide(pairs, margin=min(margin * high, 0.99), alpha=alpha, looks=looks, power=power)
+        p_regression = widest.p_regression
     verdict = finish(
         replace(
             judged,
             verdict="fail" if failed else "pass" if passed else "not_enough_data",
-            p_regression=beyond.p_regression,
+            p_regression=p_regression,
             regression_proven=proven,
             difference=max(-1.0, min(1.0, judged.difference / factor)),
             interval=interval,
