@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -324,6 +325,8 @@ async def _serve(options: UpOptions, state: ServerState, listening: socket.socke
             endpoint.stop()
         server.end()
 
+    # What a start leaves behind stays for good: looking through it for rubbish would hold calls up, again and again.
+    gc.freeze()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     housekeeping = Housekeeping(state, intake, gateway)

@@ -58,6 +58,9 @@ class WorkerSettings:
     """Pause after a small batch: fewer, larger inserts, still visible well within a second."""
     watch_s: float = 2.0
     """Pause between two looks at traces that are open."""
+    linger_s_max: float = 0.5
+    """The longest such pause: twice as long as the last batch took, so that a machine which is short of cores stores fewer
+    and larger ones."""
     small_batch: int = 1_000
     """Spans and log records below which a batch is small."""
     keep_bytes: int = 256 << 20
@@ -125,7 +128,8 @@ class Worker:
 
         A batch is written while the next is prepared: the store works on another core.
         """
-        if time.monotonic() - self._watched >= self._settings.watch_s:
+        begun = time.monotonic()
+        if begun - self._watched >= self._settings.watch_s:
             self._watch()
         bytes_max = min(self._settings.batch_bytes_max, int(self._settings.batch_content_bytes / self._growth))
         batch = self._reader.read(self._ahead, bytes_max=bytes_max, records_max=self._settings.batch_records_max)
@@ -159,7 +163,8 @@ class Worker:
         if cut or taken >= self._settings.small_batch:
             return 0.0
         self._settle()
-        return self._settings.linger_s
+        took = time.monotonic() - begun
+        return min(max(self._settings.linger_s, 2 * took), self._settings.linger_s_max)
 
     def _watch(self) -> None:
         """Look at what has been open for long, with nothing being written meanwhile."""
