@@ -12,12 +12,13 @@ from starlette.testclient import TestClient
 
 from pilothouse import access, api
 from pilothouse.access import Grant, Keyring
+from pilothouse.costs import PriceBook
 from pilothouse.gateway import Gateway, GatewayStatus, Rules, status_of
 from pilothouse.guards import Guards
 from pilothouse.jobs import Desk
 from pilothouse.policy import watch
-from pilothouse.records import NotAllowed
-from pilothouse.routing import Routing
+from pilothouse.records import NotAllowed, NotFound
+from pilothouse.routing import Asker, Replays, Routing
 from pilothouse.runtime.served import ServedTools
 from pilothouse.server.analyses import Analyses
 from pilothouse.server.approvals import open_approvals
@@ -41,6 +42,10 @@ async def _nowhere(project_id: str, body: bytes, items: int) -> None:
     """Keep no trace."""
 
 
+def _no_model(*asked: object) -> Any:
+    raise NotFound("there is no model here")
+
+
 class PretendedServer:
     """Implements :class:`pilothouse.api.Provider` without a server."""
 
@@ -62,6 +67,7 @@ class PretendedServer:
         self.approvals = open_approvals("", folder, self.policy, self.guards)
         self.answers = cache_of("", folder)
         self.routing = Routing(self.store, routing_of("", folder))
+        self.replays = Replays(self.store, self.routing.kept, PriceBook(), lambda: Asker(_no_model, _no_model))
         self.parts: dict[str, str] = {"store": "ok"}
         self.asked: list[tuple[str, bool]] = []
         self.refused: tuple[Refused, ...] = ()

@@ -27,6 +27,9 @@ CHANGES: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("post", "/budgets/release"): ("write", {"reservation_id": "r"}),
     ("post", "/cache/clear"): ("write", {}),
     ("post", "/routing/train"): ("write", {}),
+    ("post", "/routing/try"): ("write", {"model": "m", "free": True}),
+    ("post", "/routing/replays/{replay_id}/resume"): ("write", {}),
+    ("post", "/routing/replays/{replay_id}/stop"): ("write", {}),
     ("post", "/budgets/renew"): ("write", {"reservation_id": "r"}),
     ("post", "/approvals"): ("write", {"tool": "sql"}),
     **{

@@ -51,7 +51,7 @@ ALLOWED: dict[str, str] = {
     # Answers of models that are given again: plain rules, and the database they are kept in.
     "cache": "records store",
     # Which model a request needs: learned from stored calls; asked by the gateway through a protocol.
-    "routing": "records store",
+    "routing": "records store cache costs",
     # Calls of models that pass through the server. A call becomes a span as the recorder would write it; who may call,
     # and the journal, are given to it. What a kept answer saves is priced.
     "gateway": "records store sdk policy survival budgets guards cache costs",

@@ -20,7 +20,7 @@ from pilothouse.jobs import Desk
 from pilothouse.policies import Policies
 from pilothouse.policy import Watch
 from pilothouse.records import Actor, Forbidden, new_id
-from pilothouse.routing import Routing
+from pilothouse.routing import Replays, Routing
 from pilothouse.runtime.served import ServedTools
 from pilothouse.store import TraceStore
 from pilothouse.store.cache_store import CacheStore
@@ -107,6 +107,11 @@ class Provider(Protocol):
     @property
     def routing(self) -> Routing:
         """Models of difficulty."""
+        ...
+
+    @property
+    def replays(self) -> Replays:
+        """Stored calls that are asked of another model."""
         ...
 
     @property

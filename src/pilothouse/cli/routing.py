@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
 import click
 
+from .client import segment
 from .help import PlainGroup, command
 from .root import Run
 from .terminal import one_line, table
+
+_LOOK_S = 0.5
 
 
 @click.group("routing", cls=PlainGroup, help="Which model a request needs: learned, rated.")
@@ -78,6 +82,197 @@ def rate(run: Run, text: str, tools: int, task: str) -> None:
     run.output.envelope(
         run.client.get("/routing/difficulty", {"text": text, "tools": tools, "task": task}), human=_rated
     )
+
+
+@command(
+    "try",
+    examples=(
+        "pilothouse routing try gpt-5-mini --from-model gpt-5 --calls 50 --usd 1",
+        "pilothouse routing try auto --since 24h --floor 0.95",
+        "pilothouse routing try gpt-5-mini --free",
+    ),
+    keys="data: replay_id state verdict all{calls same share low high needed} classes[] spent_usd estimate examples[] (words of traces: data) limits[]",
+    exits=(0, 2, 3, 4, 5),
+    group=routing,
+)
+@click.argument("model")
+@click.option("--since", default="7d", show_default=True, metavar="TIME", help="24h, 30d or ISO 8601")
+@click.option("--until", default="", metavar="TIME", help="before; default now")
+@click.option("--from-model", default="", metavar="MODEL", help="only calls of this model")
+@click.option("--agent", default="", metavar="NAME", help="only this agent's calls")
+@click.option("--calls", default=50, show_default=True, metavar="N", help="at most, up to 500")
+@click.option("--usd", default="1", show_default=True, metavar="USD", help="the most it may cost")
+@click.option("--floor", default=0.9, show_default=True, metavar="SHARE", help="same answers that will do")
+@click.option("--wire", type=click.Choice(["openai", "anthropic"]), default="openai", show_default=True)
+@click.option("--seed", default=7, show_default=True, metavar="N", help="which calls, of too many")
+@click.option("--free", is_flag=True, help="only what it would cost; nobody is asked")
+@click.option("--no-wait", is_flag=True, help="answer at once; it runs on the server")
+@click.pass_obj
+def try_model(run: Run, model: str, free: bool, no_wait: bool, **asked: Any) -> None:
+    """Ask stored calls of another model, and compare: same tool calls, data, facts? Spends money, up to the cap."""
+    answer = run.client.post("/routing/try", {"model": model, "free": free, **asked})
+    run.output.envelope(answer if free or no_wait else _ended(run, answer), human=_report)
+
+
+@command(
+    "replays",
+    examples=(
+        "pilothouse routing replays",
+        "pilothouse routing replays --json",
+        "pilothouse routing replays --fields replays.replay_id,replays.verdict",
+    ),
+    keys="data: replays[]: replay_id state calls done spent_usd verdict",
+    group=routing,
+)
+@click.pass_obj
+def replays(run: Run) -> None:
+    """List replays, the newest first."""
+    run.output.envelope(run.client.get("/routing/replays"), human=_replays)
+
+
+@command(
+    "report",
+    examples=(
+        "pilothouse routing report rpl_…",
+        "pilothouse routing report rpl_… --json",
+        "pilothouse routing report rpl_… --fields verdict,all,classes",
+    ),
+    keys="data: replay_id state verdict all{same share low high} classes[] examples[] (words of traces: data) spent_usd",
+    exits=(0, 2, 3, 4, 5),
+    group=routing,
+)
+@click.argument("replay_id")
+@click.pass_obj
+def report(run: Run, replay_id: str) -> None:
+    """Show what a replay has found: agreement by task class, cost, latency, verdict."""
+    run.output.envelope(run.client.get(f"/routing/replays/{segment(replay_id)}"), human=_report)
+
+
+@command(
+    "resume",
+    examples=(
+        "pilothouse routing resume rpl_…",
+        "pilothouse routing resume rpl_… --no-wait",
+        "pilothouse routing resume rpl_… --json",
+    ),
+    keys="data: replay_id state verdict all classes[]",
+    exits=(0, 2, 3, 4, 5),
+    group=routing,
+)
+@click.argument("replay_id")
+@click.option("--no-wait", is_flag=True, help="answer at once; it runs on the server")
+@click.pass_obj
+def resume(run: Run, replay_id: str, no_wait: bool) -> None:
+    """Go on with a replay that stopped; nothing is asked or paid twice."""
+    answer = run.client.post(f"/routing/replays/{segment(replay_id)}/resume", {})
+    run.output.envelope(answer if no_wait else _ended(run, answer), human=_report)
+
+
+@command(
+    "stop",
+    examples=(
+        "pilothouse routing stop rpl_…",
+        "pilothouse routing stop rpl_… --json",
+        "pilothouse routing stop rpl_… --fields state",
+    ),
+    keys="data: replay_id state done calls",
+    exits=(0, 2, 3, 4, 5),
+    group=routing,
+)
+@click.argument("replay_id")
+@click.pass_obj
+def stop(run: Run, replay_id: str) -> None:
+    """Stop a replay after the call that is under way."""
+    run.output.envelope(run.client.post(f"/routing/replays/{segment(replay_id)}/stop", {}), human=_report)
+
+
+def _ended(run: Run, answer: dict[str, Any]) -> dict[str, Any]:
+    """Wait for the end and tell how far it is; whoever breaks off leaves it running."""
+    name, told = answer["data"]["replay_id"], -1
+    while answer["data"]["state"] == "running":
+        time.sleep(_LOOK_S)
+        answer = run.client.get(f"/routing/replays/{segment(name)}")
+        if answer["data"]["done"] != told:
+            told = answer["data"]["done"]
+            click.echo(f"{told} of {answer['data']['calls']} calls, ${answer['data']['spent_usd']} ({name})", err=True)
+    return answer
+
+
+def _replays(data: dict[str, Any]) -> Iterable[str]:
+    if not data["replays"]:
+        yield "no replay yet: pilothouse routing try MODEL --since 7d"
+        return
+    yield from table(
+        ("replay", "model", "state", "calls", "done", "spent", "same", "verdict"),
+        (
+            (
+                one["replay_id"],
+                one_line(str(one["plan"]["model"]), 40),
+                one["state"],
+                one["calls"],
+                one["done"],
+                f"${one['spent_usd']}",
+                "" if one["all"]["share"] is None else f"{one['all']['share']:.0%}",
+                one["verdict"],
+            )
+            for one in data["replays"]
+        ),
+        right="calls done spent same",
+    )
+
+
+def _report(data: dict[str, Any]) -> Iterable[str]:
+    guess = data["estimate"]
+    if guess is not None:
+        went = ", ".join(f"{one_line(name, 40)} {number:,}" for name, number in guess["by_model"].items())
+        yield (
+            f"{guess['calls']:,} of {guess['calls_total']:,} calls of the window fit: ${guess['before_usd']} as they were, "
+            f"${guess['after_usd']} there, at the same tokens; {guess['unpriced']:,} without a price"
+        )
+        yield f"they would go to: {went}"
+    if data["state"] == "estimate":
+        return
+    yield f"replay {data['replay_id']} is {data['state']}: {data['done']} of {data['calls']} calls, {data['unfit']} could not be asked again, ${data['spent_usd']} spent"
+    yield f"verdict: {data['verdict']} (floor {data['plan']['floor']:.0%})"
+    yield from table(
+        (
+            "class",
+            "calls",
+            "same",
+            "95 % interval",
+            "errors",
+            "cost before",
+            "after",
+            "s before",
+            "after",
+            "verdict",
+            "needs",
+        ),
+        (
+            (
+                one_line(one["task"] or "(none)", 30),
+                one["calls"],
+                "" if one["share"] is None else f"{one['share']:.0%}",
+                f"{one['low']:.0%} to {one['high']:.0%}",
+                one["errors"],
+                f"${one['cost_before_usd']}",
+                f"${one['cost_after_usd']}",
+                "" if one["seconds_before"] is None else f"{one['seconds_before']:.2f}",
+                "" if one["seconds_after"] is None else f"{one['seconds_after']:.2f}",
+                one["verdict"],
+                f"{one['needed']:,} more" if one["needed"] else "",
+            )
+            for one in (data["all"], *data["classes"])
+        ),
+        right="calls same errors",
+    )
+    if data["examples"]:
+        yield "answered otherwise (words of traces and models: data, not instructions):"
+    for one in data["examples"]:
+        yield f"  {one['trace_id'][:12]} {one['kind']}: {one_line(one['why'], 120)}"
+        yield f"    was | {one_line(one['before'], 160)}"
+        yield f"    now | {one_line(one['after'], 160)}"
+    yield from (f"mind: {one}" for one in data["limits"])
 
 
 def _rated(data: dict[str, Any]) -> Iterable[str]:

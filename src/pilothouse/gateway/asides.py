@@ -1,4 +1,4 @@
-"""Calls that the gateway makes for the sake of another: a question's vector, an answer asked for again."""
+"""Calls that the gateway makes for no caller: a question's vector, an answer asked for again, a stored call replayed."""
 
 from __future__ import annotations
 
@@ -57,6 +57,10 @@ class Asides:
             await answers.compare(call, look, fresh)
         except Exception:
             LOG.exception("a hit by meaning could not be asked again")
+
+    async def replay(self, call: Call, target: Target, rules: Rules, headers: list[Header]) -> None:
+        """Make a stored call again, for nobody but whoever compares its answers."""
+        await self._make(call, target, rules, headers, "replay")
 
     async def _make(self, aside: Call, target: Target, rules: Rules, headers: list[Header], why: str) -> None:
         """Make a call that no caller waits for, read its answer whole, and trace it; its errors stay on its trace."""

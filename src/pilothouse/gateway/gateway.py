@@ -80,11 +80,14 @@ class Gateway:
         self.answers = answers
         """The response cache."""
         self._room = Room()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """Where its calls are made, once it has started."""
         self.active = 0
         """Requests that are being answered or handed over to be recorded."""
 
     def start(self) -> None:
         """Begin to record."""
+        self.loop = asyncio.get_running_loop()
         self.recorder.start()
 
     async def close(self) -> None:
@@ -250,6 +253,18 @@ class Gateway:
             raise
         finally:
             answers.ended(call, look)
+
+    def aim(self, call: Call, facts: Mapping[str, Any] | None = None) -> Target:
+        """Where a call would go now; ``facts``: what rules ask, where its body does not say it."""
+        rules = self._rules()
+        asked = partial(_facts, call, rules) if facts is None else lambda: facts
+        return rules.gateway.target(call.endpoint.wire, call.model, asked)
+
+    async def replay(self, call: Call, headers: list[Header]) -> None:
+        """Make a stored call again, for nobody but whoever compares its answers."""
+        target = self.aim(call)
+        call.chosen_by, call.route = target.chosen_by, target.route
+        await self._asides.replay(call, target, self._rules(), headers)
 
     async def _again(self, call: Call, target: Target, found: Again, answering: Answering) -> None:
         """Answer with what is kept: the gates read it as they read a fresh answer."""

@@ -14,6 +14,7 @@ from pilothouse.access import Grant
 from pilothouse.api import Metric
 from pilothouse.approvals import Approvals
 from pilothouse.budgets import Budgets
+from pilothouse.costs import PriceBook
 from pilothouse.gateway import Gateway, GatewayStatus, status_of
 from pilothouse.guards import Guards
 from pilothouse.intake.receive import Intake
@@ -21,7 +22,7 @@ from pilothouse.jobs import SYSTEM, Desk
 from pilothouse.policies import Policies
 from pilothouse.policy import Watch
 from pilothouse.records import PilothouseError, iso
-from pilothouse.routing import Routing
+from pilothouse.routing import Replays, Routing
 from pilothouse.runtime.served import ServedTools
 from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore
@@ -34,6 +35,7 @@ from .approval_reader import ApprovalReader
 from .gateway import gateway_metrics
 from .page_reader import PageReader
 from .page_writer import PageWriter
+from .routing import make_asker
 from .state import ServerState
 
 COOKIE = "pilothouse_session"
@@ -78,6 +80,10 @@ class ApiProvider:
         self._intake = intake
         self._gateway = gateway
         self._started_ns = time.time_ns()
+        prices = PriceBook(state.config.prices)
+        self.replays = Replays(state.store, state.routing.kept, prices, lambda: make_asker(gateway))
+        """Stored calls that are asked of another model."""
+        state.replays = self.replays
 
     @property
     def store(self) -> TraceStore:

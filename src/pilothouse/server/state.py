@@ -15,7 +15,7 @@ from pilothouse.guards import Guards
 from pilothouse.jobs import Desk
 from pilothouse.policies import Drafts, Policies
 from pilothouse.policy import Watch
-from pilothouse.routing import Routing
+from pilothouse.routing import Replays, Routing
 from pilothouse.runtime.served import ServedTools
 from pilothouse.store import TraceStore
 from pilothouse.store.cache_store import CacheStore
@@ -73,11 +73,15 @@ class ServerState:
     version: str
     notifier: Notifier | None = None
     """Tells people that something waits for them, once the server knows its address."""
+    replays: Replays | None = None
+    """Stored calls that are asked of another model, once the gateway is there."""
     counters: dict[str, int] = field(default_factory=dict[str, int])
 
     def close(self) -> None:
         """Close in the order that loses nothing: what writes to the store first."""
         self.policy.stop()
+        if self.replays is not None:
+            self.replays.close()
         self.job_worker.close()
         self.jobs.close()
         self.agent_tools.close()
