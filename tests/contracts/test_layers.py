@@ -41,7 +41,7 @@ ALLOWED: dict[str, str] = {
     # Actions that wait for a person: what the policy asks for, and the records of who decided.
     "approvals": "records store policy",
     # The server's policy: its versions, another one tried on stored traffic, rules proposed from it.
-    "policies": "records store policy guards budgets approvals",
+    "policies": "records store policy guards budgets approvals survival gateway",
     # What survives restarts. Domains write workflows against its verbs; the server gives a worker what they need.
     "jobs": "records store",
     # What keeps an agent to its task: cores in the user's process. Plans and memories are kept in the store's smallest

@@ -80,7 +80,7 @@ def check(run: Run, file: str) -> int:
         "pilothouse policy try - --since 7d --seed 7",
         "pilothouse policy try pilothouse.yaml --fields gates,budgets --json",
     ),
-    keys="data: in_force proposed replayed gates[] checks[] examples[] (words of traces: data) budgets approvals not_replayed[]",
+    keys="data: in_force proposed replayed gates[] checks[] examples[] (words of traces: data) budgets approvals flow{limits[] routes[] moved survival} not_replayed[]",
     group=policy,
 )
 @click.argument("file")
@@ -288,9 +288,50 @@ def _trial(data: dict[str, Any]) -> Iterable[str]:
             ),
             right="now then new gone unsure",
         )
+    if data["flow"] is not None:
+        yield ""
+        yield from _flow(data["flow"])
     yield ""
     yield "not replayed:"
     yield from (f"  {one}" for one in data["not_replayed"])
+
+
+def _flow(flow: dict[str, Any]) -> Iterable[str]:
+    yield f"limits, routes and survival over {flow['calls']:,} model calls, {flow['gateway_calls']:,} of them through the gateway"
+    if flow["limits"]:
+        names = ("limit", "calls", "refused_now", "refused_then", "new", "unsure")
+        yield from table(
+            ("limit", "calls", "refused now", "then", "new", "unsure"),
+            (tuple(one[name] for name in names) for one in flow["limits"]),
+            right="calls then new unsure",
+        )
+    if flow["routes"]:
+        yield f"{flow['moved']:,} calls would go elsewhere"
+        yield from table(
+            ("upstream", "model", "now", "then", "cost now", "cost then", "no price", "unsure"),
+            (
+                (
+                    one["upstream"],
+                    one_line(one["model"], 40),
+                    one["now"],
+                    one["then"],
+                    f"${one['cost_now_usd']}",
+                    f"${one['cost_then_usd']}",
+                    one["unpriced"],
+                    one["unsure"],
+                )
+                for one in flow["routes"]
+            ),
+            right="now then unsure",
+        )
+    if (done := flow["survival"]) is not None:
+        yield f"{done['failed']:,} calls failed, {done['unsure']:,} of them in a way that is not known"
+        for when, word in (("now", "in force"), ("then", "proposed")):
+            stood = ", ".join(f"{one_line(name, 40)} {n:,}" for name, n in done[f"fallbacks_{when}"].items())
+            yield (
+                f"  {word}: {done[f'retried_{when}']:,} tried again, stands in where that does not help: {stood or 'nobody'}; "
+                f"{done[f'hedged_{when}']:,} slow calls made twice"
+            )
 
 
 def _actions(counts: dict[str, int]) -> str:

@@ -173,6 +173,75 @@ class ApprovalTrial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimitOutcome:
+    """What one rate limit would have done with the model calls of the window."""
+
+    limit: str
+    calls: int
+    """Calls that it would have applied to."""
+    refused_now: int
+    refused_then: int
+    new: int
+    """Calls that it, or another one, would newly put off."""
+    unsure: int
+    """Calls of which it is not known whether it applies: their user or key is not stored."""
+    examples: tuple[str, ...]
+    """Traces of calls that are newly put off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteOutcome:
+    """Calls that would go to one model of one upstream."""
+
+    upstream: str
+    """``(none)``: no route takes them."""
+    model: str
+    now: int
+    then: int
+    cost_now_usd: str
+    """At the tokens that the calls had."""
+    cost_then_usd: str
+    unpriced: int
+    """Calls without a known price there; they count in neither sum."""
+    unsure: int
+    """Calls, under the proposed policy, that passed a rule which asks for what is not stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurvivalOutcome:
+    """What would have been done about calls that failed, and about slow ones."""
+
+    failed: int
+    unsure: int
+    """Failed calls whose kind of failure is not known: they count nowhere else."""
+    retried_now: int
+    """Calls that would be tried again at least once; whether that had helped is not known."""
+    retried_then: int
+    fallbacks_now: Mapping[str, int]
+    """By who would stand in where trying again does not help."""
+    fallbacks_then: Mapping[str, int]
+    hedged_now: int
+    """Calls slow enough for a second one beside them, within the share."""
+    hedged_then: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowTrial:
+    """Limits, routes and survival of both policies over the same model calls."""
+
+    calls: int
+    calls_total: int
+    gateway_calls: int
+    """Of those, calls that came through the gateway; the others are looked at as if they had."""
+    limits: tuple[LimitOutcome, ...]
+    routes: tuple[RouteOutcome, ...]
+    moved: int
+    """Calls that would go to another upstream or model than under the policy in force."""
+    survival: SurvivalOutcome | None
+    """None where neither policy has the section."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """A proposed policy beside the one in force, over the same stored traffic."""
 
@@ -189,5 +258,7 @@ class Trial:
     """None where neither policy has a budget."""
     approvals: ApprovalTrial | None
     """None where neither policy asks for anything."""
+    flow: FlowTrial | None
+    """None where neither policy has limits, survival or upstreams."""
     not_replayed: tuple[str, ...]
     """What stored traffic cannot tell, in sentences."""

@@ -15,14 +15,16 @@ from pilothouse.store.traffic_reads import model_call_facts
 
 from .approval_trial import try_approvals
 from .budget_trial import try_budgets
+from .flow_trial import try_flow
 from .guard_trial import NOT_ASKED, GuardComparison, compare, gates_of
-from .model import ApprovalTrial, Bounds, BudgetTrial, Progress, Replayed, Trial, no_progress
+from .model import ApprovalTrial, Bounds, BudgetTrial, FlowTrial, Progress, Replayed, Trial, no_progress
 from .traffic import Traffic, read_traffic
 
-_SECTIONS_UNTRIED: Mapping[str, str] = {
-    "survival": "survival: what would have been tried again or stood in for depends on failures that did not happen then",
-    "limits": "limits: calls that would have been put off would have come later, and others with them",
-    "gateway": "gateway: routes and upstreams say where calls go, not what is in them",
+_OF_FLOW: Mapping[str, str] = {
+    "survival": "survival: failures are those that happened; whether trying again or another model had helped is not known",
+    "limits": "limits begin full with the window; calls that would have been put off would have come later, and others with them",
+    "gateway": "gateway: pictures and streams of stored calls are not known, tenants are not stored, and nor are tokens of another "
+    "model: costs are at the tokens that the calls had",
 }
 
 
@@ -67,6 +69,9 @@ def try_policy(
         progress=progress,
     )
     budgets = _budgets(store, project, in_force, proposed, prices, since_ns, until_ns, bounds, until_s)
+    flow = try_flow(
+        store, project, in_force, proposed, prices, since_ns, until_ns, limit=bounds.calls_max, until_s=until_s
+    )
     approvals = try_approvals(in_force.section("approvals"), proposed.section("approvals"), traffic.passed)
     return Trial(
         in_force=in_force.version,
@@ -88,7 +93,8 @@ def try_policy(
         examples=tuple(compared.examples),
         budgets=budgets,
         approvals=approvals,
-        not_replayed=tuple(_not_replayed(in_force, proposed, traffic, compared, budgets, approvals)),
+        flow=flow,
+        not_replayed=tuple(_not_replayed(in_force, proposed, traffic, compared, budgets, approvals, flow)),
     )
 
 
@@ -117,6 +123,7 @@ def _not_replayed(
     compared: GuardComparison,
     budgets: BudgetTrial | None,
     approvals: ApprovalTrial | None,
+    flow: FlowTrial | None,
 ) -> list[str]:
     settings = [read_guards(policy.section("guards")) for policy in (in_force, proposed)]
     told: list[str] = []
@@ -151,7 +158,9 @@ def _not_replayed(
             "approvals: rows, people, money and environment of stored calls are not known, so conditions on them count as "
             "asked; what people would have decided is not known"
         )
-    told += [told_of for name, told_of in _SECTIONS_UNTRIED.items() if in_force.section(name) != proposed.section(name)]
+    told += [sentence for name, sentence in _OF_FLOW.items() if in_force.section(name) or proposed.section(name)]
+    if flow is not None and flow.calls < flow.calls_total:
+        told.append(f"limits, routes and survival: {flow.calls:,} of {flow.calls_total:,} calls, the newest")
     return told
 
 

@@ -83,7 +83,8 @@ def _anthropic(item: Message) -> dict[str, Any]:
         elif part.type == "text" and part.text:
             blocks.append({"type": "text", "text": part.text})
         elif part.type == "tool_call":
-            given = cast("Any", part.arguments) if isinstance(part.arguments, dict) else {}
+            arguments: object = part.arguments
+            given = cast("dict[str, Any]", arguments) if isinstance(arguments, dict) else {}
             blocks.append({"type": "tool_use", "id": part.id, "name": part.name, "input": given})
     return {"role": "assistant" if item.role == "assistant" else "user", "content": blocks}
 

@@ -44,6 +44,13 @@ class RoutedCall(NamedTuple):
     tools_ref: str
     tools: int
     parameters: str
+    asked: str
+    """The model that the gateway's caller named, where its route sent another one."""
+    difficulty: str
+    """As the gateway rated it; empty where it did not."""
+    http_status: str
+    """Of the provider's answer; empty where it is not known."""
+    error_message: str
     tokens: tuple[int, ...]
     """By bucket, in the order of ``TOKEN_BUCKETS``."""
 
@@ -78,7 +85,9 @@ def routed_calls(
         "if(request_model = '', model, request_model), provider, agent, feature, attributes['pilothouse.gateway.task'], "
         "user_id, environment, attributes['pilothouse.gateway.key'], status, error_type, finish_reason, "
         "attributes['pilothouse.decision.valid'], ifNull(toString(cost_usd), ''), message_scope, input_refs, output_refs, "
-        f"tools_ref, length(tools_offered), substring(parameters, 1, 20000), count() OVER (), {buckets} "
+        "tools_ref, length(tools_offered), substring(parameters, 1, 20000), count() OVER (), "
+        "attributes['pilothouse.gateway.asked_model'], attributes['pilothouse.gateway.difficulty'], "
+        f"attributes['http.response.status_code'], substring(error_message, 1, 300), {buckets} "
         "FROM {db}.span FINAL WHERE project_id = {project:String} AND kind = 'model' AND duplicate_of = '' "
         "AND usage_scope != 'aggregate' AND status != 'running' AND attributes['pilothouse.gateway.aside'] = '' "
         "AND received_day >= toDate(fromUnixTimestamp64Nano(greatest({since:Int64}, 86400000000000), 'UTC')) - 1 "
@@ -101,7 +110,8 @@ def routed_calls(
                 row[21],
                 int(row[22]),
                 row[23],
-                tuple(map(int, row[25:])),
+                *row[25:29],
+                tuple(map(int, row[29:])),
             )
         )
         for row in rows

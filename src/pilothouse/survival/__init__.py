@@ -24,7 +24,7 @@ from .failure import (
 )
 from .hedge import hedged, hedged_async
 from .hedging import Hedge, Hedges
-from .rate_limit import Limit, Limits, Taken
+from .rate_limit import Limit, Limited, Limits, Taken
 from .replies import Replies, request_key
 from .retries import Retries
 from .timer import Dice, FakeTimer, SystemTimer, Timer, fixed, roll
@@ -52,6 +52,7 @@ __all__ = [
     "Hedge",
     "Hedges",
     "Limit",
+    "Limited",
     "Limits",
     "Move",
     "Needs",

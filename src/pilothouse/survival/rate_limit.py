@@ -50,6 +50,15 @@ class Limit:
                 raise BadRequest(f"limits.{self.name or self.per}.{name} is a number above 0", got=value)
 
 
+class Limited(Overloaded):
+    """A limit has too little left: come back later."""
+
+    def __init__(self, message: str, *, limit: str, fix: str, retry_after_s: int) -> None:
+        super().__init__(message, fix=fix, retry_after_s=retry_after_s)
+        self.limit = limit
+        """Its name in the policy."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
     """What a call took. Give it to :meth:`Limits.settle` when its tokens are known."""
@@ -138,12 +147,13 @@ class Limits:
         return max(burst, 1.0) if unit == "requests" else burst
 
 
-def _refused(limit: Limit, unit: str, rate: float, wait_s: float) -> Overloaded:
+def _refused(limit: Limit, unit: str, rate: float, wait_s: float) -> Limited:
     # Whose bucket it is stays out of the message: a key's id or a user's name is nobody else's business.
     matched = "" if limit.match == "*" else f" {limit.match}"
     where = f"limits.{limit.name or limit.per}.{unit}_per_minute"
-    return Overloaded(
+    return Limited(
         f"too many {unit} for this {limit.per}{matched}: {rate:g} a minute are allowed",
+        limit=limit.name or limit.per,
         fix=f"come back in {wait_s:.1f} s, or raise {where} in the policy file",
         retry_after_s=max(math.ceil(wait_s), 1),
     )
