@@ -144,6 +144,7 @@ def test_the_cap_on_money_is_never_passed(store: TraceStore, desk: Replays) -> N
         desk.start(PROJECT, Replay(model="small", usd="NaN", **WINDOW))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_server_that_was_killed_goes_on_where_it_was(
     store: TraceStore, desk: Replays, gateway: Running, server: ModelServer, tmp_path: Path
 ) -> None:
