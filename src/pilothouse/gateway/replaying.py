@@ -91,7 +91,8 @@ def replay(gateway: Gateway, project_id: str, wire: Wire, body: Mapping[str, Any
         waiting.cancel()
         raise Unreachable(f"{target.upstream.name} gave no answer in time") from None
     found = told(call)
-    answer = read_answer(cast("Any", found.data)) if isinstance(found.data, dict) else None
+    data: object = found.data
+    answer = read_answer(cast("Any", data)) if isinstance(data, dict) else None
     wrong = call.error.message if call.error is not None else found.error_message or found.error_type
     return Replayed(
         messages=tuple(answer.messages) if answer is not None else (),
