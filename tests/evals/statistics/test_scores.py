@@ -92,6 +92,18 @@ def test_equal_scores_prove_as_much_as_their_number() -> None:
     assert decide_scores(pairs([0.1]), margin=0.02).verdict == "not_enough_data"
 
 
+def test_thousands_of_scores_take_the_normal_way_and_agree_with_the_sampled_one() -> None:
+    rng = np.random.default_rng(14)
+    changes = (rng.beta(2, 8, 5001) - 0.2).tolist()
+    many, fewer = decide_scores(pairs(changes), margin=0), decide_scores(pairs(changes[:5000]), margin=0)
+    assert many.interval is not None and fewer.interval is not None
+    width = many.interval.high - many.interval.low
+    assert (many.interval.low, many.interval.high) == pytest.approx(
+        (fewer.interval.low, fewer.interval.high), abs=width / 30
+    )
+    assert many.p == pytest.approx(fewer.p, abs=0.03)
+
+
 def test_few_that_all_fell_are_a_proven_regression() -> None:
     verdict = decide_scores(pairs([-0.1, -0.2, -0.05, -0.3, -0.1, -0.15, -0.4]), margin=0)
     assert (verdict.verdict, verdict.p) == ("fail", 2 / 2**7)

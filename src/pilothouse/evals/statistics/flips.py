@@ -6,6 +6,7 @@ or fail this is the exact McNemar test; for clusters of them it is its clustered
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +14,13 @@ from typing import Final
 
 import numpy as np
 
-from .distributions import Numbers, binomial_pmf
+from .distributions import Numbers, binomial_pmf, normal_cdf
 
 _ENUMERATED_MAX: Final = 16
 """Up to how many differences that are not 0 all swaps are tried: 65,536."""
+
+SAMPLED_MAX: Final = 5_000
+"""Up to how many differences, or clusters, samples are drawn; beyond, the normal approximation is as good."""
 
 DRAWS: Final = 10_000
 SEED: Final = 20_260_101
@@ -30,7 +34,7 @@ class SignFlip:
     mid_p: float
     """With the outcome seen counted by half."""
     exact: bool
-    """All swaps were counted; else a sample of them, by a fixed seed."""
+    """All swaps were counted; else a sample of them by a fixed seed, or their normal approximation for thousands."""
 
 
 def flip_counts(differences: Iterable[int]) -> SignFlip:
@@ -67,6 +71,10 @@ def flip_means(differences: Sequence[float], *, draws: int = DRAWS, seed: int = 
         alike = np.abs(np.abs(sums) - seen) <= hair
         p = float((further | alike).mean())
         return SignFlip(p=p, mid_p=min(1.0, float(further.mean()) + float(alike.mean()) / 2), exact=True)
+    if len(values) > SAMPLED_MAX:
+        # A sum of so many flipped signs is normal to more digits than ten thousand samples show.
+        p = 2 * normal_cdf(-seen / math.sqrt(float(values @ values)))
+        return SignFlip(p=p, mid_p=p, exact=False)
     random = np.random.default_rng(seed)
     reached = 0
     for start in range(0, draws, _BLOCK):

@@ -2,7 +2,7 @@
 
 p is a sign-flip (permutation) test, by cluster where there are any, exact up to sixteen that differ. The interval is the
 BCa bootstrap of 10,000 samples; below a hundred clusters, where the bootstrap is a little too narrow, the wider of it and
-Student's t. Where fewer than ten clusters differ at all, neither knows enough: then the interval is the exact one of how
+Student's t; beyond five thousand, where both are the same, t alone. Where fewer than ten clusters differ at all, neither knows enough: then the interval is the exact one of how
 many clusters may have become worse, or better, each by the whole length of the scale.
 """
 
@@ -19,7 +19,7 @@ from pilothouse.records.statistics import Interval
 from .cases_needed import scaled
 from .clusters import MeanError, mean_error
 from .distributions import beta_quantile, normal_quantile, t_cdf, t_quantile
-from .flips import flip_means
+from .flips import SAMPLED_MAX, flip_means
 from .means import resample
 from .model import Counts, Looks, ScorePair, Verdict
 from .paired_anytime import anytime_bound, p_anytime
@@ -127,7 +127,7 @@ def _judge(draft: Verdict, changes: list[float], clusters: list[str], *, power: 
     flipped = flip_means(sums.values)
     p, mid_p = flipped.p, flipped.mid_p
     by = " by cluster" if error.clusters < len(changes) else ""
-    test = ("exact" if flipped.exact else "sampled") + f" sign-flip{by}"
+    test = f"{'exact ' if flipped.exact else ''}sign-flip{by}"
     enough = sums.differing >= DIFFERING_MIN
     if draft.looks == "anytime":
         enough = enough and error.clusters >= _ANYTIME_MIN
@@ -191,16 +191,13 @@ def _once(
     if not enough:
         low, high = (_share_at_most(count, error.clusters, alpha / 2) for count in (sums.worse, sums.better))
         return Interval(low=-scale * low, high=scale * high), -scale * _share_at_most(sums.worse, error.clusters, alpha)
-    resampled = resample(changes, clusters)
-    edges = [resampled.bound(alpha / 2), resampled.bound(1 - alpha / 2), resampled.bound(alpha)]
-    if error.clusters < _BOOTSTRAP_ALONE_MIN:
-        spread = error.clustered_corrected
-        two, one = (t_quantile(1 - tail, error.clusters - 1) * spread for tail in (alpha / 2, alpha))
-        edges = [
-            min(edges[0], error.mean - two),
-            max(edges[1], error.mean + two),
-            min(edges[2], error.mean - one),
-        ]
+    two, one = (t_quantile(1 - tail, error.clusters - 1) * error.clustered_corrected for tail in (alpha / 2, alpha))
+    edges = [error.mean - two, error.mean + two, error.mean - one]
+    if error.clusters <= SAMPLED_MAX:
+        resampled = resample(changes, clusters)
+        drawn = [resampled.bound(alpha / 2), resampled.bound(1 - alpha / 2), resampled.bound(alpha)]
+        few = error.clusters < _BOOTSTRAP_ALONE_MIN
+        edges = [min(edges[0], drawn[0]), max(edges[1], drawn[1]), min(edges[2], drawn[2])] if few else drawn
     return Interval(low=edges[0], high=edges[1]), edges[2]
 
 
