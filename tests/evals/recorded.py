@@ -27,9 +27,19 @@ def answered(id: str, result: Any) -> Message:
 
 
 def send(
-    server: LiveServer, trace: str, conversation: Sequence[Message], *, session: str = "", tools: Sequence[str] = ()
+    server: LiveServer,
+    trace: str,
+    conversation: Sequence[Message],
+    *,
+    session: str = "",
+    tools: Sequence[str] = (),
+    models_last: int = 10_000,
 ) -> str:
-    """Record a conversation: a model call for each message of the assistant, a span for each call of a tool. Its id."""
+    """Record a conversation: a model call for each message of the assistant, a span for each call of a tool. Its id.
+
+    ``models_last``: only so many model calls, the last ones.
+    """
+    speaking = [place for place, one in enumerate(conversation) if one["role"] == "assistant"][-models_last:]
     begun = time.time_ns() - 60_000_000_000
     spans: list[dict[str, Any]] = []
     root = f"{1:016x}"
@@ -53,6 +63,8 @@ def send(
     calls: dict[str, Any] = {}
     for place, message in enumerate(conversation):
         if message["role"] == "assistant":
+            calls |= {part["id"]: part for part in message["parts"] if part["type"] == "tool_call"}
+        if place in speaking:
             span(
                 "chat gpt-4o",
                 root,
@@ -65,7 +77,6 @@ def send(
                 gen_ai__output__messages=json.dumps([message | {"finish_reason": "stop"}]),
                 **more,
             )
-            calls |= {part["id"]: part for part in message["parts"] if part["type"] == "tool_call"}
         for part in message["parts"]:
             if part["type"] == "tool_call_response" and place >= _first(conversation):
                 call = calls[part["id"]]

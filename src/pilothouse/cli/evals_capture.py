@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pilothouse.records import BadRequest, iso
 from pilothouse.records import command as line
-from pilothouse.records import iso
 
 from .evals_fetch import fetch
+from .evals_minimise import minimising, smaller
 from .help import command
 from .root import Run
 
@@ -30,9 +31,9 @@ _EXITS = (0, 2, 3, 4, 5)
     examples=(
         "pilothouse eval from-trace last --suite evals/refunds",
         "pilothouse eval from-trace 4bf92f35 --step 14 --bad --expect 'tool refund amount=5'",
-        "pilothouse eval from-trace last-error --bad --expect 'no_tool refund' --mask 'Mia Li'",
+        "pilothouse eval from-trace last-error --bad --expect 'no_tool refund' --minimise --target shop:agent",
     ),
-    keys="data: id suite file verdict checks input stubs bytes masked trimmed",
+    keys="data: id suite file verdict checks input stubs bytes masked trimmed minimised",
     exits=_EXITS,
 )
 @click.argument("id")
@@ -50,6 +51,8 @@ _EXITS = (0, 2, 3, 4, 5)
 @click.option("--mask", "words", multiple=True, metavar="TEXT", help="mask this too, such as a name; again for more")
 @click.option("--no-mask", is_flag=True, help="keep personal data and secrets as they were recorded")
 @click.option("--whole", is_flag=True, help="keep system prompts, repeats and binary data")
+@click.option("--minimise", is_flag=True, help="run --target, and leave out what does not change the outcome")
+@minimising
 @click.option("--overwrite", is_flag=True, help="in the place of the case of this id")
 @click.pass_obj
 def from_trace(
@@ -65,12 +68,24 @@ def from_trace(
     words: tuple[str, ...],
     no_mask: bool,
     whole: bool,
+    minimise: bool,
+    target: str,
+    runs: int,
+    seconds: float,
+    usd: float,
+    times: int,
     overwrite: bool,
 ) -> None:
     """Make a case of a recorded session, or of one decision: what was given, the tools' answers, and what must be so."""
     from pilothouse.evals.capture import capture
     from pilothouse.evals.expectation import read_expectation, read_json_check
 
+    if minimise and not target:
+        raise BadRequest(
+            "--minimise runs a target",
+            got="none",
+            fix=f"{line('eval', 'from-trace', id)} --minimise --target my_agent:agent",
+        )
     checks = [*map(read_expectation, expect), *map(read_json_check, expect_json)]
     recording = fetch(run.client, id, step)
     masked: dict[str, int] = {}
@@ -91,6 +106,9 @@ def from_trace(
 
         data, trimmed = trim(data)
         about["trimmed"] = trimmed
+    if minimise:
+        found = smaller(data, target, runs=runs, seconds=seconds, usd=usd, times=times)
+        data, about["minimised"] = dict(found.data), found.as_data()
     suite = _suite(folder)
     _write(run, suite, data, about, overwrite)
 
@@ -154,3 +172,5 @@ def _lines(data: Mapping[str, Any]) -> Iterable[str]:
         for what, count in data["trimmed"].items():
             if what != "chars":
                 yield f"  left out: {count} {what}"
+    if "minimised" in data:
+        yield f"  minimised: {data['minimised']['sentence']}"

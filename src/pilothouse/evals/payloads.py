@@ -7,7 +7,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,6 +93,25 @@ def _kept(folder: Path, value: Any, chars_max: int, depth: int) -> Any:
 
 def _chars(value: Any) -> int:
     return len(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def named_in(text: str) -> set[str]:
+    """The payloads that a case refers to."""
+    return {found.group() for found in _NAME.finditer(text)}
+
+
+def forget(folder: Path, names: set[str], files: Iterable[Path]) -> int:
+    """Take away those payloads that none of the suite's files names; how many."""
+    for file in files:
+        if not names:
+            return 0
+        with file.open("rb") as lines:
+            for line in lines:
+                if b"payloads/" in line:
+                    names = names - named_in(line.decode("utf-8", "replace"))
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+    return len(names)
 
 
 def write(path: Path, body: bytes) -> None:
