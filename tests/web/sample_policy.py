@@ -11,11 +11,15 @@ from pilothouse.policies import (
     BudgetTrial,
     CheckChange,
     Draft,
+    FlowTrial,
     GateOutcome,
+    LimitOutcome,
     PolicyText,
     PolicyVersion,
     Proposal,
     Replayed,
+    RouteOutcome,
+    SurvivalOutcome,
     Switch,
     Trial,
     TrialExample,
@@ -120,6 +124,20 @@ def sample_trial() -> Trial:
                     budget="each-user", calls=30, refused_now=0, refused_then=3, refused_worst=5, runs=1, runs_worst=2,
                     spent_usd="0.42", at_limit="refuse", examples=("ab" * 16,),
                 ),
+            ),
+        ),
+        flow=FlowTrial(
+            calls=40, calls_total=40, gateway_calls=12,
+            limits=(LimitOutcome(limit=HOSTILE, calls=40, refused_now=0, refused_then=3, new=3, unsure=4, examples=("ab" * 16,)),),
+            routes=(
+                RouteOutcome(
+                    upstream=HOSTILE, model=HOSTILE, now=0, then=37, cost_now_usd="0", cost_then_usd="0.4", unpriced=1, unsure=2
+                ),
+            ),
+            moved=37,
+            survival=SurvivalOutcome(
+                failed=2, unsure=1, retried_now=0, retried_then=1, fallbacks_now={}, fallbacks_then={HOSTILE: 1},
+                hedged_now=0, hedged_then=3,
             ),
         ),
         approvals=ApprovalTrial(

@@ -35,7 +35,19 @@ AGENT_FORMS = ("audit", "level")
 PAGES: Mapping[str, str] = {
     **{
         name: f"/{name}"
-        for name in ("overview", "cost", "map", "doctor", "stats", "levels", "budgets", "policy", "gateway", "cache")
+        for name in (
+            "overview",
+            "cost",
+            "map",
+            "doctor",
+            "stats",
+            "levels",
+            "budgets",
+            "policy",
+            "gateway",
+            "cache",
+            "routing",
+        )
     },
     "guards": "/guard/activity",
     "switches": "/guard/switches",
