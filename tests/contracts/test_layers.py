@@ -82,6 +82,7 @@ LAZY: dict[tuple[str, str], str] = {
     ("cli", "app"): "`pilothouse up` is the server: imported when it is called",
     ("cli", "server"): "`down` and `status` read the runtime file the server writes",
     ("cli", "analysis"): "`analyze` works on an export where the command runs",
+    ("cli", "evals"): "`eval` works on a folder of cases where the command runs",
     ("cli", "skills"): "`skills` lists and installs what ships with the package",
     ("cli", "files"): "`pull` writes the folder where the command runs; that half is standard library only",
     ("sdk", "conventions"): "`verify` reads a record as the server would; no agent's process does",

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pull": ("pull:pull", "Write traces to a folder: files and SQLite."),
     "import": ("imports:import_files", "Import Claude Code, Codex, ATIF, Inspect, SWE-agent, OTLP files."),
     "analyze": ("analyze:analyze", "Ask a playbook of every trace of an export."),
+    "eval": ("evals_all:evals", "Suites of cases: write, run, compare, gate."),
     "note": ("annotations:note", "Write a note on a trace, step or session."),
     "score": ("annotations:score", "Score a trace, step or session."),
     "label": ("annotations:label", "Label a trace, step or session."),
@@ -86,7 +87,7 @@ _MORE: dict[str, str] = {
     # what for: the commands that the first page of help only names
     "watch": "live tail fleet map overview stats",
     "connect": "mcp",
-    "judge": "audit level verify doctor",
+    "judge": "eval audit level verify doctor",
     "record": "run import deliver demo",
     "control": "approvals guard drill policy budgets cache gateway routing",
     "write": "note score label notes undo delete",

@@ -115,10 +115,12 @@ async def run_suite(
     again: Run | None = None,
     watch: Watcher | None = None,
     enough: Enough | None = None,
+    begun: Callable[[Run], None] | None = None,
 ) -> tuple[Run, Progress]:
     """Run cases of a suite; all of them where none are named.
 
-    ``again``: go on with this run. ``watch``: told of each result. ``enough``: ends it early.
+    ``again``: go on with this run. ``watch``: told of each result. ``enough``: ends it early. ``begun``: given the
+    run as soon as there is one.
 
     Raises:
         BadRequest: an option is out of bounds, or the run is under way elsewhere.
@@ -129,6 +131,8 @@ async def run_suite(
         raise BadRequest(f"1 to {PARALLEL_MAX:,} attempts run at once", got=options.parallel)
     ids = [suite.place(id).id for id in cases] or list(suite.places())
     run = again or begin(suite.folder, replace(about, started=about.started or iso(time.time_ns())))
+    if begun is not None:
+        begun(run)
     earlier = {} if options.fresh else known(suite.folder, run.about, but=run.about.run)
     mine = {(one.case, one.sha256, one.repeat): one for one in run.results() if one.outcome != "unscored"}
     progress = Progress()

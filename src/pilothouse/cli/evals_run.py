@@ -1,0 +1,397 @@
+"""``eval run``, ``runs``, ``compare``, ``gate`` and ``flaky``: what a suite comes to, and what a change did to it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from pilothouse.records import BadRequest, GateFailed, NotFound
+
+from .evals import LOCAL, evals, open_suite, suite_option
+from .help import command
+from .root import Run
+from .terminal import clean, one_line, table
+
+if TYPE_CHECKING:
+    from pilothouse.evals.compare import Comparison
+    from pilothouse.evals.runner import Progress
+    from pilothouse.evals.runs import About, Result
+    from pilothouse.evals.runs import Run as EvalRun
+    from pilothouse.evals.settings import SuiteSettings
+    from pilothouse.evals.suite import Suite
+
+_PROGRESS_S = 0.2
+
+
+@command(
+    "run",
+    examples=(
+        "pilothouse eval run",
+        "pilothouse eval run late-refund --repeats 10 --target my_agent:agent",
+        "pilothouse eval run --resume last",
+    ),
+    keys="data: run cases passed failed flaky unscored by_capability failures[] cost_usd stopped",
+    exits=(0, 2, 3, 9),
+    group=evals,
+)
+@click.argument("cases", nargs=-1)
+@suite_option
+@click.option("--target", default="", metavar="T", help="module:attribute or an address  [suite.yaml's]")
+@click.option("--version", default="", metavar="NAME", help="of what is tested  [default: the commit and what changed]")
+@click.option("--repeats", default=0, metavar="N", help="how often each case is run  [the case's, suite.yaml's, 1]")
+@click.option("--parallel", default=0, metavar="N", help="at once  [suite.yaml's, 8]")
+@click.option("--max-usd", default=-1.0, metavar="USD", help="stop when so much is spent  [suite.yaml's]")
+@click.option("--fresh", is_flag=True, help="also what an earlier run of this version knows")
+@click.option("--resume", default="", metavar="RUN", help="go on with a run that was broken off")
+@click.option("--against", default="", metavar="RUN", help="stop as soon as it is certain what this one was to that")
+@click.option("--decision-only", is_flag=True, help="stop at the agent's first decision")
+@click.pass_obj
+def run_(
+    run: Run,
+    cases: tuple[str, ...],
+    suite: str,
+    target: str,
+    version: str,
+    repeats: int,
+    parallel: int,
+    max_usd: float,
+    fresh: bool,
+    resume: str,
+    against: str,
+    decision_only: bool,
+) -> int:
+    """Run cases against an agent. Ctrl-C and kill -9 lose nothing: --resume last goes on. Exit 9: some do not pass."""
+    from pilothouse.evals import runs
+    from pilothouse.evals.report import summary_of
+    from pilothouse.evals.settings import load_settings
+
+    found = open_suite(suite)
+    settings = load_settings(found.folder)
+    again = runs.find(found.folder, resume) if resume else None
+    about = again.about if again is not None else _about(found, settings, target, version, repeats)
+    options = settings.options
+    options = replace(
+        options,
+        repeats=repeats,
+        parallel=parallel or options.parallel,
+        usd_max=max_usd if max_usd >= 0 else options.usd_max,
+        fresh=fresh,
+        decision_only=decision_only,
+    )
+    base = runs.find(found.folder, against) if against else None
+    began = time.monotonic()
+    made, progress = _go(found, settings, about, cases, options, again, base)
+    summary = {**summary_of(made), "stopped": progress.stopped, "wall_s": round(time.monotonic() - began, 2)}
+    if not progress.stopped or not progress.stopped.startswith("interrupted"):
+        made.finish(summary)
+    next_ = [f"pilothouse eval compare {base.about.run} {made.about.run}"] if base else []
+    if progress.stopped:
+        next_.append(f"pilothouse eval run --resume {made.about.run} --suite {found.folder}")
+    run.output.answer(summary, human=_summary, next=next_ or [f"pilothouse eval runs --suite {found.folder}"])
+    return 0 if summary["passed"] == summary["cases"] else 9
+
+
+def _about(suite: Suite, settings: SuiteSettings, target: str, version: str, repeats: int) -> About:
+    from pilothouse.evals.runs import About
+    from pilothouse.evals.version import code_version
+
+    named = target or settings.target
+    if not named:
+        raise BadRequest("no target is named", fix="--target module:attribute, or target: in suite.yaml")
+    return About(
+        run="",
+        suite=suite.name,
+        suite_version=suite.version(),
+        target=named,
+        version=version or settings.version or code_version(suite.folder),
+        repeats=repeats or settings.repeats,
+    )
+
+
+def _go(
+    suite: Suite,
+    settings: SuiteSettings,
+    about: About,
+    cases: tuple[str, ...],
+    options: Any,
+    again: EvalRun | None,
+    base: EvalRun | None,
+) -> tuple[EvalRun, Progress]:
+    from pilothouse.evals.runner import run_suite
+    from pilothouse.evals.settings import scorer_finder
+    from pilothouse.evals.targets.resolve import named, resolve
+
+    made: list[EvalRun] = []
+    target = resolve(about.target, folder=Path.cwd())
+    shown = _Shown()
+    try:
+        return asyncio.run(
+            run_suite(
+                suite,
+                target,
+                about,
+                cases=cases,
+                options=options,
+                again=again,
+                scorers=scorer_finder(suite.folder, named),
+                watch=shown.told,
+                enough=_enough(suite, base, settings),
+                begun=made.append,
+            )
+        )
+    except KeyboardInterrupt:
+        # What is known is on disk already.
+        if not made:
+            raise
+        shown.progress.stopped = "interrupted"
+        return made[0], shown.progress
+    finally:
+        shown.end()
+
+
+def _enough(suite: Suite, base: EvalRun | None, settings: SuiteSettings) -> Callable[[Result], str] | None:
+    if base is None:
+        return None
+    from pilothouse.evals.early import Certain
+
+    return Certain(base, settings.gate).told
+
+
+class _Shown:
+    """One line of progress on a terminal's standard error, renewed a few times a second."""
+
+    def __init__(self) -> None:
+        from pilothouse.evals.runner import Progress
+
+        self.progress: Progress = Progress()
+        self._next = 0.0
+        self._on = sys.stderr.isatty()
+        self._began = time.monotonic()
+
+    def told(self, progress: Progress, result: Result) -> None:
+        self.progress = progress
+        now = time.monotonic()
+        if not self._on or (now < self._next and progress.done < progress.total):
+            return
+        self._next = now + _PROGRESS_S
+        share = progress.done / max(1, progress.total)
+        bar = ("█" * int(share * 24)).ljust(24, "░")
+        left = (now - self._began) / share * (1 - share) if share else 0.0
+        line = (
+            f"\r{bar} {progress.done:,}/{progress.total:,}  {progress.passed:,} pass  {progress.failed:,} fail"
+            f"  {progress.unscored:,} unscored  {progress.cost_usd:.4f} USD  {left:.0f} s left"
+        )
+        sys.stderr.write(line.ljust(100)[:118])
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._on and self.progress.done:
+            sys.stderr.write("\n")
+
+
+def _summary(data: Mapping[str, Any]) -> Iterable[str]:
+    taken = f", {data['taken_over']:,} attempts taken over from earlier runs" if data["taken_over"] else ""
+    yield f"{data['run']}: {data['passed']:,} of {data['cases']:,} cases pass{taken}"
+    parts = [f"{data[name]:,} {name}" for name in ("failed", "flaky", "unscored") if data[name]]
+    cost = f"{data['cost_usd']:.4f} USD, judges {data['judge_usd']:.4f}"
+    yield f"{', '.join(parts) or 'none fails'}; {cost}; {data.get('wall_s', data['seconds']):g} s"
+    if data["stopped"]:
+        yield f"stopped: {clean(data['stopped'])}"
+    rows = data["by_capability"]
+    if len(rows) > 1:
+        keys = ("capability", "cases", "passed", "failed", "flaky", "unscored")
+        yield from table(keys, ([str(row[key]) for key in keys] for row in rows))
+    for one in data["failures"][:20]:
+        yield f"{one['case']}  {one['attempts']}  {one_line(one['why'], 140)}"
+    if len(data["failures"]) > 20:
+        yield "… more: --json"
+
+
+@command(
+    "runs",
+    examples=("pilothouse eval runs", "pilothouse eval runs --limit 5 --fields runs"),
+    keys="data: runs[]: run version target started cases passed failed flaky finished",
+    exits=LOCAL,
+    group=evals,
+)
+@suite_option
+@click.option("--limit", default=20, metavar="N", help="at most so many  [default: 20]")
+@click.pass_obj
+def runs_(run: Run, suite: str, limit: int) -> None:
+    """List the runs of a suite, the newest first."""
+    from pilothouse.evals import runs
+    from pilothouse.evals.report import summary_of
+
+    found = open_suite(suite)
+    rows: list[dict[str, Any]] = []
+    for one in runs.every(found.folder)[: max(1, limit)]:
+        summary = one.summary or summary_of(one)
+        row = {name: summary.get(name) for name in ("cases", "passed", "failed", "flaky", "unscored", "cost_usd")}
+        about = one.about
+        rows.append(
+            {"run": about.run, "version": about.version, "target": about.target, "started": about.started, **row,
+             "finished": bool(one.summary)}
+        )  # fmt: skip
+    run.output.answer({"runs": rows}, human=_runs)
+
+
+def _runs(data: Mapping[str, Any]) -> Iterable[str]:
+    rows = data["runs"]
+    if not rows:
+        yield "no runs yet: pilothouse eval run"
+        return
+    keys = ("run", "version", "started", "cases", "passed", "failed", "flaky", "unscored", "finished")
+    yield from table(keys, ([one_line(str(row.get(key, "")), 40) for key in keys] for row in rows))
+
+
+_FORMATS = ("md", "junit", "json")
+
+
+@command(
+    "compare",
+    examples=(
+        "pilothouse eval compare run-0001 run-0002",
+        "pilothouse eval compare last-1 last --as md --out report.md",
+        "pilothouse eval compare main last",
+    ),
+    keys="data: outcome reasons counts verdict{p mid_p difference interval cases_more sentence} by_capability changes[]",
+    exits=LOCAL,
+    group=evals,
+)
+@click.argument("base")
+@click.argument("candidate", default="last")
+@suite_option
+@click.option(
+    "--margin", default=-1.0, metavar="SHARE", help="the loss of pass rate that is accepted  [suite.yaml's, 0.02]"
+)
+@click.option("--rows", default=50, metavar="N", help="changed cases listed  [default: 50]")
+@click.option("--as", "as_", type=click.Choice(["md"]), default=None, help="Markdown, for a pull request")
+@click.pass_obj
+def compare(run: Run, base: str, candidate: str, suite: str, margin: float, rows: int, as_: str | None) -> None:
+    """What changed from one run to another: a run, last, last-1, or a version. Paired by case, tested for chance."""
+    found, compared = _compared(suite, base, candidate, margin)
+    _tell(run, found, compared, rows, as_)
+
+
+@command(
+    "gate",
+    examples=(
+        "pilothouse eval gate run-0001",
+        "pilothouse eval gate main last --margin 0.01 --junit junit.xml",
+        "pilothouse eval gate main --undecided fail",
+    ),
+    keys="data: as compare; outcome pass, fail or not_enough_data",
+    exits=(0, 2, 3, 7),
+    group=evals,
+)
+@click.argument("base")
+@click.argument("candidate", default="last")
+@suite_option
+@click.option(
+    "--margin", default=-1.0, metavar="SHARE", help="the loss of pass rate that is accepted  [suite.yaml's, 0.02]"
+)
+@click.option(
+    "--undecided", type=click.Choice(["pass", "fail"]), default="pass", help="not enough data  [default: pass]"
+)
+@click.option("--junit", "junit_file", default="", metavar="FILE", help="write JUnit's XML")
+@click.option("--rows", default=50, metavar="N", help="changed cases listed  [default: 50]")
+@click.option("--as", "as_", type=click.Choice(["md"]), default=None, help="Markdown, for a pull request")
+@click.pass_obj
+def gate(
+    run: Run,
+    base: str,
+    candidate: str,
+    suite: str,
+    margin: float,
+    undecided: Literal["pass", "fail"],
+    junit_file: str,
+    rows: int,
+    as_: str | None,
+) -> int:
+    """As compare, for continuous integration. Exit 7: a regression is proven, or a critical case regressed."""
+    from pilothouse.evals import runs
+    from pilothouse.evals.report import junit
+
+    found, compared = _compared(suite, base, candidate, margin)
+    if junit_file:
+        quarantined = {id: one.quarantined for id, one in found.places().items() if one.quarantined}
+        try:
+            Path(junit_file).write_text(
+                junit(runs.find(found.folder, compared.candidate), quarantined=quarantined), "utf-8"
+            )
+        except OSError as error:
+            raise BadRequest(f"the file cannot be written: {error.strerror}", got=junit_file) from error
+    _tell(run, found, compared, rows, as_)
+    closed = compared.outcome == "fail" or (compared.outcome == "not_enough_data" and undecided == "fail")
+    return GateFailed.exit_code if closed else 0
+
+
+def _compared(suite: str, base: str, candidate: str, margin: float) -> tuple[Suite, Comparison]:
+    from pilothouse.evals.compare import compare as compare_runs
+    from pilothouse.evals.settings import load_settings
+
+    found = open_suite(suite)
+    gate = load_settings(found.folder).gate
+    quarantined = {id: one.quarantined for id, one in found.places().items() if one.quarantined}
+    return found, compare_runs(
+        _run_of(found, base),
+        _run_of(found, candidate),
+        gate=replace(gate, margin=margin) if margin >= 0 else gate,
+        quarantined=quarantined,
+    )
+
+
+def _run_of(suite: Suite, name: str) -> EvalRun:
+    """A run by its name, or the newest finished one of a version."""
+    from pilothouse.evals import runs
+
+    try:
+        return runs.find(suite.folder, name)
+    except NotFound:
+        for one in runs.every(suite.folder):
+            if one.about.version == name and one.summary:
+                return one
+        raise
+
+
+def _tell(run: Run, suite: Suite, compared: Comparison, rows: int, as_: str | None) -> None:
+    from pilothouse.evals.report import comparison_data, comparison_markdown
+
+    if as_ == "md":
+        run.output.text(comparison_markdown(compared, rows=rows), rows=True)
+        return
+    data = comparison_data(compared, rows=max(0, rows))
+    where = f"--suite {suite.folder}"
+    next_ = [f"pilothouse eval show {one['case']} {where}" for one in data["changes"][:2]]
+    run.output.answer(data, human=_comparison, next=next_)
+
+
+def _comparison(data: Mapping[str, Any]) -> Iterable[str]:
+    words = {"pass": "PASS", "fail": "FAIL", "not_enough_data": "NOT ENOUGH DATA"}
+    yield f"{data['base']} → {data['candidate']}: {words[data['outcome']]}"
+    yield from (f"  {clean(reason)}" for reason in data["reasons"])
+    verdict = data["verdict"]
+    yield f"  {verdict['test']}: p {verdict['p']:.4g}, mid-p {verdict['mid_p']:.4g}; accepted loss {verdict['margin']:.1%}"
+    yield (
+        "  " + ", ".join(f"{count:,} {name}" for name, count in data["counts"].items()) + f"; {data['total']:,} in all"
+    )
+    if data["by_capability"]:
+        rows = [
+            [one["capability"], str(one["counts"].get("regressed", 0)), str(one["counts"].get("improved", 0)),
+             one["verdict"].replace("_", " "), f"{one['p']:.3g}"]
+            for one in data["by_capability"]
+        ]  # fmt: skip
+        yield from table(["capability", "regressed", "improved", "verdict", "p"], rows)
+    for one in data["changes"]:
+        tally = f"{one.get('before') or '–'} → {one.get('after') or '–'}"
+        yield f"{one['bucket']}  {one['case']}  {tally}  {one_line(one.get('why', ''), 120)}"
+    if data["changes_more"]:
+        yield f"… {data['changes_more']:,} more: --rows {len(data['changes']) + data['changes_more']}"
