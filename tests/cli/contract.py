@@ -125,6 +125,14 @@ ELSEWHERE: dict[str, str] = {
     "analyze finish": "works on an export: tests/analysis",
     "analyze report": "works on an export: tests/analysis",
     "analyze ls": "empty without an analysis on the server: tests/analysis",
+    "eval": "a group",
+    **{
+        f"eval {verb}": "works on a folder of cases: tests/evals"
+        for verb in (
+            *("init", "list", "show", "add", "replace", "edit", "rm", "lint"),
+            *("run", "runs", "compare", "gate", "flaky"),
+        )
+    },
     "approvals": "a group",
     "approvals ls": "empty without an action that waits: tests/approvals",
     "approvals show": "needs an action that waits: tests/approvals",

@@ -138,6 +138,7 @@ def test_what_is_not_there_or_there_already_is_said(tmp_path: Path) -> None:
 def test_an_index_that_is_broken_is_made_anew(tmp_path: Path) -> None:
     suite = suite_at(tmp_path / "s")
     suite.add(CASE)
+    assert len(Suite(suite.folder).places()) == 1
     index = suite.folder / ".pilothouse/index.jsonl"
     assert index.exists()
     for junk in (b"", b"\xff\xfe", b'{"version": 4}\n[1,2]\n', b'{"version": 99}\n'):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pilothouse.records import BadRequest, GateFailed, NotFound
+from pilothouse.records import BadRequest, GateFailed, NotFound, PilothouseError
 
 from .help import PlainGroup, command
 from .overview import facts
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 LOCAL = (0, 2, 3)
 VARIABLE = "PILOTHOUSE_SUITE"
 _INPUT_BYTES_MAX = 64 << 20
+_FILES_MAX = 50
+"""Cases that are added at once as files of their own; more of them become lines of one."""
+_SHOWN_BESIDE = ("file", "sha256", "last_result")
 
 
 @click.group("eval", cls=PlainGroup, help="Suites of cases: write, run, compare, gate.")
@@ -201,7 +204,7 @@ def show(run: Run, case: str, suite: str, whole: bool) -> None:
     run.output.answer(
         {**data, **about},
         human=lambda _: [
-            as_yaml(data).rstrip(),
+            *as_yaml(data).splitlines(),
             "",
             *facts({key: str(value) for key, value in about.items() if value}),
         ],
@@ -247,18 +250,25 @@ def replace(run: Run, case: str, file: str, suite: str) -> int:
 
 
 def _write(run: Run, file: str, suite: str, *, overwrite: bool, id: str = "") -> int:
-    from pilothouse.records import PilothouseError
-
     found = open_suite(suite)
+    # What `show` adds is no part of a case.
+    rows = [{key: value for key, value in one.items() if key not in _SHOWN_BESIDE} for one in _cases_in(file)]
     added: list[str] = []
     errors: list[dict[str, Any]] = []
-    for number, data in enumerate(_cases_in(file), start=1):
+    good: list[dict[str, Any]] = []
+    taken: set[str] = set()
+    for number, row in enumerate(rows, start=1):
         try:
-            # What `show` adds is no part of a case.
-            row = {key: value for key, value in data.items() if key not in ("file", "sha256", "last_result")}
-            added.append(found.add({**row, "id": id or row.get("id", "")}, overwrite=overwrite).id)
+            if len(rows) > _FILES_MAX:
+                taken.add(_new_id(found, row, taken))
+                good.append(row)
+                added.append(str(row["id"]))
+            else:
+                added.append(found.add({**row, "id": id or row.get("id", "")}, overwrite=overwrite).id)
         except PilothouseError as error:
             errors.append({"at": number, "message": error.message, "got": error.got, "fix": error.fix})
+    if good:
+        found.add_lines(good)
     if errors and not added:
         first = errors[0]
         raise BadRequest(first["message"], got=first["got"], fix=first["fix"])
@@ -273,12 +283,23 @@ def _write(run: Run, file: str, suite: str, *, overwrite: bool, id: str = "") ->
     return 9 if errors else 0
 
 
+def _new_id(suite: Suite, row: Mapping[str, Any], taken: Collection[str]) -> str:
+    """The id of a case that is to be added with many others, once it is known to be good and new."""
+    from pilothouse.evals import payloads
+    from pilothouse.evals.case_text import read_case
+
+    id = read_case(row, load=payloads.loader(suite.folder)).id
+    if id in suite.places() or id in taken:
+        raise BadRequest("there is a case with this id", got=id, fix=f"pilothouse eval replace {id}")
+    return id
+
+
 def _cases_in(file: str) -> list[Mapping[str, Any]]:
     from pilothouse.evals.plain import list_of, mapping_of
     from pilothouse.records.plain_yaml import plain_yaml
 
     text = read_text(file)
-    if "\n{" in text.strip() and text.lstrip().startswith("{"):
+    if _is_lines(text):
         found: list[Any] = []
         for number, line in enumerate(text.splitlines(), start=1):
             if line.strip():
@@ -296,6 +317,15 @@ def _cases_in(file: str) -> list[Mapping[str, Any]]:
     if len(rows) != len(found) or not rows:
         raise BadRequest("a case is a mapping of names to values", got=file, fix="pilothouse docs evals")
     return rows
+
+
+def _is_lines(text: str) -> bool:
+    """Whether each line is a case by itself, as JSON."""
+    first, _, rest = text.lstrip().partition("\n")
+    try:
+        return first.startswith("{") and bool(rest.strip()) and isinstance(json.loads(first), dict)
+    except ValueError:
+        return False
 
 
 def read_text(file: str) -> str:

@@ -384,14 +384,64 @@ def _comparison(data: Mapping[str, Any]) -> Iterable[str]:
         "  " + ", ".join(f"{count:,} {name}" for name, count in data["counts"].items()) + f"; {data['total']:,} in all"
     )
     if data["by_capability"]:
-        rows = [
-            [one["capability"], str(one["counts"].get("regressed", 0)), str(one["counts"].get("improved", 0)),
-             one["verdict"].replace("_", " "), f"{one['p']:.3g}"]
-            for one in data["by_capability"]
-        ]  # fmt: skip
-        yield from table(["capability", "regressed", "improved", "verdict", "p"], rows)
+        keys = ("capability", "compared", "regressed", "improved", "p", "p_adjusted")
+        rows = data["by_capability"]
+        yield from table(
+            keys, ([f"{row[key]:.3g}" if key[0] == "p" else str(row[key]) for key in keys] for row in rows)
+        )
     for one in data["changes"]:
         tally = f"{one.get('before') or '–'} → {one.get('after') or '–'}"
         yield f"{one['bucket']}  {one['case']}  {tally}  {one_line(one.get('why', ''), 120)}"
     if data["changes_more"]:
         yield f"… {data['changes_more']:,} more: --rows {len(data['changes']) + data['changes_more']}"
+
+
+@command(
+    "flaky",
+    examples=("pilothouse eval flaky", "pilothouse eval flaky --version v1", "pilothouse eval flaky --quarantine"),
+    keys="data: cases[]: case passed attempts verdict passing failing quarantined; quarantined[]",
+    exits=LOCAL,
+    group=evals,
+)
+@suite_option
+@click.option("--version", default="", metavar="NAME", help="attempts at this version only  [each version by itself]")
+@click.option("--quarantine", is_flag=True, help="quarantine what is proven flaky, and say so in the case")
+@click.option("--all", "all_", is_flag=True, help="also what is stable")
+@click.pass_obj
+def flaky(run: Run, suite: str, version: str, quarantine: bool, all_: bool) -> None:
+    """Cases that fall out either way at the same version, by evidence: every attempt of every run counts."""
+    from pilothouse.evals.flaky import evidence
+
+    found = open_suite(suite)
+    rows = [one for one in evidence(found, version=version) if all_ or one["verdict"] == "flaky" or one["mixed"]]
+    changed: list[str] = []
+    if quarantine:
+        for row in rows:
+            if row["verdict"] == "flaky" and not row["quarantined"]:
+                quarantine_case(found, row)
+                row["quarantined"] = True
+                changed.append(row["case"])
+    run.output.answer({"cases": rows, "quarantined": changed}, human=_flaky)
+
+
+def quarantine_case(suite: Suite, row: Mapping[str, Any]) -> None:
+    """Write into a case why its verdict does not count for now."""
+    from pilothouse.evals.case_text import as_data, read_yaml
+
+    place = suite.place(row["case"])
+    data = as_data(read_yaml(suite.text(place.id), shown=place.file))
+    data["quarantined"] = (
+        f"flaky: {row['passed']} of {row['attempts']} attempts at {row['version'] or 'one version'} pass"
+    )
+    suite.add(data, overwrite=True)
+
+
+def _flaky(data: Mapping[str, Any]) -> Iterable[str]:
+    rows = data["cases"]
+    if not rows:
+        yield "no case falls out either way; with few attempts that says little: pilothouse eval run --repeats 10 --fresh"
+        return
+    keys = ("case", "version", "passed", "attempts", "verdict", "quarantined")
+    yield from table(keys, ([str(row[key]) for key in keys] for row in rows))
+    if data["quarantined"]:
+        yield f"quarantined: {', '.join(data['quarantined'])}; they run and are reported, and decide nothing"

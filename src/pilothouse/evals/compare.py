@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from .runs import Result, Run, by_case
 from .settings import Gate
-from .statistics import Pair, Verdict, decide
+from .statistics import Pair, Slice, Verdict, compare_slices, decide
 from .statistics.model import Looks
 
 Bucket = Literal[
@@ -46,15 +46,6 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """The cases of one capability."""
-
-    name: str
-    counts: Mapping[str, int]
-    verdict: Verdict
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """What a change did to a suite."""
 
@@ -65,6 +56,7 @@ class Comparison:
     """By bucket."""
     verdict: Verdict
     slices: Sequence[Slice]
+    """By capability: a hint where to look, corrected for how many there are."""
     outcome: Literal["pass", "fail", "not_enough_data"]
     reasons: Sequence[str]
     """Why it is so, the verdict's sentence first."""
@@ -102,7 +94,7 @@ def compare(
         changes=changes,
         counts=_counts(changes),
         verdict=verdict,
-        slices=_slices(changes, gate, looks),
+        slices=_slices(changes),
         outcome=outcome,
         reasons=reasons,
         cost_before_usd=sum(one.cost_usd or 0.0 for one in every_before),
@@ -209,15 +201,11 @@ def _verdict(changes: Sequence[Change], gate: Gate, looks: Looks) -> Verdict:
     return decide(_pairs(changes), margin=gate.margin, alpha=gate.alpha, looks=looks)
 
 
-def _slices(changes: Sequence[Change], gate: Gate, looks: Looks) -> list[Slice]:
+def _slices(changes: Sequence[Change]) -> list[Slice]:
     names = sorted({one.capability for one in changes if one.capability})
     if len(names) < 2:
         return []
-    found: list[Slice] = []
-    for name in names:
-        mine = [one for one in changes if one.capability == name]
-        found.append(Slice(name=name, counts=_counts(mine), verdict=_verdict(mine, gate, looks)))
-    return sorted(found, key=lambda one: (one.verdict.p_regression, one.name))
+    return compare_slices({name: _pairs([one for one in changes if one.capability == name]) for name in names})
 
 
 def _outcome(

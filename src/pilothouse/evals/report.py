@@ -60,14 +60,7 @@ def comparison_data(found: Comparison, *, rows: int = _ROWS_MAX) -> dict[str, An
         "counts": {name: count for name, count in found.counts.items() if count},
         "verdict": verdict,
         "by_capability": [
-            {
-                "capability": one.name,
-                "counts": {name: count for name, count in one.counts.items() if count},
-                "verdict": one.verdict.verdict,
-                "p": one.verdict.p,
-                "difference": one.verdict.difference,
-            }
-            for one in found.slices
+            {"capability": one.name, **{k: v for k, v in asdict(one).items() if k != "name"}} for one in found.slices
         ],
         "changes": [_change_data(one) for one in listed[:rows]],
         "changes_more": max(0, len(listed) - rows),
@@ -99,13 +92,13 @@ def comparison_markdown(found: Comparison, *, rows: int = _ROWS_MAX) -> str:
         "",
     ]  # fmt: skip
     if found.slices:
-        lines += ["| capability | regressed | improved | verdict | p |", "| --- | --- | --- | --- | --- |"]
-        for one in found.slices:
-            counts = one.counts
-            lines.append(
-                f"| {_cell(one.name)} | {counts['regressed']} | {counts['improved']} |"
-                f" {one.verdict.verdict.replace('_', ' ')} | {one.verdict.p:.3g} |"
-            )
+        heads = "| capability | compared | regressed | improved | p | p adjusted |"
+        lines += [heads, "| --- | --- | --- | --- | --- | --- |"]
+        lines += [
+            f"| {_cell(one.name)}{' **differs**' if one.found else ''} | {one.compared} | {one.regressed} |"
+            f" {one.improved} | {one.p:.3g} | {one.p_adjusted:.3g} |"
+            for one in found.slices
+        ]
         lines.append("")
     listed = [one for one in found.changes if one.bucket not in ("passed", "failed")]
     if listed:

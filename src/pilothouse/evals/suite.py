@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -162,7 +162,6 @@ class Suite:
             BadRequest: it is wrong, or there is one with this id already, or none to replace.
         """
         case = read_case(data, load=payloads.loader(self.folder))
-        self._places = None
         there = self.places().get(case.id)
         if there is not None and not overwrite:
             raise BadRequest("there is a case with this id", got=case.id, fix=f"pilothouse eval replace {case.id}")
@@ -171,11 +170,42 @@ class Suite:
         if there is not None and there.offset >= 0:
             line = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
             self._rewrite(there, line + b"\n")
+            self._places = None
         else:
             file = there.file if there is not None else f"{CASES}/{case.id}.yaml"
-            payloads.write(self.folder / file, as_yaml(data).encode("utf-8", "surrogatepass"))
-        self._places = None
+            body = as_yaml(data).encode("utf-8", "surrogatepass")
+            payloads.write(self.folder / file, body)
+            self._know(self._place(file, body, -1))
         return self.case(case.id)
+
+    def add_lines(self, rows: Iterable[Mapping[str, Any]]) -> str:
+        """Write many new cases into one file of lines; its name. All are checked before anything is written.
+
+        Raises:
+            BadRequest: one of them is wrong, or has an id that is taken.
+        """
+        known, lines = set(self.places()), list[bytes]()
+        for number, data in enumerate(rows, start=1):
+            case = read_case(data, shown=f"case {number}", load=payloads.loader(self.folder))
+            if case.id in known:
+                raise BadRequest("there is a case with this id", got=case.id)
+            known.add(case.id)
+            lines.append(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
+        number = 1
+        while (self.folder / CASES / f"added-{number}.jsonl").exists():
+            number += 1
+        file = f"{CASES}/added-{number}.jsonl"
+        payloads.write(self.folder / file, b"".join(line + b"\n" for line in lines))
+        self._places = None
+        return file
+
+    def _know(self, place: Place) -> None:
+        """Note what was just written. The index on disk follows when the folder is next looked at."""
+        assert self._places is not None
+        new = place.id not in self._places
+        self._places[place.id] = place
+        if new:
+            self._places = dict(sorted(self._places.items()))
 
     def remove(self, id: str) -> str:
         """Take a case away; its text, as it stood."""

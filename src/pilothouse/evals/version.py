@@ -23,11 +23,12 @@ def code_version(folder: Path) -> str:
     new = _git(folder, "ls-files", "--others", "--exclude-standard", "--full-name", ":/")
     if changed is None or new is None:
         return ""
-    if not changed and not new:
+    names = [name for name in new.splitlines()[:5_000] if not name.endswith(".pyc")]
+    if not changed and not names:
         return head
     digest = hashlib.sha256(changed.encode("utf-8", "surrogateescape"))
     top = _git(folder, "rev-parse", "--show-toplevel") or "."
-    for name in new.splitlines()[:5_000]:
+    for name in names:
         path = Path(top) / name
         try:
             about = path.stat()
