@@ -87,7 +87,6 @@ LAZY: dict[tuple[str, str], str] = {
     ("cli", "files"): "`pull` writes the folder where the command runs; that half is standard library only",
     ("sdk", "conventions"): "`verify` reads a record as the server would; no agent's process does",
     ("sdk", "testing"): "`verify` puts a receiver and a pass-through around an agent; no agent's process does",
-    ("cli", "evals"): "`eval` works on suites where the command runs",
     ("cli", "guards"): "`eval from-trace` masks what it writes, where the command runs",
     ("cli", "otlp"): "`logs follow` and `import` say where to",
     ("cli", "imports"): "`import` reads files where the command runs",
