@@ -65,7 +65,7 @@ def show_routing(caller: Caller) -> Response:
     """Models of difficulty: what taught them, how they did on calls that they had not seen, and their thresholds."""
     found = caller.provider.routing.models(caller.project_id)
     body: dict[str, Any] = {"models": [asdict(one) for one in found]}
-    return answer(body, next=["pilothouse docs gateway"] if found else ["pilothouse routing train --since 30d"])
+    return answer(body, next=["pilothouse docs gateway"])
 
 
 @router.get("/routing/difficulty", response_model=Envelope[Scored])
