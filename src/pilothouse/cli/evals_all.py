@@ -2,5 +2,10 @@
 
 from . import evals_run
 from .evals import evals
+from .evals_capture import from_trace
+from .evals_minimise import minimise
+
+for one in (from_trace, minimise):
+    evals.add_command(one)
 
 __all__ = ["evals", "evals_run"]
