@@ -117,6 +117,12 @@ def test_a_run_stops_as_soon_as_it_is_certain(call: Call, suite: Suite, tmp_path
     assert "it is certain after" in data["stopped"]
     assert data["cases"] < 60
     assert code == 9
+    code, data = call("gate", "v1", "v2")
+    assert (code, data["verdict"]["looks"], data["counts"]["removed"]) == (
+        7,
+        "anytime",
+        60 - data["verdict"]["counts"]["compared"],
+    )
 
 
 def test_what_falls_out_either_way_is_flaky_by_evidence_and_decides_nothing(

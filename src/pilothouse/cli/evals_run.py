@@ -341,11 +341,15 @@ def _compared(suite: str, base: str, candidate: str, margin: float) -> tuple[Sui
     found = open_suite(suite)
     gate = load_settings(found.folder).gate
     quarantined = {id: one.quarantined for id, one in found.places().items() if one.quarantined}
+    other = _run_of(found, candidate)
+    # A run that ended as soon as it was certain was looked at again and again: so is its verdict.
+    early = str(other.summary.get("stopped", "")).startswith("it is certain")
     return found, compare_runs(
         _run_of(found, base),
-        _run_of(found, candidate),
+        other,
         gate=replace(gate, margin=margin) if margin >= 0 else gate,
         quarantined=quarantined,
+        looks="anytime" if early else "once",
     )
 
 
