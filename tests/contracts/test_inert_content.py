@@ -314,6 +314,7 @@ NO_CONTENT: dict[str, str] = {
     **dict.fromkeys(("budgets", "drill"), "our own rules and figures: tests/budgets, tests/guards"),
     "policy": "our own rules; words of traces in a trial are marked and cleaned: tests/policies",
     "gateway": "our own rules and figures: tests/gateway",
+    "routing": "figures; words of traces in the report of a replay are cut to a line, cleaned and marked: tests/routing",
     "guard": "gives back what it was given, names of checks, agents and tools; words of traces in proposals are marked and cleaned: tests/policies",
     "approvals": "shows what an agent asks for, on lines of its own: tests/approvals",
     "delete": "says what would go in numbers",
