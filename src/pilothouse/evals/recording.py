@@ -56,10 +56,12 @@ class Recording:
                 ToolUse(name=one.name, arguments=one.arguments, result=one.result, error=one.error, answered="recorded")
                 for one in self.calls
             ]
-        said = [turn.text for turn in turns(self.later) if turn.role == "assistant" and turn.text]
-        text = (said[-1] if said else "") if self.given else self.answer
-        if self.step is None and turns(self.later) and turns(self.later)[-1].calls:
-            text = ""  # it broke off before an answer
+        last = turns(self.later)[-1:]
+        # What was said before a call, or before a user spoke again, is no last answer.
+        text = "".join(
+            turn.text for turn in last if turn.role == "assistant" and (not turn.calls or self.step is not None)
+        )
+        text = text if self.given else self.answer
         return Observed(text=text, tools=tuple(uses), messages=[*self.given, *self.later])
 
     def changed(self, change: Callable[[Any], Any]) -> Recording:

@@ -220,8 +220,10 @@ async def attempt(
     scorers: Callable[[str], CodeScorer] | None = None,
 ) -> Result:
     """Run a case once and say what came of it. Never raises: what goes wrong is in the result."""
-    playback = Playback(case.stubs, writing=options.writing)
     decision_only = options.decision_only or bool(case.settings.get("decision_only"))
+    # What was recorded in production is played back or not answered at all: a refund must not be paid a second time.
+    live = not decision_only and "captured" not in case.metadata.provenance
+    playback = Playback(case.stubs, writing=options.writing, live=live)
     tried = Attempt(case=case, playback=playback, number=repeat, decision_only=decision_only)
     begun = time.perf_counter()
     unscored = ""

@@ -1,0 +1,1 @@
+"""Cases and runs of other tools, read into suites."""
