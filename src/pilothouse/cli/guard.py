@@ -110,8 +110,10 @@ def switches(run: Run) -> None:
 
 def _throw(run: Run, agent: str, tool: str, reason: str, *, off: bool) -> None:
     if bool(agent) == bool(tool):
-        word = "off" if off else "on"
-        raise BadRequest("name an agent or a tool", fix=f"pilothouse guard {word} --agent NAME --reason WHY")
+        fix = (
+            "pilothouse guard off --agent NAME --reason WHY" if off else "pilothouse guard on --agent NAME --reason WHY"
+        )
+        raise BadRequest("name an agent or a tool", fix=fix)
     asked = {"kind": "agent" if agent else "tool", "name": agent or tool, "off": off, "reason": reason}
     run.output.envelope(run.client.post("/guard/switches", asked), human=_thrown)
 

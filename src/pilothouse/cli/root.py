@@ -107,8 +107,8 @@ start here:
   pilothouse show last-error --as card
 
 flags, before or after the command: {GLOBAL_FLAGS}
-Output is JSON when stdout is no terminal. PILOTHOUSE_URL and PILOTHOUSE_API_KEY name
-another server. more: pilothouse COMMAND --help
+Output is JSON when stdout is no terminal. Another server: PILOTHOUSE_URL and
+PILOTHOUSE_API_KEY. more: pilothouse COMMAND --help
 """
 
 
