@@ -21,6 +21,7 @@ from .terminal import clean, one_line, table
 
 if TYPE_CHECKING:
     from pilothouse.evals.compare import Comparison
+    from pilothouse.evals.judges.asking import Panel
     from pilothouse.evals.runner import Progress
     from pilothouse.evals.runs import About, Result
     from pilothouse.evals.runs import Run as EvalRun
@@ -52,6 +53,7 @@ _PROGRESS_S = 0.2
 @click.option("--resume", default="", metavar="RUN", help="go on with a run that was broken off")
 @click.option("--against", default="", metavar="RUN", help="stop as soon as it is certain what this one was to that")
 @click.option("--decision-only", is_flag=True, help="stop at the agent's first decision")
+@click.option("--no-judges", is_flag=True, help="ask no judge: cases with criteria alone are unscored")
 @click.pass_obj
 def run_(
     run: Run,
@@ -66,6 +68,7 @@ def run_(
     resume: str,
     against: str,
     decision_only: bool,
+    no_judges: bool,
 ) -> int:
     """Run cases against an agent. Ctrl-C and kill -9 lose nothing: --resume last goes on. Exit 9: some do not pass."""
     from pilothouse.evals import runs
@@ -74,8 +77,15 @@ def run_(
 
     found = open_suite(suite)
     settings = load_settings(found.folder)
+    panel = None if no_judges else panel_of(found, settings)
     again = runs.find(found.folder, resume) if resume else None
-    about = again.about if again is not None else _about(found, settings, target, version, repeats)
+    if again is not None and dict(again.about.judges) != (panel.versions if panel is not None else {}):
+        raise BadRequest(
+            "the judges were changed since this run began",
+            got=again.about.run,
+            fix="begin a new run: --fresh is not needed",
+        )
+    about = again.about if again is not None else _about(found, settings, target, version, repeats, panel)
     options = settings.options
     options = replace(
         options,
@@ -87,7 +97,7 @@ def run_(
     )
     base = runs.find(found.folder, against) if against else None
     began = time.monotonic()
-    made, progress = _go(found, settings, about, cases, options, again, base)
+    made, progress = _go(found, settings, about, cases, options, again, base, panel)
     summary = {**summary_of(made), "stopped": progress.stopped, "wall_s": round(time.monotonic() - began, 2)}
     if not progress.stopped or not progress.stopped.startswith("interrupted"):
         made.finish(summary)
@@ -98,7 +108,21 @@ def run_(
     return 0 if summary["passed"] == summary["cases"] else 9
 
 
-def _about(suite: Suite, settings: SuiteSettings, target: str, version: str, repeats: int) -> About:
+def panel_of(suite: Suite, settings: SuiteSettings) -> Panel | None:
+    """The judges of a suite; None where it has none, or no case with criteria."""
+    if not settings.judges or not any(one.criteria for one in suite.places().values()):
+        return None
+    from pilothouse.evals.judges.asking import Panel
+    from pilothouse.evals.judges.settings import read_judges
+
+    panel = Panel(folder=suite.folder, judges=read_judges(settings.judges, suite.folder))
+    panel.keep_versions()
+    return panel
+
+
+def _about(
+    suite: Suite, settings: SuiteSettings, target: str, version: str, repeats: int, panel: Panel | None
+) -> About:
     from pilothouse.evals.runs import About
     from pilothouse.evals.version import code_version
 
@@ -111,6 +135,7 @@ def _about(suite: Suite, settings: SuiteSettings, target: str, version: str, rep
         suite_version=suite.version(),
         target=named,
         version=version or settings.version or code_version(suite.folder),
+        judges=panel.versions if panel is not None else {},
         repeats=repeats or settings.repeats,
     )
 
@@ -123,6 +148,7 @@ def _go(
     options: Any,
     again: EvalRun | None,
     base: EvalRun | None,
+    panel: Panel | None,
 ) -> tuple[EvalRun, Progress]:
     from pilothouse.evals.runner import run_suite
     from pilothouse.evals.settings import scorer_finder
@@ -140,6 +166,7 @@ def _go(
                 cases=cases,
                 options=options,
                 again=again,
+                judges=panel,
                 scorers=scorer_finder(suite.folder, named),
                 watch=shown.told,
                 enough=_enough(suite, base, settings),

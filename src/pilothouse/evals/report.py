@@ -27,6 +27,7 @@ def summary_of(run: Run) -> dict[str, Any]:
         "suite_version": run.about.suite_version,
         "target": run.about.target,
         "version": run.about.version,
+        "judges": [f"{name}@{version}" for name, version in run.about.judges.items()],
         "cases": len(cases),
         "passed": sum(one == "pass" for one in folded.values()),
         "failed": sum(one == "fail" for one in folded.values()),

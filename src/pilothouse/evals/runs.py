@@ -59,6 +59,10 @@ class Said:
     score: float | None = None
     judge: str = ""
     """``name@version`` of the judge; empty for a check."""
+    item: str = ""
+    """What the judge was shown and asked: people label it by this name."""
+    samples: Sequence[float] = ()
+    """The score of each sample of a judge, from 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +150,10 @@ class Writer:
     def add(self, result: Result) -> None:
         """Append one attempt; it outlives the process from here on."""
         row = {name: value for name, value in asdict(result).items() if value not in ("", None, (), [], {})}
+        if "said" in row:
+            row["said"] = [
+                {name: value for name, value in one.items() if value not in ("", None, ())} for one in row["said"]
+            ]
         self._file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n")
         self._file.flush()
 
