@@ -130,7 +130,7 @@ ELSEWHERE: dict[str, str] = {
         f"eval {verb}": "works on a folder of cases: tests/evals"
         for verb in (
             *("init", "list", "show", "add", "replace", "edit", "rm", "lint"),
-            *("run", "runs", "compare", "gate", "flaky", "from-trace", "minimise"),
+            *("run", "runs", "compare", "gate", "flaky", "from-trace", "minimise", "replay"),
         )
     },
     "approvals": "a group",

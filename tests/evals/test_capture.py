@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pilothouse.cli import root as command_line
-from pilothouse.cli.evals_capture import from_trace
-from pilothouse.cli.help import PlainGroup
-from pilothouse.cli.root import run
 from pilothouse.evals.capture import capture
 from pilothouse.evals.case_text import read_case
 from pilothouse.evals.expectation import read_expectation, read_json_check
@@ -23,9 +19,9 @@ from pilothouse.evals.suite import Suite
 from pilothouse.evals.targets.resolve import resolve
 from pilothouse.evals.trim import trim
 from pilothouse.records import BadRequest
-from tests.cli.conftest import Result
 from tests.live import LiveServer
 
+from .conftest import Evals
 from .recorded import answered, said, send, wish
 
 ORDER = {"id": "A-4411", "total": 50, "paid_with": "mia@example.org", "note": "call +49 151 2345678"}
@@ -181,39 +177,14 @@ def test_what_needs_no_run_to_be_left_out() -> None:
 
 # -- from a server ---------------------------------------------------------------------------------------------------
 
-Cli = Callable[..., Result]
-
-
-@pytest.fixture
-def cli(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, live_server: LiveServer
-) -> Iterator[Cli]:
-    monkeypatch.setenv("PILOTHOUSE_DATA", str(live_server.data))
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words: str) -> Result:
-        capsys.readouterr()
-        code = run(("eval", *words))
-        out, err = capsys.readouterr()
-        return Result(code=code, out=out, err=err)
-
-    if "eval" not in command_line.COMMANDS:
-        group = PlainGroup("eval", commands={"from-trace": from_trace})
-
-        def the_group(root: Any, ctx: Any, name: str) -> PlainGroup:
-            return group
-
-        monkeypatch.setattr(type(command_line.root), "get_command", the_group)
-    yield call
-
 
 @pytest.fixture(scope="module")
 def trace(live_server: LiveServer) -> str:
     return send(live_server, "ca" * 15 + "01", CONVERSATION, session="s-refund", tools=("get_order", "refund"))
 
 
-def test_a_session_is_captured_masked_and_read_back(cli: Cli, trace: str) -> None:
-    made = cli("from-trace", trace[:20], "--suite", "refunds", "--mask", "A-4411").data
+def test_a_session_is_captured_masked_and_read_back(evals: Evals, trace: str) -> None:
+    made = evals("from-trace", trace[:20], "--suite", "refunds", "--mask", "A-4411").data
     assert made["masked"]["email"] >= 3
     assert made["masked"]["name"] >= 3
     text = Path(made["file"]).read_text()
@@ -233,38 +204,38 @@ def test_a_session_is_captured_masked_and_read_back(cli: Cli, trace: str) -> Non
     assert result.outcome == "pass", result.why
 
 
-def test_a_decision_is_captured_with_whole_values(cli: Cli, live_server: LiveServer) -> None:
+def test_a_decision_is_captured_with_whole_values(evals: Evals, live_server: LiveServer) -> None:
     long = {"rows": [{"n": n, "text": "x" * 100} for n in range(200)]}
     conversation = [*CONVERSATION[:3], answered("c1", long), *CONVERSATION[4:]]
     trace = send(live_server, "ca" * 15 + "02", conversation, tools=("get_order", "refund"))
-    made = cli("from-trace", trace, "--step", "4", "--bad", "--expect", "tool refund amount=5").data
+    made = evals("from-trace", trace, "--step", "4", "--bad", "--expect", "tool refund amount=5").data
     suite = Suite("evals/captured")
     case = suite.case(made["id"])
     assert made["bytes"] < 4_000
     assert json.loads(case.input.messages[-1]["content"]) == long
     assert next(check.name for check in case.checks) == 'tool refund {"amount": 5}'
     assert case.stubs.calls[0].name == "refund"
-    again = cli("from-trace", trace, "--step", "4", "--bad", "--expect", "tool refund amount=5")
+    again = evals("from-trace", trace, "--step", "4", "--bad", "--expect", "tool refund amount=5")
     assert again.error["got"] == case.id
-    assert cli("from-trace", trace, "--step", "4", "--good", "--overwrite").data["verdict"] == "good"
+    assert evals("from-trace", trace, "--step", "4", "--good", "--overwrite").data["verdict"] == "good"
 
 
-def test_several_traces_of_a_session_are_one_case(cli: Cli, live_server: LiveServer) -> None:
+def test_several_traces_of_a_session_are_one_case(evals: Evals, live_server: LiveServer) -> None:
     begun = [said("user", "hello"), said("assistant", "How can I help?")]
     send(live_server, "ca" * 15 + "03", begun, session="s-two")
     rest = [*begun, said("user", "refund A-4411"), *CONVERSATION[2:]]
     send(live_server, "ca" * 15 + "04", rest[2:], session="s-two")
-    made = cli("from-trace", "s-two", "--suite", "s").data
+    made = evals("from-trace", "s-two", "--suite", "s").data
     case = Suite("s").case(made["id"])
     assert case.input.turns == ("hello", "refund A-4411")
     assert [one.name for one in case.stubs.calls] == ["get_order", "refund"]
 
 
-def test_what_cannot_be_captured_is_said(cli: Cli, trace: str, live_server: LiveServer) -> None:
-    assert cli("from-trace", "feed" * 8).code == 3
-    assert cli("from-trace", trace, "--step", "1").error["message"].startswith("only model calls decide")
-    assert cli("from-trace", trace, "--step", "99").code == 3
-    assert cli("from-trace", trace, "--expect", "refund 5").code == 2
+def test_what_cannot_be_captured_is_said(evals: Evals, trace: str, live_server: LiveServer) -> None:
+    assert evals("from-trace", "feed" * 8).code == 3
+    assert evals("from-trace", trace, "--step", "1").error["message"].startswith("only model calls decide")
+    assert evals("from-trace", trace, "--step", "99").code == 3
+    assert evals("from-trace", trace, "--expect", "refund 5").code == 2
     silent: list[dict[str, Any]] = [{"role": "user", "parts": []}, {"role": "assistant", "parts": []}]
     bare = send(live_server, "ca" * 15 + "05", silent)
-    assert "not recorded" in cli("from-trace", bare).error["message"]
+    assert "not recorded" in evals("from-trace", bare).error["message"]

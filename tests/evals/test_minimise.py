@@ -14,11 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilothouse.cli import root as command_line
-from pilothouse.cli.evals_capture import from_trace
-from pilothouse.cli.evals_minimise import minimise as minimise_command
-from pilothouse.cli.help import PlainGroup
-from pilothouse.cli.root import run
 from pilothouse.evals.case_text import read_case
 from pilothouse.evals.ddmin import ddmin
 from pilothouse.evals.fragments import fragments, groups, pieces, without
@@ -28,9 +23,9 @@ from pilothouse.evals.suite import Suite
 from pilothouse.evals.targets.resolve import resolve
 from pilothouse.records import BadRequest
 from pilothouse.testing.model_server import ModelServer
-from tests.cli.conftest import Result
 from tests.live import LiveServer
 
+from .conftest import Evals
 from .recorded import answered, said, send, wish
 
 
@@ -189,7 +184,6 @@ def test_a_golden_case_keeps_what_its_calls_need() -> None:
 
 # -- five megabytes, recorded and captured ---------------------------------------------------------------------------
 
-Cli = Callable[..., Result]
 
 DESK = """
 import os
@@ -220,30 +214,14 @@ SCRIPT = {
 
 
 @pytest.fixture
-def cli(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, live_server: LiveServer
-) -> Iterator[Cli]:
-    monkeypatch.setenv("PILOTHOUSE_DATA", str(live_server.data))
-    monkeypatch.chdir(tmp_path)
+def desk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """An agent whose model is scripted."""
+    (tmp_path / "desk.py").write_text(DESK)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.delitem(sys.modules, "desk", raising=False)
-
-    def call(*words: str) -> Result:
-        capsys.readouterr()
-        code = run(("eval", *words))
-        out, err = capsys.readouterr()
-        return Result(code=code, out=out, err=err)
-
-    if "eval" not in command_line.COMMANDS:
-        group = PlainGroup("eval", commands={"from-trace": from_trace, "minimise": minimise_command})
-
-        def the_group(root: Any, ctx: Any, name: str) -> PlainGroup:
-            return group
-
-        monkeypatch.setattr(type(command_line.root), "get_command", the_group)
     with ModelServer(SCRIPT) as models:
         monkeypatch.setenv("DESK_MODELS", models.openai_url)
-        yield call
+        yield
 
 
 def five_megabytes() -> list[dict[str, Any]]:
@@ -274,17 +252,16 @@ def five_megabytes() -> list[dict[str, Any]]:
     return [*conversation, wish("last", "refund", {"amount": 500}), answered("last", "done")]
 
 
-def test_five_megabytes_become_a_page(cli: Cli, live_server: LiveServer, tmp_path: Path) -> None:
-    (tmp_path / "desk.py").write_text(DESK)
+def test_five_megabytes_become_a_page(desk: None, evals: Evals, live_server: LiveServer, tmp_path: Path) -> None:
     trace = send(live_server, "cb" * 15 + "50", five_megabytes(), tools=("read_file", "refund"), models_last=1)
     step = str(live_server.sql(f"SELECT max(step) FROM spans WHERE trace_id = '{trace}' AND kind = 'model'")[0][0])
     bad = ("from-trace", trace, "--step", step, "--bad", "--expect", "tool refund amount=50", "--id", "five")
-    whole = cli(*bad, "--suite", "whole").data
+    whole = evals(*bad, "--suite", "whole").data
     before = Suite("whole").case("five")
     assert sum(len(json.dumps(one)) for one in before.input.messages) > 5_000_000
     assert whole["bytes"] < 30_000
     assert len(list((tmp_path / "whole/payloads").iterdir())) == 12
-    made = cli("minimise", "five", "--suite", "whole", "--target", "desk:agent").data
+    made = evals("minimise", "five", "--suite", "whole", "--target", "desk:agent").data
     text = Path(made["file"]).read_text()
     print(made["minimised"]["sentence"], text, sep="\n")
     assert len(text) < 4_000
@@ -297,8 +274,9 @@ def test_five_megabytes_become_a_page(cli: Cli, live_server: LiveServer, tmp_pat
     assert "refund was called, but arguments.amount: it is another value (50, not 500)" in result.why
 
 
-def test_what_is_captured_is_minimised_in_one_go(cli: Cli, live_server: LiveServer, tmp_path: Path) -> None:
-    (tmp_path / "desk.py").write_text(DESK)
+def test_what_is_captured_is_minimised_in_one_go(
+    desk: None, evals: Evals, live_server: LiveServer, tmp_path: Path
+) -> None:
     pages = [("one", "Nothing here. " * 40), ("two", "A refund limit of 500 dollars. " + "Nothing here. " * 40)]
     conversation = [said("system", "You refund."), said("user", "Refund order A-1 as allowed")]
     for id, page in pages:
@@ -306,11 +284,11 @@ def test_what_is_captured_is_minimised_in_one_go(cli: Cli, live_server: LiveServ
     conversation += [wish("last", "refund", {"amount": 500}), answered("last", "done")]
     trace = send(live_server, "cb" * 15 + "51", conversation, tools=("read_file", "refund"))
     bad = ("from-trace", trace, "--step", "6", "--bad", "--expect", "tool refund amount=50", "--id", "small")
-    assert cli(*bad, "--minimise").error["fix"].endswith("--minimise --target my_agent:agent")
-    made = cli(*bad, "--suite", "s", "--minimise", "--target", "desk:agent").data
+    assert "target" in evals(*bad, "--minimise").error["message"]
+    made = evals(*bad, "--suite", "s", "--minimise", "--target", "desk:agent").data
     assert made["minimised"]["left_out"]["messages"] == 1
     assert "Nothing here" not in json.dumps(Suite("s").case("small").input.messages)
-    again = cli("minimise", "small", "--suite", "s", "--target", "desk:agent", "--dry-run").data["minimised"]
+    again = evals("minimise", "small", "--suite", "s", "--target", "desk:agent", "--dry-run").data["minimised"]
     assert again["before"]["bytes"] == again["after"]["bytes"]
     for wrong in (["--runs", "2"], ["--times", "0"], ["--target", "desk:nobody"], ["--target", "desk"]):
-        assert cli("minimise", "small", "--suite", "s", "--target", "desk:agent", *wrong).code in (2, 3)
+        assert evals("minimise", "small", "--suite", "s", "--target", "desk:agent", *wrong).code in (2, 3)

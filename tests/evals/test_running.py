@@ -260,3 +260,18 @@ def test_a_target_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken_module.py").write_text(textwrap.dedent("import nothing_like_this"))
     with pytest.raises(BadRequest, match="needs a module"):
         resolve("broken_module:x", folder=tmp_path)
+
+
+def test_calls_of_the_history_are_not_counted_as_made_again(suite: Suite) -> None:
+    history: list[dict[str, Any]] = [
+        {"role": "user", "content": "refund order 1"},
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "c", "name": "refund", "arguments": {"order": 1}}]},
+        {"role": "tool", "tool_call_id": "c", "content": "done"},
+    ]
+
+    def tells_all(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{"role": "system", "content": "I refund"}, *messages, {"role": "assistant", "content": "It is done"}]
+
+    suite.add({"id": "again", "input": {"messages": history}, "checks": [{"no_tool": "*"}, {"contains": "done"}]})
+    _, results = go(suite, tells_all, cases=["again"])
+    assert results["again"].outcome == "pass", results["again"].why

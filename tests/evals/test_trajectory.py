@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,18 +13,14 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCall
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 import pilothouse
-from pilothouse.cli import root as command_line
-from pilothouse.cli.evals_replay import replay as replay_command
-from pilothouse.cli.help import PlainGroup
-from pilothouse.cli.root import run
 from pilothouse.evals.interop.tau_bench import read, recording
 from pilothouse.evals.recording import Recording
 from pilothouse.evals.targets.resolve import resolve
 from pilothouse.evals.trajectory import MEANING, Replayed, decisions, replay
 from pilothouse.records import BadRequest
-from tests.cli.conftest import Result
 from tests.live import LiveServer
 
+from .conftest import Evals
 from .recorded import answered, said, send, wish
 from .test_tau_bench import as_recorded
 
@@ -173,40 +169,18 @@ def agent(messages):
         return {"text": "You get $5 back"}
     return {"tool_calls": [{"id": "x", "name": "get_order", "arguments": {"id": 7}}]}
 """
-Cli = Callable[..., Result]
 
 
-@pytest.fixture
-def cli(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, live_server: LiveServer
-) -> Iterator[Cli]:
-    monkeypatch.setenv("PILOTHOUSE_DATA", str(live_server.data))
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words: str) -> Result:
-        capsys.readouterr()
-        code = run(("eval", *words))
-        out, err = capsys.readouterr()
-        return Result(code=code, out=out, err=err)
-
-    if "eval" not in command_line.COMMANDS:
-        group = PlainGroup("eval", commands={"replay": replay_command})
-
-        def the_group(root: Any, ctx: Any, name: str) -> PlainGroup:
-            return group
-
-        monkeypatch.setattr(type(command_line.root), "get_command", the_group)
-    yield call
-
-
-def test_a_stored_session_is_replayed_from_the_command_line(cli: Cli, live_server: LiveServer, tmp_path: Path) -> None:
+def test_a_stored_session_is_replayed_from_the_command_line(
+    evals: Evals, live_server: LiveServer, tmp_path: Path
+) -> None:
     (tmp_path / "replayed_agent.py").write_text(AGENT)
     trace = send(live_server, "cd" * 15 + "01", CONVERSATION)
-    found = cli("replay", trace, "--target", "replayed_agent:agent")
+    found = evals("replay", trace, "--target", "replayed_agent:agent")
     assert found.code == 7
     assert [step["verdict"] for step in found.json["data"]["steps"]] == ["same", "text", "same"]
-    assert cli("replay", trace, "--target", "replayed_agent:agent", "--mode", "nearest").code == 0
-    assert cli("replay", trace, "--target", "replayed_agent:nobody").code == 3
+    assert evals("replay", trace, "--target", "replayed_agent:agent", "--mode", "nearest").code == 0
+    assert evals("replay", trace, "--target", "replayed_agent:nobody").code == 3
 
 
 def test_every_verdict_has_a_meaning() -> None:

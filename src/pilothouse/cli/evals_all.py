@@ -4,8 +4,9 @@ from . import evals_run
 from .evals import evals
 from .evals_capture import from_trace
 from .evals_minimise import minimise
+from .evals_replay import replay
 
-for one in (from_trace, minimise):
+for one in (from_trace, minimise, replay):
     evals.add_command(one)
 
 __all__ = ["evals", "evals_run"]

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pilothouse.records import BadRequest, iso
+from pilothouse.records import NotFound, iso
 from pilothouse.records import command as line
 
+from .evals import suite_folder
 from .evals_fetch import fetch
-from .evals_minimise import minimising, smaller
+from .evals_minimise import minimising, smaller, the_target
 from .help import command
 from .root import Run
 
@@ -39,7 +40,7 @@ _EXITS = (0, 2, 3, 4, 5)
 @click.argument("id")
 @click.option("--step", default="", metavar="N", help="the decision of this model call  [default: the whole session]")
 @click.option(
-    "--suite", "folder", default=_SUITE, show_default=True, metavar="FOLDER", help="made where it is not there"
+    "--suite", "named", default="", metavar="FOLDER", help=f"made where it is not there  [this one, or {_SUITE}]"
 )
 @click.option("--id", "name", default="", metavar="ID", help="of the case")
 @click.option("--good/--bad", "good", default=True, help="what was done was right, or wrong  [default: right]")
@@ -59,7 +60,7 @@ def from_trace(
     run: Run,
     id: str,
     step: str,
-    folder: str,
+    named: str,
     name: str,
     good: bool,
     expect: tuple[str, ...],
@@ -79,13 +80,13 @@ def from_trace(
     """Make a case of a recorded session, or of one decision: what was given, the tools' answers, and what must be so."""
     from pilothouse.evals.capture import capture
     from pilothouse.evals.expectation import read_expectation, read_json_check
+    from pilothouse.evals.settings import load_settings
+    from pilothouse.evals.suite import Suite
 
-    if minimise and not target:
-        raise BadRequest(
-            "--minimise runs a target",
-            got="none",
-            fix=f"{line('eval', 'from-trace', id)} --minimise --target my_agent:agent",
-        )
+    folder = _folder(named)
+    if minimise:
+        # Before anything is fetched.
+        the_target(target, load_settings(folder))
     checks = [*map(read_expectation, expect), *map(read_json_check, expect_json)]
     recording = fetch(run.client, id, step)
     masked: dict[str, int] = {}
@@ -107,9 +108,10 @@ def from_trace(
         data, trimmed = trim(data)
         about["trimmed"] = trimmed
     if minimise:
-        found = smaller(data, target, runs=runs, seconds=seconds, usd=usd, times=times)
+        found = smaller(data, folder, target, runs=runs, seconds=seconds, usd=usd, times=times)
         data, about["minimised"] = dict(found.data), found.as_data()
-    suite = _suite(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    suite = Suite(folder)
     _write(run, suite, data, about, overwrite)
 
 
@@ -135,12 +137,12 @@ def _name(recording: Recording) -> str:
     return f"{agent}-{trace}{step}" if trace else f"{agent}{step}"
 
 
-def _suite(folder: str) -> Suite:
-    from pilothouse.evals.suite import Suite
-
-    path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
-    return Suite(path)
+def _folder(named: str) -> Path:
+    """The suite that is named, or the one that is here, or the one for whatever is captured."""
+    try:
+        return suite_folder(named)
+    except NotFound:
+        return Path(_SUITE)
 
 
 def _write(run: Run, suite: Suite, data: Mapping[str, Any], about: Mapping[str, Any], overwrite: bool) -> None:

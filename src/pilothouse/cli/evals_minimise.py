@@ -13,11 +13,13 @@ import click
 from pilothouse.records import BadRequest
 from pilothouse.records import command as line
 
+from .evals import open_suite, suite_option
 from .help import command
 from .root import Run
 
 if TYPE_CHECKING:
     from pilothouse.evals.minimise import Minimised, Progress
+    from pilothouse.evals.settings import SuiteSettings
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -29,7 +31,7 @@ def minimising(function: _F) -> _F:
         click.option("--usd", default=0.0, metavar="USD", help="money that may be spent  [default: no bound]"),
         click.option("--seconds", default=3_600.0, show_default=True, metavar="S", help="time it may take"),
         click.option("--runs", default=200, show_default=True, metavar="N", help="runs of the target, at most"),
-        click.option("--target", default="", metavar="NAME", help="module:attribute or an address"),
+        click.option("--target", default="", metavar="T", help="module:attribute or an address  [suite.yaml's]"),
     ):
         function = option(function)
     return function
@@ -46,14 +48,14 @@ def minimising(function: _F) -> _F:
     exits=(0, 2, 3),
 )
 @click.argument("case")
-@click.option("--suite", "folder", required=True, metavar="FOLDER", help="the suite's folder")
+@suite_option
 @minimising
 @click.option("--dry-run", is_flag=True, help="say what it would be, and change nothing")
 @click.pass_obj
 def minimise(
     run: Run,
     case: str,
-    folder: str,
+    suite: str,
     target: str,
     runs: int,
     seconds: float,
@@ -64,38 +66,56 @@ def minimise(
     """Leave out of a case what does not change the outcome: messages, data, paragraphs, lines, sentences."""
     from pilothouse.evals.case_text import as_data
     from pilothouse.evals.payloads import forget, keep_long, named_in
-    from pilothouse.evals.suite import Suite
 
-    if not target:
-        raise BadRequest(
-            "minimising runs a target", got="none", fix=f"{line('eval', 'minimise', case)} --target my_agent:agent"
-        )
-    suite = Suite(Path(folder))
-    place = suite.place(case)
-    found = smaller(as_data(suite.case(case)), target, runs=runs, seconds=seconds, usd=usd, times=times)
+    found_suite = open_suite(suite)
+    folder = found_suite.folder
+    place = found_suite.place(case)
+    data = as_data(found_suite.case(place.id))
+    found = smaller(data, folder, target, runs=runs, seconds=seconds, usd=usd, times=times)
     if not dry_run:
-        before = named_in(suite.text(place.id))
-        suite.add(keep_long(suite.folder, found.data), overwrite=True)
-        forget(suite.folder, before, {suite.folder / one.file for one in suite.places().values()})
-    data = {"id": place.id, "file": str(suite.folder / place.file), "minimised": found.as_data()}
-    run.output.answer(data, human=_lines, next=[line("eval", "show", place.id, "--suite", folder)])
+        before = named_in(found_suite.text(place.id))
+        found_suite.add(keep_long(folder, found.data), overwrite=True)
+        forget(folder, before, {folder / one.file for one in found_suite.places().values()})
+    answer = {"id": place.id, "file": str(folder / place.file), "minimised": found.as_data()}
+    run.output.answer(answer, human=_lines, next=[line("eval", "show", place.id, "--suite", folder)])
 
 
-def smaller(data: Mapping[str, Any], target: str, *, runs: int, seconds: float, usd: float, times: int) -> Minimised:
-    """The case made small by running the target."""
+def smaller(
+    data: Mapping[str, Any], suite: Path, target: str, *, runs: int, seconds: float, usd: float, times: int
+) -> Minimised:
+    """The case made small by running the target: the one that is named, or that of the suite."""
     from pilothouse.evals.minimise import Bounds, target_oracle
     from pilothouse.evals.minimise import minimise as make_small
-    from pilothouse.evals.targets.resolve import resolve
+    from pilothouse.evals.settings import load_settings, scorer_finder
+    from pilothouse.evals.targets.resolve import named, resolve
 
     if runs < 4 or times < 1 or seconds <= 0 or usd < 0:
-        raise BadRequest("these bounds leave no run", got=f"runs={runs} times={times} seconds={seconds:g} usd={usd:g}", fix="--runs 200")  # fmt: skip
-    oracle = target_oracle(resolve(target))
+        raise BadRequest(
+            "these bounds leave no run",
+            got=f"runs={runs} times={times} seconds={seconds:g} usd={usd:g}",
+            fix="--runs 200",
+        )
+    settings = load_settings(suite)
+    oracle = target_oracle(
+        resolve(the_target(target, settings)), options=settings.options, scorers=scorer_finder(suite, named)
+    )
     bounds = Bounds(runs=runs, seconds=seconds, usd=usd, times=times)
     try:
         return asyncio.run(make_small(data, oracle, bounds=bounds, watch=_watch if sys.stderr.isatty() else None))
     finally:
         if sys.stderr.isatty():
             sys.stderr.write("\r\x1b[K")
+
+
+def the_target(named: str, settings: SuiteSettings) -> str:
+    """What is run: what is named, or what the suite says.
+
+    Raises:
+        BadRequest: neither says it.
+    """
+    if named or settings.target:
+        return named or settings.target
+    raise BadRequest("no target is named", fix="--target module:attribute, or target: in suite.yaml")
 
 
 def _watch(progress: Progress) -> None:

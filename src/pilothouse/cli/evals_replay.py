@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from pilothouse.records import BadRequest, GateFailed
+from pilothouse.records import BadRequest, GateFailed, NotFound
 from pilothouse.records import command as line
 
+from .evals import suite_folder, suite_option
 from .evals_fetch import fetch
+from .evals_minimise import the_target
 from .help import command
 from .root import Run
 
 if TYPE_CHECKING:
     from pilothouse.evals.case import Replay
+    from pilothouse.evals.settings import SuiteSettings
 
 
 @command(
@@ -30,7 +33,8 @@ if TYPE_CHECKING:
     exits=(0, 2, 3, 4, 5, 7),
 )
 @click.argument("id")
-@click.option("--target", required=True, metavar="NAME", help="module:attribute or an address")
+@click.option("--target", default="", metavar="T", help="module:attribute or an address  [suite.yaml's]")
+@suite_option
 @click.option(
     "--mode",
     type=click.Choice(("strict", "in_order", "nearest")),
@@ -43,14 +47,17 @@ if TYPE_CHECKING:
 @click.option("--writes", default="", metavar="A,B", help="tools that change the world")
 @click.option("--parallel", default=4, show_default=True, metavar="N", help="decisions at once")
 @click.pass_obj
-def replay(run: Run, id: str, target: str, mode: str, live: str, safe: str, writes: str, parallel: int) -> int:
+def replay(
+    run: Run, id: str, target: str, suite: str, mode: str, live: str, safe: str, writes: str, parallel: int
+) -> int:
     """Let today's agent decide again at each decision of a recorded session. Exit 7 where one does not hold."""
     from pilothouse.evals.targets.resolve import resolve
     from pilothouse.evals.trajectory import replay as again
 
     if not 1 <= parallel <= 64:
         raise BadRequest("1 to 64 decisions are replayed at once", got=parallel, fix="--parallel 4")
-    agent = resolve(target)
+    settings = _settings(suite, target)
+    agent = resolve(the_target(target, settings))
     recording = fetch(run.client, id)
     found = asyncio.run(
         again(
@@ -59,13 +66,26 @@ def replay(run: Run, id: str, target: str, mode: str, live: str, safe: str, writ
             mode=cast("Replay", mode),
             live=_names(live),
             safe=_names(safe),
-            writing=frozenset(_names(writes)),
+            writing=settings.options.writing | set(_names(writes)),
+            timeout_s=settings.options.timeout_s,
             parallel=parallel,
         )
     )
     trace = str(recording.about.get("trace", id))
     run.output.answer(found.as_data(), human=_lines, next=[line("show", trace, "--as", "transcript")])
     return 0 if found.holds else GateFailed.exit_code
+
+
+def _settings(suite: str, target: str) -> SuiteSettings:
+    """What the suite says of the target and its tools; nothing where a target is named and no suite is clear."""
+    from pilothouse.evals.settings import SuiteSettings, load_settings
+
+    try:
+        return load_settings(suite_folder(suite))
+    except NotFound:
+        if target:
+            return SuiteSettings()
+        raise
 
 
 def _names(text: str) -> list[str]:

@@ -56,7 +56,7 @@ def _given(case: Case, parameter: str, messages: Sequence[Mapping[str, Any]]) ->
         return case
     if parameter == "messages":
         # What the orchestrator says to the model itself is today's, not that of the recording.
-        return as_chat([turn for turn in turns(messages) if turn.role not in ("system", "developer")])
+        return as_chat(_without_system(turns(messages)))
     return case.input.data if not case.input.messages else case.input.text
 
 
@@ -82,9 +82,9 @@ def seen_in(returned: Any, attempt: Attempt) -> Observed:
         return returned if returned.tools or not uses else dataclasses.replace(returned, tools=uses)
     row, listed = mapping_of(returned), list_of(returned)
     if row is not None and row.keys() & {"text", "output", "messages", "tool_calls"}:
-        return _in_mapping(row, uses)
+        return _in_mapping(row, uses, attempt.case)
     if listed and all((one := mapping_of(item)) is not None and "role" in one for item in listed):
-        return _in_messages(turns(cast("list[Mapping[str, Any]]", listed)), uses, listed)
+        return _in_messages(_new(cast("list[Mapping[str, Any]]", listed), attempt.case), uses, listed)
     if isinstance(returned, str):
         return Observed(text=returned, tools=uses)
     if returned is None:
@@ -93,9 +93,26 @@ def seen_in(returned: Any, attempt: Attempt) -> Observed:
     return Observed(text=str(returned) if isinstance(output, str) else "", output=output, tools=uses)
 
 
-def _in_mapping(row: Mapping[str, Any], uses: tuple[ToolUse, ...]) -> Observed:
+def _new(messages: Sequence[Mapping[str, Any]], case: Case) -> list[Turn]:
+    """What a conversation adds to the one that was given: calls of the history are not made again."""
+    found, given = _without_system(turns(messages)), _without_system(turns(case.input.messages))
+    same = len(found) >= len(given) and all(map(_alike, found, given))
+    return found[len(given) :] if same else found
+
+
+def _without_system(found: Sequence[Turn]) -> list[Turn]:
+    return [turn for turn in found if turn.role not in ("system", "developer")]
+
+
+def _alike(one: Turn, other: Turn) -> bool:
+    """Whether it is the same message, however it is written."""
+    calls = [[(call.name, call.id) for call in turn.calls] for turn in (one, other)]
+    return one.role == other.role and one.text == other.text and calls[0] == calls[1]
+
+
+def _in_mapping(row: Mapping[str, Any], uses: tuple[ToolUse, ...], case: Case) -> Observed:
     messages = list_of(row.get("messages")) or []
-    seen = _in_messages(turns(messages), uses, messages)
+    seen = _in_messages(_new(messages, case), uses, messages)
     wished = (
         turns([{"role": "assistant", "content": "", "tool_calls": row["tool_calls"]}])[0]
         if row.get("tool_calls")
