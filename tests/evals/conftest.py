@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from pilothouse.cli.root import run
 from tests.cli.conftest import Result
+from tests.cli.test_cli_schemas import KNOWN as SCHEMAS
+from tests.cli.test_cli_schemas import check
 from tests.live import LiveServer
 
 Evals = Callable[..., Result]
@@ -28,6 +31,9 @@ def evals(
         capsys.readouterr()
         code = run(("eval", *words))
         out, err = capsys.readouterr()
+        name = f"eval {words[0]}"
+        if out and name in SCHEMAS["commands"]:
+            check(name, json.loads(out))
         return Result(code=code, out=out, err=err)
 
     return call

@@ -193,6 +193,32 @@ LINES: dict[str, Mapping[str, Any]] = {
 }  # fmt: skip
 """The shape of a line, where an answer is no envelope."""
 
+_MINIMISED = shape(
+    "same:text shows:text runs:count seconds:number cost_usd:number left_out:object stopped:text sentence:text",
+    before=shape("bytes:count messages:count calls:count"),
+    after=shape("bytes:count messages:count calls:count"),
+)
+OWN.update(
+    {
+        "eval from-trace": {
+            "type": "object",
+            "properties": {
+                **shape(
+                    "id:text suite:text file:text verdict:text checks:texts input:text stubs:count bytes:count masked:object",
+                    "trimmed:object",
+                )["properties"],
+                "minimised": _MINIMISED,
+            },
+            "required": ["id", "suite", "file", "verdict", "checks", "input", "stubs", "bytes", "masked"],
+        },
+        "eval minimise": shape("id:text file:text", minimised=_MINIMISED),
+        "eval replay": shape(
+            "mode:text holds:yes decisions:count failing:count counts:object",
+            steps=rows("number:count verdict:text holds:yes recorded:text today:text why:text"),
+        ),
+    }
+)
+
 WITHOUT: dict[str, str] = {
     "run": "its answer is the command's own",
     "analyze report": "Markdown; its findings have a schema",

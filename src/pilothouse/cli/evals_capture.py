@@ -15,7 +15,7 @@ from pilothouse.records import command as line
 
 from .evals import suite_folder
 from .evals_fetch import fetch
-from .evals_minimise import minimising, smaller, the_target
+from .evals_minimise import smaller, the_target
 from .help import command
 from .root import Run
 
@@ -38,22 +38,20 @@ _EXITS = (0, 2, 3, 4, 5)
     exits=_EXITS,
 )
 @click.argument("id")
-@click.option("--step", default="", metavar="N", help="the decision of this model call  [default: the whole session]")
+@click.option("--step", default="", metavar="N", help="one decision: that of this model call")
 @click.option(
     "--suite", "named", default="", metavar="FOLDER", help=f"made where it is not there  [this one, or {_SUITE}]"
 )
 @click.option("--id", "name", default="", metavar="ID", help="of the case")
-@click.option("--good/--bad", "good", default=True, help="what was done was right, or wrong  [default: right]")
-@click.option(
-    "--expect", multiple=True, metavar="TEXT", help="'tool NAME key=value', 'contains TEXT', 'no_tool NAME' …"
-)
+@click.option("--good/--bad", "good", default=True, help="what was done was right, or wrong")
+@click.option("--expect", multiple=True, metavar="TEXT", help="'tool NAME key=value', 'contains TEXT' …")
 @click.option("--expect-json", multiple=True, metavar="CHECK", help="a check as it stands in a case")
 @click.option("--why", default="", metavar="TEXT", help="why this case is here")
-@click.option("--mask", "words", multiple=True, metavar="TEXT", help="mask this too, such as a name; again for more")
-@click.option("--no-mask", is_flag=True, help="keep personal data and secrets as they were recorded")
-@click.option("--whole", is_flag=True, help="keep system prompts, repeats and binary data")
-@click.option("--minimise", is_flag=True, help="run --target, and leave out what does not change the outcome")
-@minimising
+@click.option("--mask", "words", multiple=True, metavar="TEXT", help="mask this too, such as a name")
+@click.option("--no-mask", is_flag=True, help="keep personal data and secrets")
+@click.option("--whole", is_flag=True, help="keep system prompts, binary data")
+@click.option("--minimise", is_flag=True, help="leave out what does not change the outcome (eval minimise)")
+@click.option("--target", default="", metavar="T", help="what is run for that  [suite.yaml's]")
 @click.option("--overwrite", is_flag=True, help="in the place of the case of this id")
 @click.pass_obj
 def from_trace(
@@ -71,13 +69,9 @@ def from_trace(
     whole: bool,
     minimise: bool,
     target: str,
-    runs: int,
-    seconds: float,
-    usd: float,
-    times: int,
     overwrite: bool,
 ) -> None:
-    """Make a case of a recorded session, or of one decision: what was given, the tools' answers, and what must be so."""
+    """Make a case of a recorded session, or of one decision."""
     from pilothouse.evals.capture import capture
     from pilothouse.evals.expectation import read_expectation, read_json_check
     from pilothouse.evals.settings import load_settings
@@ -108,7 +102,7 @@ def from_trace(
         data, trimmed = trim(data)
         about["trimmed"] = trimmed
     if minimise:
-        found = smaller(data, folder, target, runs=runs, seconds=seconds, usd=usd, times=times)
+        found = smaller(data, folder, target)
         data, about["minimised"] = dict(found.data), found.as_data()
     folder.mkdir(parents=True, exist_ok=True)
     suite = Suite(folder)

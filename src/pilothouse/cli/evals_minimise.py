@@ -63,7 +63,7 @@ def minimise(
     times: int,
     dry_run: bool,
 ) -> None:
-    """Leave out of a case what does not change the outcome: messages, data, paragraphs, lines, sentences."""
+    """Leave out of a case what does not change its outcome."""
     from pilothouse.evals.case_text import as_data
     from pilothouse.evals.payloads import forget, keep_long, named_in
 
@@ -81,7 +81,14 @@ def minimise(
 
 
 def smaller(
-    data: Mapping[str, Any], suite: Path, target: str, *, runs: int, seconds: float, usd: float, times: int
+    data: Mapping[str, Any],
+    suite: Path,
+    target: str,
+    *,
+    runs: int = 200,
+    seconds: float = 3_600.0,
+    usd: float = 0.0,
+    times: int = 1,
 ) -> Minimised:
     """The case made small by running the target: the one that is named, or that of the suite."""
     from pilothouse.evals.minimise import Bounds, target_oracle

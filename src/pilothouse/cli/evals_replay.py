@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 def replay(
     run: Run, id: str, target: str, suite: str, mode: str, live: str, safe: str, writes: str, parallel: int
 ) -> int:
-    """Let today's agent decide again at each decision of a recorded session. Exit 7 where one does not hold."""
+    """Decide again, today, at each decision of a recorded session."""
     from pilothouse.evals.targets.resolve import resolve
     from pilothouse.evals.trajectory import replay as again
 
