@@ -239,3 +239,18 @@ def test_what_cannot_be_captured_is_said(evals: Evals, trace: str, live_server: 
     silent: list[dict[str, Any]] = [{"role": "user", "parts": []}, {"role": "assistant", "parts": []}]
     bare = send(live_server, "ca" * 15 + "05", silent)
     assert "not recorded" in evals("from-trace", bare).error["message"]
+
+
+def test_what_real_clients_recorded_becomes_a_case_or_is_refused_with_the_reason(
+    evals: Evals, live_server: LiveServer
+) -> None:
+    traces = live_server.sql("SELECT trace_id FROM traces WHERE startsWith(trace_id, '00000000') AND model_calls > 0")
+    made = 0
+    for (trace,) in traces:
+        found = evals("from-trace", str(trace), "--suite", "real")
+        assert found.code == 0 or "not recorded" in found.error["message"], found.err
+        made += found.code == 0
+    assert made >= 5
+    suite = Suite("real")
+    assert (len(suite.places()), suite.broken()) == (made, [])
+    assert all(case.stubs.calls or case.checks for case in suite.cases())

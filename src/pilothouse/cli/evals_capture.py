@@ -86,7 +86,7 @@ def from_trace(
     masked: dict[str, int] = {}
     if not no_mask:
         recording, checks, masked = _masked(recording, checks, words)
-    case_id = name or _name(recording)
+    case_id = name or _name(recording, folder)
     data = capture(
         recording,
         id=case_id,
@@ -123,12 +123,24 @@ def _masked(
     return found, [with_words.mask_data(dict(one)) for one in checks], dict(with_words.hits)
 
 
-def _name(recording: Recording) -> str:
+def _name(recording: Recording, folder: Path) -> str:
+    """What the case is called: the agent, the beginning of the trace's id, the step."""
+    from pilothouse.evals.suite import Suite
+
     about = recording.about
-    agent = re.sub(r"[^a-z0-9]+", "-", str(about.get("agent") or "case").lower()).strip("-")[:40] or "case"
-    trace = re.sub(r"[^a-z0-9]+", "-", str(about.get("trace", "")).lower()).strip("-")[:12]
+    agent, trace = (_slug(str(about.get(key) or "")) for key in ("agent", "trace"))
     step = f"-step-{recording.step}" if recording.step is not None else ""
-    return f"{agent}-{trace}{step}" if trace else f"{agent}{step}"
+    short = f"{agent[:40].strip('-') or 'case'}-{trace[:12]}{step}"
+    suite = Suite(folder) if folder.is_dir() else None
+    if suite is not None and short in suite.places():
+        # Some make ids that begin alike.
+        known = suite.case(short).metadata.provenance.get("trace")
+        return short if known == about.get("trace") else short.replace(trace[:12], trace)
+    return short
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def _folder(named: str) -> Path:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 TOOLS_MAX: Final = 2_000
 """Tool calls of one trace; a session with more is no case for anybody."""
 TRACES_MAX: Final = 200
-_LAST_TRIED: Final = 20
-"""Model calls looked at for the end of the conversation: sub-agents have conversations of their own."""
+_TRIED: Final = 20
+"""Model calls looked at for the beginning and the end of a conversation: sub-agents have conversations of their own."""
 
 Row = Mapping[str, Any]
 
@@ -80,9 +80,14 @@ def _trace(client: Client, trace_id: str) -> Recording:
         )
     if not models:
         return _without_model(client, trace, tools)
-    first = _record(client, trace_id, str(models[0]["step"]))
+    first = _first_told(client, trace_id, models)
+    if not _messages_of(first):
+        # What the agent was asked may be known where its model calls keep nothing.
+        whole = _without_model(client, trace, tools)
+        if whole.given or whole.data is not None:
+            return whole
     prompt = _prompt(first)
-    detail: Row = client.get(f"/traces/{segment(trace_id)}/spans/{models[0]['span_id']}")["data"]
+    detail: Row = client.get(f"/traces/{segment(trace_id)}/spans/{first['span_id']}")["data"]
     later = _rest(client, trace_id, prompt["messages"], first, models)
     told = {one["id"]: one["content"] for one in _results(later) if one["id"]}
     # Emitters that record no spans of tools tell of them in the conversation.
@@ -96,6 +101,16 @@ def _trace(client: Client, trace_id: str) -> Recording:
     )
 
 
+def _first_told(client: Client, trace_id: str, models: Sequence[Row]) -> Row:
+    """The first model call of which the content is known: some emitters keep that of some calls alone."""
+    told = [_record(client, trace_id, models[0]["span_id"])]
+    for span in models[1:_TRIED]:
+        if _messages_of(told[-1]):
+            break
+        told.append(_record(client, trace_id, span["span_id"]))
+    return told[-1] if _messages_of(told[-1]) else told[0]
+
+
 def _without_model(client: Client, trace: Row, tools: Sequence[Row]) -> Recording:
     from pilothouse.evals.recording import Recording
 
@@ -106,7 +121,10 @@ def _without_model(client: Client, trace: Row, tools: Sequence[Row]) -> Recordin
     root = row["root_span_id"] or trace["spans"][0]["span_id"]
     detail: Row = client.get(f"/traces/{segment(trace_id)}/spans/{root}")["data"]
     said, asked = [_wire(one) for one in detail["output"]], [_wire(one) for one in detail["input"]]
-    data = _value(detail["input_value"]) if detail["input_value"] else None
+    data: Any = _value(detail["input_value"]) if detail["input_value"] else None
+    asked = [one for one in asked if one["role"] and one["parts"]]
+    if not asked and isinstance(data, str):
+        asked, said = [{"role": "user", "content": data}], [{"role": "assistant", "content": detail["output_value"]}]
     return Recording(
         given=asked,
         later=said,
@@ -188,15 +206,20 @@ def _record(client: Client, trace_id: str, step: str) -> Row:
 
 
 def _prompt(record: Row) -> dict[str, Any]:
-    prompt: dict[str, Any] = json.loads(record["prompt"]) if record["prompt"] else {}
-    messages: list[Row] = prompt.get("messages") or []
-    if not messages or any(not message["role"] for message in messages):
+    if not _messages_of(record):
         raise BadRequest(
             "the content of this step was not recorded, or is not kept any more",
             got=f"step {record['step']} of {record['trace_id']}",
             fix="record with PILOTHOUSE_CAPTURE_CONTENT=true, or choose another trace",
         )
-    return prompt
+    found: dict[str, Any] = json.loads(record["prompt"])
+    return found
+
+
+def _messages_of(record: Row) -> list[dict[str, Any]]:
+    """The messages of a prompt; none where one of them is not kept."""
+    messages: list[dict[str, Any]] = json.loads(record["prompt"]).get("messages") or [] if record["prompt"] else []
+    return messages if all(message["role"] for message in messages) else []
 
 
 def _answer(record: Row) -> list[dict[str, Any]]:
@@ -211,12 +234,11 @@ def _rest(
     client: Client, trace_id: str, given: Sequence[Row], first: Row, models: Sequence[Row]
 ) -> list[dict[str, Any]]:
     """What came after the first prompt: the last prompt that begins with it says so, and the answer to that."""
-    for span in reversed(models[-_LAST_TRIED:]):
+    for span in reversed(models[-_TRIED:]):
         if span["step"] == first["step"]:
             break
         record = _record(client, trace_id, span["span_id"])
-        messages: list[Any] = json.loads(record["prompt"])["messages"] if record["prompt"] else []
-        spoken, begun = _spoken(messages), _spoken(given)
+        spoken, begun = _spoken(_messages_of(record)), _spoken(given)
         if spoken[: len(begun)] == begun:
             return [*spoken[len(begun) :], *_answer(record)]
     return _answer(first)
