@@ -106,7 +106,7 @@ start here:
   pilothouse ls status:error
   pilothouse show last-error --as card
 
-flags, before or after the command: {GLOBAL_FLAGS}
+flags, anywhere: {GLOBAL_FLAGS}
 Output is JSON when stdout is no terminal. Another server: PILOTHOUSE_URL and
 PILOTHOUSE_API_KEY. more: pilothouse COMMAND --help
 """
