@@ -169,6 +169,8 @@ def feed(server: LiveServer) -> None:
     }  # fmt: skip
     server.post("/v1/logs", {"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [record]}]}]})
     server.wait_for("SELECT count() FROM spans", 6)
+    # A trace's own row comes after its spans: only then may notes be written on it.
+    server.wait_for("SELECT count() FROM traces", 2)
     # Notes with control characters are refused when they are written: what is left is what may stand in one.
     words = f"{ORDERS}{MARKUP}\u202egnp.exe\u200b {ORDERS}"
     notes = [

@@ -156,6 +156,41 @@ OWN: dict[str, Mapping[str, Any]] = {
         "item:text? reader:any answer_file:text? until:text? left:count prompt_file:text? prompt:text?",
         collected=rows("item:text accepted:yes wrong:texts answer_file:any"),
     ),
+    "eval init": shape("folder:text files:texts"),
+    "eval list": shape(
+        "suite:text version:text total:count broken:count matching:count",
+        cases=rows("id:text file:text", "capability:text difficulty:text severity:text kind:text tags:texts checks:count criteria:count repeats:count quarantined:text error:text"),
+    ),
+    "eval show": shape("id:text input:any file:text sha256:text last_result:object", "stubs:object checks:objects criteria:any metadata:object settings:object repeats:count quarantined:text"),
+    "eval add": shape("added:texts total:count errors:objects"),
+    "eval replace": shape("added:texts total:count errors:objects"),
+    "eval edit": shape("id:text input:any before:object", "stubs:object checks:objects criteria:any metadata:object settings:object repeats:count quarantined:text"),
+    "eval rm": shape("removed:text text:text"),
+    "eval lint": shape("cases:count ok:yes", findings=rows("rule:text severity:text message:text cases:texts fix:text")),
+    "eval run": shape(
+        "run:text suite:text suite_version:text target:text version:text cases:count passed:count failed:count flaky:count "
+        "unscored:count attempts:count attempts_passed:count taken_over:count cost_usd:number judge_usd:number "
+        "seconds:number wall_s:number stopped:text by_capability:objects",
+        failures=rows("case:text why:text attempts:text trace_id:text"),
+    ),
+    "eval runs": shape("", runs=rows("run:text version:text target:text started:text finished:yes", "cases:any passed:any failed:any flaky:any unscored:any cost_usd:any")),
+    **dict.fromkeys(
+        ("eval compare", "eval gate"),
+        shape(
+            "base:text candidate:text outcome:text reasons:texts total:count counts:object verdict:object changes_more:count "
+            "cost_before_usd:number cost_after_usd:number judge_usd:number seconds_before:number seconds_after:number",
+            by_capability=rows("capability:text compared:count regressed:count improved:count difference:number p:number p_adjusted:number found:yes"),
+            changes=rows("case:text bucket:text", "before:text after:text why:text capability:text severity:text cluster:text "
+                         "trace_before:text trace_after:text text_before:text text_after:text"),
+        ),
+    ),
+    "eval from-trace": shape("id:text suite:text file:text checks:texts input:text stubs:count bytes:count verdict:text masked:object", "trimmed:object minimised:object"),
+    "eval minimise": shape("id:text file:text minimised:object"),
+    "eval replay": shape(
+        "mode:text holds:yes decisions:count failing:count counts:object",
+        steps=rows("number:count verdict:text holds:yes", "recorded:any today:any why:text"),
+    ),
+    "eval flaky": shape("quarantined:texts", cases=rows("case:text version:text passed:count attempts:count verdict:text mixed:yes passing:number failing:number quarantined:yes")),
     "sign-in": shape("url:text"),
     "open": shape("url:text opened:yes"),
     "status": shape("running:yes ready:yes parts:object url:text grpc:text? pid:count data:text store:text started:text"),

@@ -29,7 +29,40 @@ _FILES_MAX = 50
 _SHOWN_BESIDE = ("file", "sha256", "last_result")
 
 
-@click.group("eval", cls=PlainGroup, help="Suites of cases: write, run, compare, gate.")
+_HELP = """Suites of cases: write, run, compare, gate.
+
+usage: pilothouse eval COMMAND
+
+  init NAME       begin a suite: a folder of small YAML files
+  list  show      the cases, also of 100,000; one of them
+  add  replace    from a file: YAML, JSON, lines of JSON
+  edit  rm        change parts; take away
+  lint            what makes a suite say little
+  from-trace ID   a recorded session or decision as a case
+  minimise  replay   a case made small; a session decided again
+  run  runs       run it, resume it; how it did
+  compare  gate   two runs: pass, fail, not enough data
+  flaky           what falls out either way, by evidence
+MORE
+examples:
+  pilothouse eval init refunds --target my_agent:agent
+  pilothouse eval run --repeats 3
+  pilothouse eval gate main last --junit junit.xml
+
+answer: data: as each command's --help says
+also: --json --human --budget N --fields a,b --out FILE
+exit: 0 ok, 2 the call is wrong, 3 not found, 7 a gate failed, 9 some items failed
+"""
+
+
+class _EvalGroup(PlainGroup):
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        told = {word for line in _HELP.splitlines() if line.startswith("  ") for word in line[2:18].split()}
+        rest = [name for name in self.list_commands(ctx) if name not in told]
+        formatter.write(_HELP.replace("MORE", f"  also: {', '.join(rest)}\n" if rest else ""))
+
+
+@click.group("eval", cls=_EvalGroup, help="Suites of cases: write, run, compare, gate.")
 def evals() -> None:
     """Suites of cases: write, run, compare, gate."""
 
@@ -74,7 +107,11 @@ def open_suite(named: str) -> Suite:
 
 @command(
     "init",
-    examples=("pilothouse eval init refunds", "pilothouse eval init refunds --target my_agent:agent"),
+    examples=(
+        "pilothouse eval init refunds",
+        "pilothouse eval init refunds --target my_agent:agent",
+        "pilothouse eval init tests/evals/refunds --target http://127.0.0.1:8000/agent",
+    ),
     keys="data: folder files[]",
     exits=LOCAL,
     group=evals,
@@ -175,7 +212,11 @@ def _listed(data: Mapping[str, Any]) -> Iterable[str]:
 
 @command(
     "show",
-    examples=("pilothouse eval show late-refund", "pilothouse eval show late-refund --fields checks"),
+    examples=(
+        "pilothouse eval show late-refund",
+        "pilothouse eval show late-refund --fields checks",
+        "pilothouse eval show late-refund --whole --suite evals/refunds",
+    ),
     keys="data: the case as it is written; file sha256 last_result",
     exits=LOCAL,
     group=evals,
@@ -215,7 +256,7 @@ def show(run: Run, case: str, suite: str, whole: bool) -> None:
     "add",
     examples=(
         "pilothouse eval add case.yaml",
-        "pilothouse eval add - < cases.jsonl",
+        "pilothouse eval add cases.jsonl",
         "pilothouse eval add case.yaml --suite evals/refunds",
     ),
     keys="data: added[] total; errors[]: at message got",
@@ -234,7 +275,8 @@ def add(run: Run, file: str, suite: str) -> int:
     "replace",
     examples=(
         "pilothouse eval replace late-refund case.yaml",
-        "pilothouse eval show x --json | pilothouse eval replace x -",
+        "pilothouse eval replace late-refund -",
+        "pilothouse eval replace late-refund case.json --suite evals/refunds",
     ),
     keys="data: added[] total; errors[]",
     exits=(0, 2, 3, 9),
@@ -395,7 +437,11 @@ def _value(text: str) -> Any:
 
 @command(
     "rm",
-    examples=("pilothouse eval rm late-refund", "pilothouse eval rm late-refund > late-refund.yaml"),
+    examples=(
+        "pilothouse eval rm late-refund",
+        "pilothouse eval rm late-refund --out late-refund.yaml --human",
+        "pilothouse eval rm late-refund --suite evals/refunds",
+    ),
     keys="data: removed text",
     exits=LOCAL,
     group=evals,
@@ -413,7 +459,11 @@ def rm(run: Run, case: str, suite: str) -> None:
 
 @command(
     "lint",
-    examples=("pilothouse eval lint", "pilothouse eval lint --suite evals/refunds --fields findings"),
+    examples=(
+        "pilothouse eval lint",
+        "pilothouse eval lint --suite evals/refunds --fields findings",
+        "pilothouse eval lint --human",
+    ),
     keys="data: cases findings[]: rule severity message cases[] fix; ok",
     exits=(0, 2, 3, 7),
     group=evals,

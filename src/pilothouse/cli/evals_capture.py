@@ -32,27 +32,25 @@ _EXITS = (0, 2, 3, 4, 5)
     examples=(
         "pilothouse eval from-trace last --suite evals/refunds",
         "pilothouse eval from-trace 4bf92f35 --step 14 --bad --expect 'tool refund amount=5'",
-        "pilothouse eval from-trace last-error --bad --expect 'no_tool refund' --minimise --target shop:agent",
+        "pilothouse eval from-trace last-error --bad --expect 'no_tool refund' --minimise",
     ),
     keys="data: id suite file verdict checks input stubs bytes masked trimmed minimised",
     exits=_EXITS,
 )
 @click.argument("id")
-@click.option("--step", default="", metavar="N", help="one decision: that of this model call")
-@click.option(
-    "--suite", "named", default="", metavar="FOLDER", help=f"made where it is not there  [this one, or {_SUITE}]"
-)
+@click.option("--step", default="", metavar="N", help="one decision, not all")
+@click.option("--suite", "named", default="", metavar="FOLDER", help=f"made if need be  [this one, or {_SUITE}]")
 @click.option("--id", "name", default="", metavar="ID", help="of the case")
-@click.option("--good/--bad", "good", default=True, help="what was done was right, or wrong")
+@click.option("--good/--bad", "good", default=True, help="it was right, or wrong")
 @click.option("--expect", multiple=True, metavar="TEXT", help="'tool NAME key=value', 'contains TEXT' …")
-@click.option("--expect-json", multiple=True, metavar="CHECK", help="a check as it stands in a case")
-@click.option("--why", default="", metavar="TEXT", help="why this case is here")
-@click.option("--mask", "words", multiple=True, metavar="TEXT", help="mask this too, such as a name")
+@click.option("--expect-json", multiple=True, metavar="CHECK", help="a check, as in a case")
+@click.option("--why", default="", metavar="TEXT", help="why it is here")
+@click.option("--mask", "words", multiple=True, metavar="TEXT", help="mask this too")
 @click.option("--no-mask", is_flag=True, help="keep personal data and secrets")
-@click.option("--whole", is_flag=True, help="keep system prompts, binary data")
-@click.option("--minimise", is_flag=True, help="leave out what does not change the outcome (eval minimise)")
-@click.option("--target", default="", metavar="T", help="what is run for that  [suite.yaml's]")
-@click.option("--overwrite", is_flag=True, help="in the place of the case of this id")
+@click.option("--whole", is_flag=True, help="keep system prompts")
+@click.option("--minimise", is_flag=True, help="as eval minimise")
+@click.option("--target", default="", metavar="T", help="for that  [suite.yaml's]")
+@click.option("--overwrite", is_flag=True, help="replace the case")
 @click.pass_obj
 def from_trace(
     run: Run,

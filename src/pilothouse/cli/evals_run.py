@@ -244,7 +244,11 @@ def _summary(data: Mapping[str, Any]) -> Iterable[str]:
 
 @command(
     "runs",
-    examples=("pilothouse eval runs", "pilothouse eval runs --limit 5 --fields runs"),
+    examples=(
+        "pilothouse eval runs",
+        "pilothouse eval runs --limit 5 --fields runs",
+        "pilothouse eval runs --suite evals/refunds --human",
+    ),
     keys="data: runs[]: run version target started cases passed failed flaky finished",
     exits=LOCAL,
     group=evals,
