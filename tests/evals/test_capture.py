@@ -18,6 +18,7 @@ from pilothouse.evals.runner import Options, attempt
 from pilothouse.evals.suite import Suite
 from pilothouse.evals.targets.resolve import resolve
 from pilothouse.evals.trim import trim
+from pilothouse.guards.mask import Numbered, masker
 from pilothouse.records import BadRequest
 from tests.live import LiveServer
 
@@ -126,6 +127,27 @@ def test_data_that_looks_like_an_operator_or_a_file_is_data(tmp_path: Path) -> N
     suite = Suite(tmp_path)
     suite.add(keep_long(tmp_path, data))
     assert suite.case("x").stubs.calls[0].result == {"$file": "/etc/passwd"}
+
+
+def test_very_many_short_messages_are_a_file_and_long_arguments_too(tmp_path: Path) -> None:
+    from pilothouse.evals.payloads import keep_long
+
+    many = [said("user" if n % 2 == 0 else "assistant", f"{n} " + "words " * 50) for n in range(5_001)]
+    recording = Recording(given=many, later=[wish("c", "write", {"text": "x" * 600_000})], about=ABOUT | {"step": 9})
+    suite = Suite(tmp_path)
+    case = suite.add(keep_long(tmp_path, made(recording)))
+    assert (suite.place("x").length < 2_000, suite.broken()) == (True, [])
+    assert len(case.input.messages) == 5_001
+    assert case.checks[0].options["arguments"] == {"text": "x" * 600_000}
+
+
+def test_whose_session_it_was_is_masked(tmp_path: Path) -> None:
+    recording = Recording(given=CONVERSATION[:2], later=CONVERSATION[2:], about=ABOUT | {"session": "mia@example.org"})
+    changed = recording.changed(masker(("personal",), placeholder=Numbered()).mask_data)
+    data = made(changed)
+    assert data["metadata"]["cluster"] == "[masked: email 1]"
+    assert data["metadata"]["provenance"]["trace"] == ABOUT["trace"]
+    assert "mia@" not in json.dumps(data)
 
 
 @pytest.mark.parametrize(

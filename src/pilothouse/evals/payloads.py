@@ -19,6 +19,7 @@ FOLDER: Final = "payloads"
 BYTES_MAX: Final = 256 << 20
 INLINE_CHARS_MAX: Final = 2_000
 """Longer values are put into files when a case is captured."""
+_PART_CHARS_MAX: Final = 300_000
 _WHOLE_BELOW: Final = 3
 """Levels of a case that are always written out: the messages and calls, and what each is made of."""
 _NAME = re.compile(r"payloads/([0-9a-f]{16})\.(json|txt)")
@@ -69,26 +70,35 @@ def keep(folder: Path, value: Any) -> dict[str, str]:
 
 
 def keep_long(folder: Path, data: Mapping[str, Any], *, chars_max: int = INLINE_CHARS_MAX) -> dict[str, Any]:
-    """A case's data with every long value of its input and of its tools' answers in a file; the rest stays to be read."""
+    """A case's data with every long value in a file; the rest stays to be read.
+
+    Where very many short values make it too large for a case, the messages are one file, and so are the recorded calls.
+    """
     kept = dict(data)
-    for part in ("input", "stubs"):
+    for part in ("input", "stubs", "checks"):
         if part in kept:
-            kept[part] = _kept(folder, kept[part], chars_max, 0)
+            kept[part] = _kept(folder, kept[part], chars_max, 0, referring=part == "checks")
+    for part, name in (("input", "messages"), ("stubs", "calls")):
+        inside = mapping_of(data.get(part)) or {}
+        if name in inside and _chars(kept[part]) > _PART_CHARS_MAX:
+            kept[part] = {**kept[part], name: keep(folder, inside[name])}
     return kept
 
 
-def _kept(folder: Path, value: Any, chars_max: int, depth: int) -> Any:
+def _kept(folder: Path, value: Any, chars_max: int, depth: int, *, referring: bool) -> Any:
     row, listed = mapping_of(value), list_of(value)
     if isinstance(value, str):
         return keep(folder, value) if len(value) > chars_max else value
     # What a tool answered may look like a reference to a file: in a file it is data.
     if row is not None and "$file" in row:
-        return keep(folder, value)
+        return value if referring else keep(folder, value)
     if depth >= _WHOLE_BELOW and (row is not None or listed is not None) and _chars(value) > chars_max:
         return keep(folder, value)
     if row is not None:
-        return {name: _kept(folder, one, chars_max, depth + 1) for name, one in row.items()}
-    return value if listed is None else [_kept(folder, one, chars_max, depth + 1) for one in listed]
+        return {name: _kept(folder, one, chars_max, depth + 1, referring=referring) for name, one in row.items()}
+    if listed is None:
+        return value
+    return [_kept(folder, one, chars_max, depth + 1, referring=referring) for one in listed]
 
 
 def _chars(value: Any) -> int:

@@ -15,6 +15,7 @@ from .observed import Observed, ToolUse
 from .plain import mapping_of
 
 Message = Mapping[str, Any]
+_NOT_SAID = ("trace", "traces", "step", "recorded", "prompt_sha256", "tools", "agent_version")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,8 @@ class Recording:
                 for one in self.calls
             ),
             settings=change(dict(self.settings)),
-            about=dict(self.about),
+            # A session may be called by a person's address; ids and moments stay what they are.
+            about={name: value if name in _NOT_SAID else change(value) for name, value in self.about.items()},
         )
 
 
