@@ -67,11 +67,13 @@ def sample(server: LiveServer) -> Sample:
 )
 def test_a_skills_commands_run(name: str, server: LiveServer, sample: Sample, tmp_path: Path) -> None:
     """All blocks of a skill in one folder, one after the other, as somebody who follows it would run them."""
-    (tmp_path / "my_agent.py").write_text("print('done')\n")
+    agent = "def agent(messages):\n    return 'done'\n\n\nif __name__ == '__main__':\n    print(agent([]))\n"
+    (tmp_path / "my_agent.py").write_text(agent)
     tools = Path(sys.executable).parent
     values = {
         "<TRACE>": sample.trace, "<OTHER>": sample.other, "<STEP>": sample.model_step, "<AGENT>": "concierge",
         "<SERVICE>": "shop", "<COMMAND>": f"{sys.executable} my_agent.py",
+        "<TARGET>": "my_agent:agent",
     }  # fmt: skip
     environment = {
         **server.environment,
