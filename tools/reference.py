@@ -90,6 +90,16 @@ QUESTIONS: tuple[tuple[str, str], ...] = (
 """Questions people ask, as SQL. The tests run each."""
 
 
+def _within(name: str, group: click.Group) -> list[tuple[str, click.Command]]:
+    """The commands of a group, those of groups within it included."""
+    found: list[tuple[str, click.Command]] = []
+    for inner, command in sorted(group.commands.items()):
+        found.append((f"{name} {inner}", command))
+        if isinstance(command, click.Group):
+            found += _within(f"{name} {inner}", command)
+    return found
+
+
 def every_command() -> list[tuple[str, click.Command]]:
     """Every command by its words, groups included."""
     context = click.Context(root, info_name="pilothouse")
@@ -99,7 +109,7 @@ def every_command() -> list[tuple[str, click.Command]]:
         assert command is not None
         found.append((name, command))
         if isinstance(command, click.Group):
-            found += [(f"{name} {inner}", command.commands[inner]) for inner in sorted(command.commands)]
+            found += _within(name, command)
     return found
 
 

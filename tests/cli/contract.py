@@ -131,6 +131,7 @@ ELSEWHERE: dict[str, str] = {
         for verb in (
             *("init", "list", "show", "add", "replace", "edit", "rm", "lint"),
             *("run", "runs", "compare", "gate", "flaky", "from-trace", "minimise", "replay"),
+            *("judge", "judge ls", "judge show", "judge new", "judge label", "judge calibrate", "judge prefer"),
         )
     },
     "approvals": "a group",

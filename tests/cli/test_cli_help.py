@@ -14,6 +14,16 @@ from pilothouse.cli.settings import read_settings
 from .conftest import Cli
 
 
+def within(name: str, group: click.Group) -> list[tuple[str, click.Command]]:
+    """The commands of a group, those of groups within it included."""
+    found: list[tuple[str, click.Command]] = []
+    for inner, command in sorted(group.commands.items()):
+        found.append((f"{name} {inner}", command))
+        if isinstance(command, click.Group):
+            found += within(f"{name} {inner}", command)
+    return found
+
+
 def every_command() -> list[tuple[str, click.Command]]:
     found: list[tuple[str, click.Command]] = []
     context = click.Context(root, info_name="pilothouse")
@@ -22,7 +32,7 @@ def every_command() -> list[tuple[str, click.Command]]:
         assert command is not None, name
         found.append((name, command))
         if isinstance(command, click.Group):
-            found += [(f"{name} {inner}", made) for inner, made in sorted(command.commands.items())]
+            found += within(name, command)
     return found
 
 

@@ -64,14 +64,15 @@ def check(place: str, command: str) -> None:
         read_settings(words, {})
     except BadRequest:
         words = words[:2]
-    first, second = [*words, "", ""][:2]
+    first = [*words, ""][0]
     if first.startswith("--"):
         return  # pilothouse --help
     context = click.Context(root, info_name="pilothouse")
     found = root.get_command(context, first)
     assert found is not None, f"{place}: pilothouse {text}"
-    if isinstance(found, click.Group) and second and not second.startswith("-"):
-        _, found, _ = found.resolve_command(click.Context(found, parent=context), words[1:])
+    rest = words[1:]
+    while isinstance(found, click.Group) and rest and not rest[0].startswith("-"):
+        _, found, rest = found.resolve_command(click.Context(found, parent=context), rest)
     assert found is not None
     known = {name for option in found.params for name in (*option.opts, *option.secondary_opts)}
     known |= {"--json", "--human", "--budget", "--fields", "--out", "--help"}

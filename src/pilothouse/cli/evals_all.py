@@ -1,6 +1,6 @@
 """All of ``eval``: its commands stand in several files, and this one brings them together."""
 
-from . import evals_run
+from . import evals_judges, evals_run
 from .evals import evals
 from .evals_capture import from_trace
 from .evals_minimise import minimise
@@ -9,4 +9,4 @@ from .evals_replay import replay
 for one in (from_trace, minimise, replay):
     evals.add_command(one)
 
-__all__ = ["evals", "evals_run"]
+__all__ = ["evals", "evals_judges", "evals_run"]

@@ -22,6 +22,7 @@ from .terminal import clean, one_line, table
 if TYPE_CHECKING:
     from pilothouse.evals.compare import Comparison
     from pilothouse.evals.judges.asking import Panel
+    from pilothouse.evals.judges.gating import Hearing
     from pilothouse.evals.runner import Progress
     from pilothouse.evals.runs import About, Result
     from pilothouse.evals.runs import Run as EvalRun
@@ -38,7 +39,7 @@ _PROGRESS_S = 0.2
         "pilothouse eval run late-refund --repeats 10 --target my_agent:agent",
         "pilothouse eval run --resume last",
     ),
-    keys="data: run cases passed failed flaky unscored by_capability failures[] cost_usd stopped",
+    keys="data: run cases passed failed flaky unscored by_capability failures[] judges[] judged[] cost_usd judge_usd stopped",
     exits=(0, 2, 3, 9),
     group=evals,
 )
@@ -98,7 +99,12 @@ def run_(
     base = runs.find(found.folder, against) if against else None
     began = time.monotonic()
     made, progress = _go(found, settings, about, cases, options, again, base, panel)
-    summary = {**summary_of(made), "stopped": progress.stopped, "wall_s": round(time.monotonic() - began, 2)}
+    summary = {
+        **summary_of(made),
+        "judged": judged_rates_of(found, settings, made),
+        "stopped": progress.stopped,
+        "wall_s": round(time.monotonic() - began, 2),
+    }
     if not progress.stopped or not progress.stopped.startswith("interrupted"):
         made.finish(summary)
     next_ = [f"pilothouse eval compare {base.about.run} {made.about.run}"] if base else []
@@ -188,7 +194,8 @@ def _enough(suite: Suite, base: EvalRun | None, settings: SuiteSettings) -> Call
         return None
     from pilothouse.evals.early import Certain
 
-    return Certain(base, settings.gate).told
+    told, hearing = Certain(base, settings.gate).told, hearing_of(suite, settings, base)
+    return told if hearing is None else lambda result: told(hearing.without(result))
 
 
 class _Shown:
@@ -230,6 +237,7 @@ def _summary(data: Mapping[str, Any]) -> Iterable[str]:
     parts = [f"{data[name]:,} {name}" for name in ("failed", "flaky", "unscored") if data[name]]
     cost = f"{data['cost_usd']:.4f} USD, judges {data['judge_usd']:.4f}"
     yield f"{', '.join(parts) or 'none fails'}; {cost}; {data.get('wall_s', data['seconds']):g} s"
+    yield from (_judged(one) for one in data.get("judged", ()))
     if data["stopped"]:
         yield f"stopped: {clean(data['stopped'])}"
     rows = data["by_capability"]
@@ -240,6 +248,18 @@ def _summary(data: Mapping[str, Any]) -> Iterable[str]:
         yield f"{one['case']}  {one['attempts']}  {one_line(one['why'], 140)}"
     if len(data["failures"]) > 20:
         yield "… more: --json"
+
+
+def _judged(one: Mapping[str, Any]) -> str:
+    """A judge on a line: what it passes, what is truly so, and whether it may gate."""
+    told = f"judge {one['judge']}: {one['unscored']:,} of {one['asked']:,} unscored"
+    if "raw" in one:
+        low, high = one["interval"] or (0, 1)
+        truly = "unknown" if one["corrected"] is None else f"{one['corrected']:.1%} [{low:.1%}, {high:.1%}]"
+        told += f"; passes {one['passed']:,} of {one['scored']:,} ({one['raw']:.1%}), truly {truly}"
+    if one.get("why_not"):
+        told += f"; {'gates all the same' if one['may_gate'] else 'may not gate'}: {clean('; '.join(one['why_not']))}"
+    return told
 
 
 @command(
@@ -350,13 +370,16 @@ def gate(
     """As compare, for continuous integration. Exit 7: a regression is proven, or a critical case regressed."""
     from pilothouse.evals import runs
     from pilothouse.evals.report import junit
+    from pilothouse.evals.settings import load_settings
 
     found, compared = _compared(suite, base, candidate, margin)
     if junit_file:
         quarantined = {id: one.quarantined for id, one in found.places().items() if one.quarantined}
+        tested = runs.find(found.folder, compared.candidate)
         try:
             Path(junit_file).write_text(
-                junit(runs.find(found.folder, compared.candidate), quarantined=quarantined), "utf-8"
+                junit(tested, quarantined=quarantined, hearing=hearing_of(found, load_settings(found.folder), tested)),
+                "utf-8",
             )
         except OSError as error:
             raise BadRequest(f"the file cannot be written: {error.strerror}", got=junit_file) from error
@@ -370,21 +393,43 @@ def _compared(suite: str, base: str, candidate: str, margin: float) -> tuple[Sui
     from pilothouse.evals.settings import load_settings
 
     found = open_suite(suite)
-    gate = load_settings(found.folder).gate
+    settings = load_settings(found.folder)
+    gate = settings.gate
     quarantined = {id: one.quarantined for id, one in found.places().items() if one.quarantined}
-    other = _run_of(found, candidate)
+    was, other = run_of(found, base), run_of(found, candidate)
     # A run that ended as soon as it was certain was looked at again and again: so is its verdict.
     early = str(other.summary.get("stopped", "")).startswith("it is certain")
     return found, compare_runs(
-        _run_of(found, base),
+        was,
         other,
+        hearing=hearing_of(found, settings, was, other),
         gate=replace(gate, margin=margin) if margin >= 0 else gate,
         quarantined=quarantined,
         looks="anytime" if early else "once",
     )
 
 
-def _run_of(suite: Suite, name: str) -> EvalRun:
+def hearing_of(suite: Suite, settings: SuiteSettings, *of: EvalRun) -> Hearing | None:
+    """Which judges may gate, by people's labels; None where none was asked."""
+    if not any(one.about.judges for one in of):
+        return None
+    from pilothouse.evals.judges.gating import hearing
+    from pilothouse.evals.judges.settings import read_judges
+
+    return hearing(suite.folder, read_judges(settings.judges, suite.folder), *of)
+
+
+def judged_rates_of(suite: Suite, settings: SuiteSettings, made: EvalRun) -> list[dict[str, Any]]:
+    """What each judge of a run says of it, raw and corrected."""
+    if not made.about.judges:
+        return []
+    from pilothouse.evals.judges.calibration import judged_rates
+    from pilothouse.evals.judges.settings import read_judges
+
+    return judged_rates(made, suite.folder, read_judges(settings.judges, suite.folder))
+
+
+def run_of(suite: Suite, name: str) -> EvalRun:
     """A run by its name, or the newest finished one of a version."""
     from pilothouse.evals import runs
 
@@ -399,11 +444,16 @@ def _run_of(suite: Suite, name: str) -> EvalRun:
 
 def _tell(run: Run, suite: Suite, compared: Comparison, rows: int, as_: str | None) -> None:
     from pilothouse.evals.report import comparison_data, comparison_markdown
+    from pilothouse.evals.settings import load_settings
 
     if as_ == "md":
         run.output.text(comparison_markdown(compared, rows=rows), rows=True)
         return
     data = comparison_data(compared, rows=max(0, rows))
+    settings = load_settings(suite.folder)
+    data["judge_rates"] = {
+        name: judged_rates_of(suite, settings, run_of(suite, name)) for name in (compared.base, compared.candidate)
+    }
     where = f"--suite {suite.folder}"
     next_ = [f"pilothouse eval show {one['case']} {where}" for one in data["changes"][:2]]
     run.output.answer(data, human=_comparison, next=next_)
@@ -418,6 +468,7 @@ def _comparison(data: Mapping[str, Any]) -> Iterable[str]:
     yield (
         "  " + ", ".join(f"{count:,} {name}" for name, count in data["counts"].items()) + f"; {data['total']:,} in all"
     )
+    yield from (f"  {name}  {_judged(one)}" for name, rows in data["judge_rates"].items() for one in rows)
     if data["by_capability"]:
         keys = ("capability", "compared", "regressed", "improved", "p", "p_adjusted")
         rows = data["by_capability"]

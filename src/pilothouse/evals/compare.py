@@ -7,12 +7,14 @@ nothing; neither does a quarantined or an unscored one. All of these are listed 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from .judges.gating import Hearing
 from .runs import Result, Run, by_case
 from .settings import Gate
-from .statistics import Pair, Slice, Verdict, compare_slices, decide
+from .statistics import Pair, Slice, Verdict, compare_slices, decide, decide_all, decide_judged
+from .statistics.judge_correction import JudgeBar
 from .statistics.model import Looks
 
 Bucket = Literal[
@@ -43,6 +45,8 @@ class Change:
     trace_after: str = ""
     text_before: str = ""
     text_after: str = ""
+    judge: str = ""
+    """The calibrated judge that alone decides it, in both runs: its errors are taken out in a verdict of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,7 @@ class Comparison:
     counts: Mapping[str, int]
     """By bucket."""
     verdict: Verdict
+    """On the cases that checks decide; where there are none, on those of the first judge."""
     slices: Sequence[Slice]
     """By capability: a hint where to look, corrected for how many there are."""
     outcome: Literal["pass", "fail", "not_enough_data"]
@@ -66,6 +71,10 @@ class Comparison:
     seconds_before: float
     """Median of an attempt."""
     seconds_after: float
+    judged: Mapping[str, Verdict] = field(default_factory=dict[str, Verdict])
+    """On the cases that a calibrated judge alone decides, by judge."""
+    unheard: Sequence[str] = ()
+    """Why which judge may not gate; what it said decides nothing here."""
 
 
 def compare(
@@ -75,17 +84,23 @@ def compare(
     gate: Gate | None = None,
     quarantined: Mapping[str, str] | None = None,
     looks: Looks = "once",
+    hearing: Hearing | None = None,
 ) -> Comparison:
-    """What changed from one run to another, and the verdict on it."""
+    """What changed from one run to another, and the verdict on it. ``hearing``: whose word counts; None: everybody's."""
     gate = gate or Gate()
-    before, after = by_case(base.results()), by_case(candidate.results())
+    before, after = (
+        by_case(one.results() if hearing is None else hearing.heard(one.results())) for one in (base, candidate)
+    )
     changes = [
-        _change(case, before.get(case, []), after.get(case, []), (quarantined or {}).get(case, ""))
+        _change(case, before.get(case, []), after.get(case, []), (quarantined or {}).get(case, ""), hearing)
         for case in sorted(before.keys() | after.keys())
     ]
     changes.sort(key=lambda one: (BUCKETS.index(one.bucket), one.case))
-    verdict = _verdict(changes, gate, looks)
-    outcome, reasons = _outcome(changes, verdict, gate, after)
+    judged = _judged(changes, before, after, gate, looks, hearing) if hearing is not None else {}
+    checked = [one for one in changes if not one.judge]
+    verdict = next(iter(judged.values())) if judged and not _pairs(checked) else _verdict(checked, gate, looks)
+    outcome, reasons = _outcome(changes, verdict, judged, gate, after)
+    unheard = _unheard(hearing, base, candidate)
     every_before = [one for attempts in before.values() for one in attempts]
     every_after = [one for attempts in after.values() for one in attempts]
     return Comparison(
@@ -96,16 +111,20 @@ def compare(
         verdict=verdict,
         slices=_slices(changes),
         outcome=outcome,
-        reasons=reasons,
+        reasons=[*reasons, *unheard],
         cost_before_usd=sum(one.cost_usd or 0.0 for one in every_before),
         cost_after_usd=sum(one.cost_usd or 0.0 for one in every_after),
         judge_usd=sum(one.judge_usd for one in every_after),
         seconds_before=_median([one.duration_s for one in every_before]),
         seconds_after=_median([one.duration_s for one in every_after]),
+        judged=judged,
+        unheard=unheard,
     )
 
 
-def _change(case: str, before: Sequence[Result], after: Sequence[Result], quarantined: str) -> Change:
+def _change(
+    case: str, before: Sequence[Result], after: Sequence[Result], quarantined: str, hearing: Hearing | None
+) -> Change:
     one = (after or before)[0]
     failing = next((it for it in after if it.outcome != "pass"), None) or next(
         (it for it in before if it.outcome != "pass"), None
@@ -124,6 +143,7 @@ def _change(case: str, before: Sequence[Result], after: Sequence[Result], quaran
         trace_after=shown_after.trace_id if shown_after else "",
         text_before=_said(shown_before),
         text_after=_said(shown_after),
+        judge=_sole_judge([*before, *after], hearing),
     )
 
 
@@ -142,6 +162,11 @@ def _bucket(before: Sequence[Result], after: Sequence[Result], quarantined: str)
     if was == now:
         return "passed" if now else "failed"
     return "improved" if now else "regressed"
+
+
+def _sole_judge(attempts: Sequence[Result], hearing: Hearing | None) -> str:
+    judges = {hearing.sole_judge(one) for one in attempts} if hearing is not None else set[str]()
+    return judges.pop() if len(judges) == 1 else ""
 
 
 def _scored(attempts: Sequence[Result]) -> list[bool]:
@@ -201,6 +226,35 @@ def _verdict(changes: Sequence[Change], gate: Gate, looks: Looks) -> Verdict:
     return decide(_pairs(changes), margin=gate.margin, alpha=gate.alpha, looks=looks)
 
 
+def _judged(
+    changes: Sequence[Change],
+    before: Mapping[str, Sequence[Result]],
+    after: Mapping[str, Sequence[Result]],
+    gate: Gate,
+    looks: Looks,
+    hearing: Hearing,
+) -> dict[str, Verdict]:
+    """The verdict on what each calibrated judge alone decides, its errors taken out."""
+    paired = [one for one in changes if one.judge and one.bucket not in ("changed", "added", "removed", "quarantined")]
+    found: dict[str, Verdict] = {}
+    for judge in sorted({one.judge for one in paired}):
+        mine = [one.case for one in paired if one.judge == judge]
+        pairs = [pair for case in mine for pair in hearing.pairs(judge, before[case], after[case])]
+        # It stands above the bar of its own section, or it would not be here.
+        found[judge] = decide_judged(
+            pairs, hearing.standings[judge].rates, margin=gate.margin, alpha=gate.alpha, looks=looks,
+            bar=JudgeBar(may_gate=True, why_not=()),
+        )  # fmt: skip
+    return found
+
+
+def _unheard(hearing: Hearing | None, *of: Run) -> list[str]:
+    if hearing is None:
+        return []
+    ids = dict.fromkeys(f"{name}@{version}" for run in of for name, version in run.about.judges.items())
+    return [why for id in ids if (why := hearing.why_not(id))]
+
+
 def _slices(changes: Sequence[Change]) -> list[Slice]:
     names = sorted({one.capability for one in changes if one.capability})
     if len(names) < 2:
@@ -209,10 +263,20 @@ def _slices(changes: Sequence[Change]) -> list[Slice]:
 
 
 def _outcome(
-    changes: Sequence[Change], verdict: Verdict, gate: Gate, after: Mapping[str, Sequence[Result]]
+    changes: Sequence[Change],
+    verdict: Verdict,
+    judged: Mapping[str, Verdict],
+    gate: Gate,
+    after: Mapping[str, Sequence[Result]],
 ) -> tuple[Literal["pass", "fail", "not_enough_data"], list[str]]:
     reasons = [verdict.sentence]
     outcome = verdict.verdict
+    if judged:
+        by_judge = {f"judge {name}": one for name, one in judged.items()}
+        checks = {"checks": verdict} if not any(one is verdict for one in judged.values()) else {}
+        decision = decide_all({**checks, **by_judge})
+        outcome = decision.verdict
+        reasons = [f"{one.name}: {one.verdict.sentence}" for one in decision.gates]
     critical = [one.case for one in changes if one.bucket == "regressed" and one.severity == "critical"]
     if critical and gate.critical:
         outcome = "fail"

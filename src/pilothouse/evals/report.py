@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 from pilothouse.records import clean
 
 from .compare import BUCKETS, Change, Comparison
+from .judges.gating import Hearing
 from .runs import Result, Run, by_case
 
 _ROWS_MAX: Final = 50
@@ -60,6 +61,7 @@ def comparison_data(found: Comparison, *, rows: int = _ROWS_MAX) -> dict[str, An
         "total": sum(found.counts.values()),
         "counts": {name: count for name, count in found.counts.items() if count},
         "verdict": verdict,
+        "judged": {name: asdict(one) for name, one in found.judged.items()},
         "by_capability": [
             {"capability": one.name, **{k: v for k, v in asdict(one).items() if k != "name"}} for one in found.slices
         ],
@@ -114,11 +116,12 @@ def comparison_markdown(found: Comparison, *, rows: int = _ROWS_MAX) -> str:
     return "\n".join(lines)
 
 
-def junit(run: Run, *, quarantined: Mapping[str, str] | None = None) -> str:
+def junit(run: Run, *, quarantined: Mapping[str, str] | None = None, hearing: Hearing | None = None) -> str:
     """A run as JUnit's XML: a case fails where an attempt does; quarantined and unscored ones are skipped, and say why."""
+    results = run.results() if hearing is None else hearing.heard(run.results())
     suite = ElementTree.Element("testsuite", name=run.about.suite, timestamp=run.about.started[:19])
     failures = skipped = 0
-    cases = by_case(run.results())
+    cases = by_case(results)
     for case, listed in cases.items():
         seconds = sum(one.duration_s for one in listed)
         name = {"name": case, "classname": listed[0].capability or run.about.suite, "time": f"{seconds:.3f}"}

@@ -111,10 +111,10 @@ class Panel:
         if judge is None:
             known = f"; it has {', '.join(self.judges)}" if self.judges else ""
             why = f"the suite has no judge{f' {name}' if name else ''}{known}"
-            return Said(name=_short(criterion), outcome="unscored", why=why), 0.0
+            return Said(name=criterion, outcome="unscored", why=why), 0.0
         verdict = await ask_about(judge, found, criterion, purse=self.purses[judge.name])
         said = Said(
-            name=_short(criterion),
+            name=criterion,
             outcome=verdict.reading.outcome,
             why=verdict.why,
             score=verdict.reading.score,
@@ -207,10 +207,6 @@ def _no(why: str) -> Reading:
 
 def _unscored(why: str) -> Verdict:
     return Verdict(reading=_no(why))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 120 else f"{text[:119]}…"
 
 
 # -- evidence --------------------------------------------------------------------------------------------------------
