@@ -34,6 +34,14 @@ def resolve(target: Any, *, folder: Path | None = None) -> Target:
         from .pydantic_ai import pydantic_ai_target
 
         return pydantic_ai_target(target)
+    if "agents" in kinds and hasattr(target, "handoffs"):
+        from .openai_agents import openai_agents_target
+
+        return openai_agents_target(target)
+    if "langgraph" in kinds and hasattr(target, "ainvoke"):
+        from .langgraph import langgraph_target
+
+        return langgraph_target(target)
     if getattr(target, "__pilothouse_target__", False):
         return cast("Target", target)
     if callable(target):
