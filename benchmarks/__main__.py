@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument(
         "--only",
         default="",
-        help="ingest, reading, guards, cli, imports, signals, analysis, export, recorder, runtime, placement, large-data, experiments, gateway or cache",
+        help="ingest, reading, guards, cli, imports, signals, analysis, export, recorder, runtime, placement, large-data, experiments, gateway, cache or evals",
     )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -56,6 +56,9 @@ def main() -> None:
             return
         if options.only == "cache":
             print_cache(folder)
+            return
+        if options.only == "evals":
+            print_evals(folder, quick=options.quick)
             return
         if options.only == "gateway":
             print_gateway(folder, quick=options.quick)
@@ -108,6 +111,14 @@ def print_guards(*, quick: bool) -> None:
     from . import guard_report
 
     for line in guard_report.report(quick=quick):
+        print(line, flush=True)
+
+
+def print_evals(folder: Path, *, quick: bool) -> None:
+    """A thousand cases, beside the tools that do the same; theirs are imported only in processes of their own."""
+    from . import evals
+
+    for line in evals.report(folder / "evals", quick=quick):
         print(line, flush=True)
 
 

@@ -3,7 +3,7 @@
 Each dependency group becomes a virtual environment `.venv-<group>` beside the project, and `node` runs `npm ci` for
 the AI SDK and for `examples/node`.
 Without arguments everything is installed but the large `clients-mlflow` and `clients-adk-old`, and `rivals`, which only
-`python -m benchmarks --only runtime` asks for.
+`python -m benchmarks --only runtime` and `--only evals` ask for.
 """
 
 import subprocess

@@ -16,7 +16,7 @@ import fcntl
 import json
 import os
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -149,13 +149,21 @@ class Writer:
 
     def add(self, result: Result) -> None:
         """Append one attempt; it outlives the process from here on."""
-        row = {name: value for name, value in asdict(result).items() if value not in ("", None, (), [], {})}
-        if "said" in row:
-            row["said"] = [
-                {name: value for name, value in one.items() if value not in ("", None, ())} for one in row["said"]
-            ]
+        # By hand: copying every field deeply was a quarter of what running a case costs.
+        row = _set(result, _RESULT)
+        if result.said:
+            row["said"] = [{**_set(one, _SAID), "outcome": one.outcome, "name": one.name} for one in result.said]
         self._file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n")
         self._file.flush()
+
+
+_RESULT: Final = tuple(field.name for field in fields(Result))
+_SAID: Final = tuple(field.name for field in fields(Said))
+
+
+def _set(thing: Result | Said, names: Sequence[str]) -> dict[str, Any]:
+    found = ((name, getattr(thing, name)) for name in names)
+    return {name: value for name, value in found if value not in ("", None, (), [], {})}
 
 
 def begin(suite_folder: Path, about: About) -> Run:
