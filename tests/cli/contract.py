@@ -132,6 +132,7 @@ ELSEWHERE: dict[str, str] = {
             *("init", "list", "show", "add", "replace", "edit", "rm", "lint"),
             *("run", "runs", "compare", "gate", "flaky", "from-trace", "minimise", "replay"),
             *("judge", "judge ls", "judge show", "judge new", "judge label", "judge calibrate", "judge prefer"),
+            *("import", "export"),
         )
     },
     "approvals": "a group",

@@ -58,8 +58,9 @@ ALLOWED: dict[str, str] = {
     # Exports are made of what the verbs of traces give; their other half, on the user's side, needs neither.
     "files": "records store annotations traces",
     # Cases, runs and judges of an evaluation, and what a difference between two versions is worth. Judges are asked through
-    # the gateway of the server that the recorder would find, and their money is capped by the price book.
-    "evals": "records sdk otlp costs",
+    # the gateway of the server that the recorder would find, and their money is capped by the price book. Archives that
+    # another tool wrote are unpacked where their traces are read.
+    "evals": "records sdk otlp costs imports",
     # Skills for coding agents: text of the package, and putting it where agents read it.
     "skills": "records",
     # Reads exports, on the user's side as on the server's: what a body says of itself is read by the rules of signals.

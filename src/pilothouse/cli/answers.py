@@ -190,6 +190,12 @@ OWN: dict[str, Mapping[str, Any]] = {
         "mode:text holds:yes decisions:count failing:count counts:object",
         steps=rows("number:count verdict:text holds:yes", "recorded:any today:any why:text"),
     ),
+    "eval import": shape(
+        "format:text read:count ids:texts file:text run:text attempts:count lost:count unread:count suite:text",
+        notes=rows("at:text case:text lost:text"),
+        failed=rows("at:text why:text"),
+    ),
+    "eval export": shape("file:text format:text cases:count lost:count", notes=rows("case:text lost:text")),
     "eval flaky": shape("quarantined:texts", cases=rows("case:text version:text passed:count attempts:count verdict:text mixed:yes passing:number failing:number quarantined:yes")),
     "sign-in": shape("url:text"),
     "open": shape("url:text opened:yes"),

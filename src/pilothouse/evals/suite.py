@@ -12,9 +12,11 @@ An index of where each case stands is kept in ``.pilothouse/`` and made anew for
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -178,26 +180,51 @@ class Suite:
             self._know(self._place(file, body, -1))
         return self.case(case.id)
 
-    def add_lines(self, rows: Iterable[Mapping[str, Any]]) -> str:
-        """Write many new cases into one file of lines; its name. All are checked before anything is written.
+    def add_lines(self, rows: Iterable[Mapping[str, Any]], *, files_max: int = 0) -> str:
+        """Write many new cases into one file of lines; its name. All are checked before any of them is there.
+
+        ``files_max``: so few of them become files of their own, and the name is that of their folder.
 
         Raises:
             BadRequest: one of them is wrong, or has an id that is taken.
         """
-        known, lines = set(self.places()), list[bytes]()
-        for number, data in enumerate(rows, start=1):
-            case = read_case(data, shown=f"case {number}", load=payloads.loader(self.folder))
-            if case.id in known:
-                raise BadRequest("there is a case with this id", got=case.id)
-            known.add(case.id)
-            lines.append(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
-        number = 1
-        while (self.folder / CASES / f"added-{number}.jsonl").exists():
+        known, held = set(self.places()), list[Mapping[str, Any]]()
+        folder = self.folder / CASES
+        folder.mkdir(exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".added.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                number = 0
+                for number, data in enumerate(rows, start=1):
+                    case = read_case(data, shown=f"case {number}", load=payloads.loader(self.folder))
+                    if case.id in known:
+                        raise BadRequest("there is a case with this id", got=case.id)
+                    known.add(case.id)
+                    if number <= files_max:
+                        held.append(data)
+                    line = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+                    file.write(line.encode("utf-8", "surrogatepass") + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            if number <= files_max:
+                for data in held:
+                    self.add(data)
+                return CASES
+            Path(temporary).chmod(0o644)
+            return self._named(temporary)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+            self._places = None
+
+    def _named(self, temporary: str) -> str:
+        """Give a file of lines a name that no other has."""
+        number = 0
+        while True:
             number += 1
-        file = f"{CASES}/added-{number}.jsonl"
-        payloads.write(self.folder / file, b"".join(line + b"\n" for line in lines))
-        self._places = None
-        return file
+            file = f"{CASES}/added-{number}.jsonl"
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, self.folder / file)
+                return file
 
     def _know(self, place: Place) -> None:
         """Note what was just written. The index on disk follows when the folder is next looked at."""

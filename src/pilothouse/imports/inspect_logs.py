@@ -12,6 +12,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from .inspect_samples import Evaluation, sample_steps
@@ -30,10 +31,12 @@ _CHUNK = 1 << 20
 
 def read(source: Source) -> Iterator[Item]:
     """The samples of a log."""
-    with source.path.open("rb") as file:
-        packed = file.read(4) == b"PK\x03\x04"
-    if packed:
-        yield from _archive(source)
+    if packed(source):
+        for found in archived(source):
+            if isinstance(found, Skipped):
+                yield found
+            else:
+                yield from _sample(Evaluation.of(fields(found.head.get("eval"))), found.sample, found.where, source)
         return
     if source.path.name.lower().endswith(".eval"):
         raise Foreign("no Inspect log: a file .eval is a zip archive")
@@ -60,7 +63,27 @@ def _sample(evaluation: Evaluation, sample: Any, where: str, source: Source) -> 
 # -- the archive -----------------------------------------------------------------------------------------------------
 
 
-def _archive(source: Source) -> Iterator[Item]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One sample of an archive, as it stands in it."""
+
+    head: Mapping[str, Any]
+    where: str
+    sample: Any
+
+
+def packed(source: Source) -> bool:
+    """Whether the log is an archive."""
+    with source.path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
+def archived(source: Source) -> Iterator[Sample | Skipped]:
+    """The samples of an archive, one at a time, within its bounds.
+
+    Raises:
+        Foreign: it is no log.
+    """
     with source.path.open("rb") as file:
         try:
             archive = zipfile.ZipFile(file)
@@ -74,7 +97,7 @@ def _archive(source: Source) -> Iterator[Item]:
 
 def _members(
     archive: zipfile.ZipFile, file: BinaryIO, members: Mapping[str, zipfile.ZipInfo], source: Source
-) -> Iterator[Item]:
+) -> Iterator[Sample | Skipped]:
     head = next((name for name in ("header.json", "_journal/start.json") if name in members), "")
     if not head:
         raise Foreign("no Inspect log: an archive without header.json")
@@ -85,7 +108,7 @@ def _members(
     try:
         content = _content(archive, file, members[head], budget)
         budget -= len(content)
-        evaluation = Evaluation.of(fields(fields(parse(content)).get("eval")))
+        said = fields(parse(content))
     except Unreadable as error:
         yield Skipped(where=head, reason=str(error))
         return
@@ -104,7 +127,7 @@ def _members(
         except Unreadable as error:
             yield Skipped(where=_shown(name), reason=str(error))
             continue
-        yield from _sample(evaluation, sample, _shown(name), source)
+        yield Sample(head=said, where=_shown(name), sample=sample)
 
 
 def _shown(name: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from collections.abc import Collection, Iterator
+from typing import IO, Any, Final, cast
 
 from .errors import BadRequest
 
@@ -91,3 +92,74 @@ def _scalar(node: Any, shown: str, place: str, yaml: Any) -> Any:
         return value
     # Dates and bytes: the text as it stands, for the owner to read.
     return str(node.value)
+
+
+def yaml_items(file: IO[bytes], shown: str, keys: Collection[str], *, items: bool) -> Iterator[tuple[str, Any]]:
+    """The top of a YAML file piece by piece, for files that are not held whole.
+
+    ``items``: the members of the lists under ``keys``, or of the file's own list (with an empty name); else what stands
+    under all other names.
+
+    Raises:
+        BadRequest: as :func:`plain_yaml`.
+    """
+    import yaml as package
+
+    yaml = cast("Any", package)
+    events = yaml.parse(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    resolver = yaml.resolver.Resolver()
+
+    def node(event: Any, depth: int) -> Any:
+        if depth > _DEPTH_MAX:
+            raise BadRequest(f"{shown} is nested too deeply", allowed=f"{_DEPTH_MAX} levels")
+        at = event.start_mark
+        if isinstance(event, yaml.AliasEvent):
+            raise BadRequest(
+                f"{shown} uses an alias (*name)", got=f"line {at.line + 1}", fix="write out what it stands for"
+            )
+        if isinstance(event, yaml.ScalarEvent):
+            tag = event.tag
+            if tag in (None, "!"):
+                tag = resolver.resolve(yaml.ScalarNode, event.value, event.implicit)
+            return yaml.ScalarNode(tag, event.value, at, event.end_mark)
+        if isinstance(event, yaml.SequenceStartEvent):
+            listed: list[Any] = []
+            while not isinstance(inner := next(events), yaml.SequenceEndEvent):
+                listed.append(node(inner, depth + 1))
+            return yaml.SequenceNode(event.tag or "tag:yaml.org,2002:seq", listed, at, at)
+        pairs: list[tuple[Any, Any]] = []
+        while not isinstance(inner := next(events), yaml.MappingEndEvent):
+            key = node(inner, depth + 1)
+            pairs.append((key, node(next(events), depth + 1)))
+        return yaml.MappingNode(event.tag or "tag:yaml.org,2002:map", pairs, at, at)
+
+    def members(name: str) -> Iterator[tuple[str, Any]]:
+        while not isinstance(inner := next(events), yaml.SequenceEndEvent):
+            found = node(inner, 1)
+            if items:
+                yield name, _plain(found, shown, name, yaml)
+
+    try:
+        next(events)
+        if isinstance(next(events), yaml.StreamEndEvent):
+            return
+        top = next(events)
+        if isinstance(top, yaml.SequenceStartEvent):
+            yield from members("")
+            return
+        if not isinstance(top, yaml.MappingStartEvent):
+            raise BadRequest(f"{shown} is neither a mapping nor a list", got=f"line {top.start_mark.line + 1}")
+        while not isinstance(event := next(events), yaml.MappingEndEvent):
+            name = str(node(event, 1).value)
+            value = next(events)
+            if name in keys and isinstance(value, yaml.SequenceStartEvent):
+                yield from members(name)
+            else:
+                found = node(value, 1)
+                if not items:
+                    yield name, _plain(found, shown, name, yaml)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark is not None else "somewhere"
+        problem = getattr(error, "problem", None) or str(error) or "it cannot be read"
+        raise BadRequest(f"{shown} is no YAML: {problem}", got=where) from error

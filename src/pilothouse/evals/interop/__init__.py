@@ -1,1 +1,1 @@
-"""Cases and runs of other tools, read into suites."""
+"""Cases and runs of other tools: read into suites, and written from them."""
