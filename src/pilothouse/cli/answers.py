@@ -170,7 +170,7 @@ OWN: dict[str, Mapping[str, Any]] = {
     "eval run": shape(
         "run:text suite:text suite_version:text target:text version:text cases:count passed:count failed:count flaky:count "
         "unscored:count attempts:count attempts_passed:count taken_over:count cost_usd:number judge_usd:number "
-        "seconds:number wall_s:number stopped:text by_capability:objects",
+        "seconds:number wall_s:number stopped:text by_capability:objects judges:texts judged:objects",
         failures=rows("case:text why:text attempts:text trace_id:text"),
     ),
     "eval runs": shape("", runs=rows("run:text version:text target:text started:text finished:yes", "cases:any passed:any failed:any flaky:any unscored:any cost_usd:any")),
@@ -178,10 +178,11 @@ OWN: dict[str, Mapping[str, Any]] = {
         ("eval compare", "eval gate"),
         shape(
             "base:text candidate:text outcome:text reasons:texts total:count counts:object verdict:object changes_more:count "
-            "cost_before_usd:number cost_after_usd:number judge_usd:number seconds_before:number seconds_after:number",
+            "cost_before_usd:number cost_after_usd:number judge_usd:number seconds_before:number seconds_after:number "
+            "judged:object judge_rates:object",
             by_capability=rows("capability:text compared:count regressed:count improved:count difference:number p:number p_adjusted:number found:yes"),
             changes=rows("case:text bucket:text", "before:text after:text why:text capability:text severity:text cluster:text "
-                         "trace_before:text trace_after:text text_before:text text_after:text"),
+                         "trace_before:text trace_after:text text_before:text text_after:text judge:text"),
         ),
     ),
     "eval from-trace": shape("id:text suite:text file:text checks:texts input:text stubs:count bytes:count verdict:text masked:object", "trimmed:object minimised:object"),
@@ -197,6 +198,27 @@ OWN: dict[str, Mapping[str, Any]] = {
     ),
     "eval export": shape("file:text format:text cases:count lost:count", notes=rows("case:text lost:text")),
     "eval flaky": shape("quarantined:texts", cases=rows("case:text version:text passed:count attempts:count verdict:text mixed:yes passing:number failing:number quarantined:yes")),
+    "eval judge ls": shape(
+        "",
+        judges=rows("judge:text model:text rubric:text gate:text may_gate:yes why_not:texts labels:count"),
+        templates=rows("name:text about:text"),
+    ),
+    "eval judge show": shape("judge:text settings:object rubric:text", "may_gate:yes why_not:texts"),
+    "eval judge new": shape("file:text text:text section:text written:yes asked:text"),
+    "eval judge label": shape(
+        "run:text done:count left:count random_left:count",
+        "item:object",
+        labelled=rows("item:text case:text outcome:text who:text how:text"),
+    ),
+    "eval judge calibrate": shape(
+        "judge:text model:text rubric:text may_gate:yes gate:text why_not:texts bar:object labels:object agreement:any "
+        "sensitivity:object specificity:object people:object position_bias:object verbosity_bias:object drift:objects "
+        "variance:object asked_usd:number",
+    ),
+    "eval judge prefer": shape(
+        "judge:text pairs:count first:count second:count ties:count unscored:count usd:number position_bias:object",
+        choices=rows("case:text criterion:text better:text why:text"),
+    ),
     "sign-in": shape("url:text"),
     "open": shape("url:text opened:yes"),
     "status": shape("running:yes ready:yes parts:object url:text grpc:text? pid:count data:text store:text started:text"),
