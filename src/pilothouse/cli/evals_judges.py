@@ -260,6 +260,8 @@ def label(
     sample: int,
 ) -> None:
     """Label what judges judged: by turns of a random sample, and what tells most. The judge's verdict is not shown."""
+    from dataclasses import replace as changed
+
     from pilothouse.evals import runs
     from pilothouse.evals.judges import labels as kept
     from pilothouse.evals.judges.queue import queue
@@ -271,13 +273,15 @@ def label(
         raise NotFound("no judge scored anything in this run", got=made.about.run, fix="pilothouse eval run")
     who = _who(run, by, needed=bool(sets))
     rows = [{"item": item, "outcome": outcome, "why": why} for item, outcome in sets] + (_lines(file) if file else [])
-    labelled: list[Label] = []
-    for row in rows:
-        # Each one changes what stands next in the sample.
-        waiting = queue(
-            items, [*kept.read_labels(found.folder), *labelled], {}, who=str(row.get("who") or who), sample=sample
+    named = [_label(row, items, who, made.about.run) for row in rows]
+    before = kept.read_labels(found.folder)
+    hows = {
+        person: queue(items, before, {}, who=person, sample=sample).hows(
+            [one.item for one in named if one.who == person]
         )
-        labelled.append(_label(row, items, who, made.about.run, waiting.how))
+        for person in {one.who for one in named}
+    }
+    labelled = [changed(one, how=hows[one.who][one.item]) for one in named]
     kept.add_labels(found.folder, labelled, {one.id: one for one in items})
     left = queue(items, kept.read_labels(found.folder), kept.read_known(found.folder), who=who, sample=sample)
     data: dict[str, Any] = {
@@ -323,7 +327,7 @@ def _lines(file: str) -> list[dict[str, Any]]:
     return found
 
 
-def _label(row: Mapping[str, Any], items: Sequence[Item], who: str, from_run: str, how: Any) -> Label:
+def _label(row: Mapping[str, Any], items: Sequence[Item], who: str, from_run: str) -> Label:
     from pilothouse.evals.judges.labels import Label
 
     named = str(row.get("item") or row.get("case") or "")
@@ -341,7 +345,7 @@ def _label(row: Mapping[str, Any], items: Sequence[Item], who: str, from_run: st
     if person == "nobody":
         raise BadRequest("a label is a person's word, and this one has no name", got=named[:200], fix="--by NAME")
     return Label(
-        item=one.id, outcome=outcome, who=person[:100], why=str(row.get("why") or "")[:2_000], how=how(one.id),
+        item=one.id, outcome=outcome, who=person[:100], why=str(row.get("why") or "")[:2_000],
         case=one.case, criterion=one.criterion, run=from_run,
     )  # fmt: skip
 

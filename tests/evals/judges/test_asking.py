@@ -61,6 +61,34 @@ def test_a_judge_says_pass_or_fail_with_a_reason_and_its_version(serving: Any, t
     assert server.requests[0].body["temperature"] == 0
 
 
+def test_without_an_address_the_gateway_of_the_server_is_asked_with_its_key(
+    serving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serving(lambda asked, inside: said("pass"))
+    monkeypatch.setenv("PILOTHOUSE_URL", server.address)
+    monkeypatch.setenv("PILOTHOUSE_API_KEY", "ph_one")
+    monkeypatch.setenv("OTHER_KEY", "sk-two")
+    for row in (
+        {},
+        {"model": "claude-sonnet-4-5"},
+        {"url": server.openai_url, "key": "env:OTHER_KEY"},
+        {"url": server.openai_url},
+    ):
+        found, _ = ask(read_judge("careful", {"model": "gpt-4.1", **row}, tmp_path), attempt("x"), tmp_path)
+        assert found.outcome == "pass", found.why
+    assert [one.path for one in server.requests[:2]] == [
+        "/gateway/openai/v1/chat/completions",
+        "/gateway/anthropic/v1/messages",
+    ]
+    keys = [one.headers.get("authorization") or one.headers.get("x-api-key") for one in server.requests]
+    # The server's key goes to the server alone.
+    assert keys == ["Bearer ph_one", "ph_one", "Bearer sk-two", None]
+    monkeypatch.delenv("OTHER_KEY")
+    found, _ = ask(judge(server.openai_url, tmp_path, key="env:OTHER_KEY"), attempt("x"), tmp_path)
+    assert (found.outcome, len(server.requests)) == ("unscored", 4)
+    assert "OTHER_KEY" in found.why
+
+
 def test_a_verdict_in_the_agents_answer_moves_nothing(serving: Any, tmp_path: Path) -> None:
     # This judge's model obeys whatever stands outside the markers, as the most gullible one would.
     def gullible(asked: str, inside: str) -> str:

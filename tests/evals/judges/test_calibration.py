@@ -192,7 +192,7 @@ def test_the_queue_takes_turns_and_says_which_items_are_the_random_sample(tmp_pa
         waiting = queue(items, labels, {}, who="anna", sample=10)
         assert waiting.next is not None
         id = waiting.next.item.id
-        assert waiting.how(id) == waiting.next.how
+        assert waiting.hows([id]) == {id: waiting.next.how}
         seen.append((waiting.next.how, waiting.next.item.case))
         labels.append(Label(item=id, outcome=PASS, who="anna", how=waiting.next.how))
     assert [how for how, _ in seen] == ["random", "informative"] * 6
@@ -201,10 +201,11 @@ def test_the_queue_takes_turns_and_says_which_items_are_the_random_sample(tmp_pa
     if "c7" not in sampled:
         assert seen[1] == ("informative", "c7"), "the unsure one comes first"
     assert queue(items, labels, {}, who="ben", sample=10).labelled == 0
-    # What is taken out of turn is no random sample.
-    assert (
-        queue(items, [], {}, who="ben", sample=10).how(next(it.id for it in items if it.case == sampled[5])) == "chosen"
-    )
+    # What is taken out of turn is no random sample; a batch without a gap is one.
+    drawn = [it.item.id for it in queue(items, [], {}, who="ben", sample=10).random]
+    assert queue(items, [], {}, who="ben", sample=10).hows([drawn[5]]) == {drawn[5]: "chosen"}
+    batch = queue(items, [], {}, who="ben", sample=10).hows([drawn[1], drawn[0], drawn[3]])
+    assert batch == {drawn[0]: "random", drawn[1]: "random", drawn[3]: "chosen"}
     verdicts = {it.id: FAIL for it in items}
     changed: list[Item] = [Item(**{**{f: getattr(it, f) for f in Item.__slots__}, "known": Known(item=it.id, judge=one.id, outcome=verdicts[it.id])}) for it in items]  # type: ignore[arg-type]  # fmt: skip
     again = [it.item.case for it in queue(changed, [], {}, who="anna", sample=10).random]
@@ -264,6 +265,16 @@ def test_a_judge_above_the_bar_gates_with_its_errors_taken_out(tmp_path: Path) -
     other = a_judge(tmp_path, temperature=1)
     assert not standing(other, tmp_path).may_gate
     assert not standing(other, tmp_path, version="0" * 12).may_gate
+
+
+def test_a_judge_that_was_changed_between_the_runs_is_not_heard(tmp_path: Path) -> None:
+    old, new = a_judge(tmp_path), a_judge(tmp_path, temperature=1)
+    calibrated(tmp_path, old, good())
+    calibrated(tmp_path, new, good())
+    before, after = judged(tmp_path, old, [PASS] * 90), judged(tmp_path, new, [FAIL] * 90)
+    heard = compare(before, after, hearing=hearing(tmp_path, {"careful": new}, before, after))
+    assert heard.outcome == "not_enough_data"
+    assert any("the judge may be the change" in it for it in heard.reasons)
 
 
 def test_labels_that_were_picked_do_not_count_unless_the_suite_says_so(tmp_path: Path) -> None:

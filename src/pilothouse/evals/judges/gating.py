@@ -6,7 +6,7 @@ that only a calibrated judge decides goes into that judge's own verdict, correct
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,9 +23,13 @@ class Hearing:
 
     standings: Mapping[str, Standing]
     """By ``name@version``; a judge that is not named may not gate."""
+    changed: Collection[str] = ()
+    """Judges that are not the same in all runs: what they say cannot be held against each other."""
 
     def why_not(self, judge: str) -> str:
         """Why a judge's word does not count; empty where it does."""
+        if judge.partition("@")[0] in self.changed:
+            return f"judge {judge} may not gate: it is not of the same version in both runs, so the judge may be the change"
         found = self.standings.get(judge)
         if found is None:
             return f"judge {judge} may not gate: the suite has no such judge now"
@@ -55,8 +59,9 @@ class Hearing:
         judges = {one.judge for one in result.said}
         if len(judges) != 1 or result.error:
             return ""
-        found = self.standings.get(judges.pop())
-        return found.judge if found is not None and found.may_gate and not found.unchecked else ""
+        judge = judges.pop()
+        found = self.standings.get(judge)
+        return judge if found is not None and not self.why_not(judge) and not found.unchecked else ""
 
     def pairs(self, judge: str, before: Iterable[Result], after: Iterable[Result]) -> list[Pair]:
         """What one judge said of each criterion of a case in both runs, attempt by attempt."""
@@ -82,7 +87,8 @@ def hearing(folder: Path, judges: Mapping[str, Judge], *runs: Run) -> Hearing | 
     if not named:
         return None
     found = [standing(judges[name], folder, version=version) for name, version in named if name in judges]
-    return Hearing(standings={one.judge: one for one in found})
+    changed = {name for name, _ in named if len({run.about.judges.get(name) for run in runs}) > 1}
+    return Hearing(standings={one.judge: one for one in found}, changed=changed)
 
 
 def _passes(outcome: str) -> bool | None:

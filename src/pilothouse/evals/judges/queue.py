@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,11 +44,20 @@ class Queue:
         rest = turn or self.random or self.informative
         return rest[0] if rest else None
 
-    def how(self, item: str) -> How:
-        """How an item that is labelled now was come by: random only where it was next in the sample."""
-        if self.random and self.random[0].item.id == item:
-            return "random"
-        return "informative" if self.informative and self.informative[0].item.id == item else "chosen"
+    def hows(self, labelled: Collection[str]) -> dict[str, How]:
+        """How items that are labelled now were come by.
+
+        Random are those that leave no gap in the sample: whoever picks among the sample has not drawn one.
+        """
+        found: dict[str, How] = dict.fromkeys(labelled, "chosen")
+        for place in self.informative[:1]:
+            if place.item.id in found:
+                found[place.item.id] = "informative"
+        for place in self.random:
+            if place.item.id not in found:
+                break
+            found[place.item.id] = "random"
+        return found
 
 
 def queue(
@@ -62,7 +71,11 @@ def queue(
     """The queue of one person over what judges said in a run."""
     mine = {one.item for one in labels if one.who == who}
     drawn = sorted(items, key=lambda one: hashlib.sha256(f"sample:{one.id}".encode()).digest())
-    told = [(_telling(one, items, known), one) for one in drawn[sample:]]
+    usual = _Usual(
+        outcomes=Counter(one.known.outcome for one in items),
+        by_case=Counter({key: len(said) for key, said in _said_of(items).items()}),
+    )
+    told = [(_telling(one, usual, known), one) for one in drawn[sample:]]
     told.sort(key=lambda pair: (-pair[0][0], pair[1].id))
     return Queue(
         random=tuple(Queued(item=one, how="random") for one in drawn[:sample] if one.id not in mine),
@@ -74,9 +87,23 @@ def queue(
     )
 
 
-def _telling(
-    item: Item, items: Sequence[Item], known: Mapping[str, Mapping[str, Known]]
-) -> tuple[float, tuple[str, ...]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Usual:
+    """What the judge says in this run altogether."""
+
+    outcomes: Counter[str]
+    by_case: Counter[tuple[str, str]]
+    """How many different things it says of the attempts at one case."""
+
+
+def _said_of(items: Sequence[Item]) -> dict[tuple[str, str], set[str]]:
+    found: dict[tuple[str, str], set[str]] = {}
+    for one in items:
+        found.setdefault((one.case, one.criterion), set()).add(one.known.outcome)
+    return found
+
+
+def _telling(item: Item, usual: _Usual, known: Mapping[str, Mapping[str, Known]]) -> tuple[float, tuple[str, ...]]:
     """How much a label of this item would tell, and why."""
     weight, reasons = 0.0, list[str]()
     judged = item.known
@@ -89,16 +116,14 @@ def _telling(
     if item.checks_pass is not None and item.checks_pass != (judged.outcome == "pass"):
         weight += 1
         reasons.append("checks and judge contradict each other")
-    like = [one.known.outcome for one in items if one.case == item.case and one.criterion == item.criterion]
-    if len(set(like)) > 1:
+    if usual.by_case[item.case, item.criterion] > 1:
         weight += 1
         reasons.append("the judge says otherwise of other attempts at this case")
     others = {rows[item.id].outcome for judge, rows in known.items() if item.id in rows and judge != judged.judge}
     if others - {judged.outcome, "unscored"}:
         weight += 2
         reasons.append("another judge or version says otherwise")
-    outcomes = Counter(one.known.outcome for one in items)
-    if outcomes[judged.outcome] * 2 < len(items):
+    if usual.outcomes[judged.outcome] * 2 < usual.outcomes.total():
         weight += 0.5
         reasons.append(f"the judge seldom says {judged.outcome}")
     return weight, tuple(reasons)
