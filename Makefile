@@ -1,12 +1,13 @@
 # make run     the server with demo traffic, on http://127.0.0.1:4318, until Ctrl-C
 # make demo    the same without staying: a summary, exit code 0
 # make test    the test suite            make test-all   with the slow tests
+# make eval    the examples' and the demo's agents against their own suite, gated
 # make lint    ruff and strict types     make bench      the table of budgets, measured
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run demo test test-all lint bench signals bench-peers system clean
+.PHONY: run demo test test-all eval lint bench signals bench-peers system clean
 
 run: $(VENV)/.installed
 	$(BIN)/python -m pilothouse.server.try_out --stay
@@ -19,6 +20,12 @@ test: $(VENV)/.tested
 
 test-all: test
 	$(BIN)/python -m pytest -m slow -n auto --dist loadfile
+
+# Offline, on scripted models. The base is the run that is kept with the cases; one that fails closes the gate.
+eval: $(VENV)/.installed
+	@$(BIN)/pilothouse eval run --suite examples/evals --version checked --fresh --human; ended=$$?; \
+	  [ $$ended = 0 ] || [ $$ended = 9 ] || exit $$ended
+	@$(BIN)/pilothouse eval gate baseline last --suite examples/evals --human
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_ai import Agent
@@ -43,6 +43,8 @@ class _Played(AbstractCapability[Any]):
     decision_only: bool = False
     model_calls: int = 0
     text: str = ""
+    unknown: dict[str, tuple[str, Any]] = field(default_factory=dict[str, tuple[str, Any]])
+    """Calls of tools there are not, by the calls' ids."""
 
     async def prepare_tools(self, ctx: RunContext[Any], tool_defs: list[ToolDefinition]) -> list[ToolDefinition]:
         """Today's tools are known here and nowhere else."""
@@ -54,6 +56,7 @@ class _Played(AbstractCapability[Any]):
     ) -> ModelResponse:
         """Note what was decided."""
         self.model_calls += 1
+        self.settle()
         if self.decision_only:
             for part in response.parts:
                 if isinstance(part, ToolCallPart):
@@ -61,10 +64,17 @@ class _Played(AbstractCapability[Any]):
             self.text = "".join(part.content for part in response.parts if isinstance(part, TextPart))
             raise _Decided
         for part in response.parts:
-            # The framework answers calls of unknown tools itself, before any hook: they are noted here.
+            # The framework answers calls of unknown tools itself, before any hook: they are noted here. Another capability
+            # may still put a name right, and then the call is run.
             if isinstance(part, ToolCallPart) and not self.playback.exists(part.tool_name):
-                self.playback.called(part.tool_name, part.args_as_dict())
+                self.unknown[part.tool_call_id] = part.tool_name, part.args_as_dict()
         return response
+
+    def settle(self) -> None:
+        """Note the calls of unknown tools that nothing has put right."""
+        for name, arguments in self.unknown.values():
+            self.playback.called(name, arguments)
+        self.unknown.clear()
 
     async def wrap_tool_execute(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any, handler: Any
@@ -73,6 +83,7 @@ class _Played(AbstractCapability[Any]):
         if tool_def.kind == "output":
             return await handler(args)
         given = mapping_of(args) or {}
+        self.unknown.pop(call.tool_call_id, None)
         try:
             answer = self.playback.answer(call.tool_name, given)
         except (ToolFailed, NotRecorded) as error:
@@ -102,6 +113,8 @@ def pydantic_ai_target(agent: Agent[Any, Any], *, deps: Any = None, model: Any =
                 )
             except _Decided:
                 return Observed(text=played.text, tools=attempt.playback.uses, model_calls=played.model_calls)
+            finally:
+                played.settle()
             seen, output = [*result.all_messages()], result.output
             tokens += result.usage.total_tokens
         return Observed(
