@@ -193,6 +193,18 @@ def test_a_judge_that_is_broken_late_or_gone_leaves_the_case_unscored(serving: A
     assert found.outcome == "pass", found.why
 
 
+def test_waiting_for_ones_turn_is_no_slow_judge(serving: Any, tmp_path: Path) -> None:
+    server = serving({"rules": [{"reply": {"text": said("pass"), "latency": {"median_s": 0.25}}}]})
+    panel = Panel(folder=tmp_path, judges={"careful": judge(server.openai_url, tmp_path, timeout_s=6)})
+
+    async def many() -> list[str]:
+        # In the six threads that a loop has on two cores, the last ones would wait for more than 8 s.
+        judged = await asyncio.gather(*(panel(a_case(), attempt(f"answer {n}")) for n in range(200)))
+        return [one.said[0].outcome for one in judged]
+
+    assert asyncio.run(many()) == ["pass"] * 200
+
+
 def test_a_session_that_is_too_long_is_cut_by_rule_and_says_so(serving: Any, tmp_path: Path) -> None:
     server = serving(lambda asked, inside: said("pass"))
     one = judge(server.openai_url, tmp_path, max_input_tokens=4_000)

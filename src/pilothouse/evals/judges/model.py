@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from pilothouse.costs import PriceBook
@@ -21,6 +24,8 @@ from .settings import Judge
 
 OUTPUT_TOKENS_MAX: Final = 2_000
 RETRIES: Final = 2
+THREADS: Final = 64
+"""Questions under way at once, of all judges together."""
 _BODY_BYTES_MAX: Final = 4 << 20
 _WAIT_S_MAX: Final = 20.0
 _book = PriceBook()
@@ -54,8 +59,7 @@ async def ask(judge: Judge, messages: Sequence[Mapping[str, str]], *, sample: in
     body = _body(judge, messages, sample)
     for attempt in range(RETRIES + 1):
         try:
-            async with asyncio.timeout(judge.timeout_s):
-                answer = await asyncio.to_thread(_post, place, body, judge.timeout_s)
+            answer = await _in_time(judge.timeout_s, place, body)
             return _said(judge, answer)
         except TimeoutError as error:
             raise Unreachable("the judge did not answer in time", got=f"{judge.timeout_s:g} s") from error
@@ -73,6 +77,29 @@ def price_of(judge: Judge, input_tokens: int, output_tokens: int) -> float | Non
     usage = Usage(input_uncached=input_tokens, output_text=output_tokens)
     cost = _book.price(usage, model=judge.model, provider=judge.api, at_ns=time.time_ns())
     return None if cost.usd is None else float(cost.usd)
+
+
+async def _in_time(timeout_s: float, place: _Place, body: Mapping[str, Any]) -> Any:
+    """Post, in a thread of the judges' own. The time runs from when a thread is free: waiting for one is no slow judge."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as bound:
+
+        def begin() -> None:
+            # Too late where the question was given up meanwhile.
+            with contextlib.suppress(RuntimeError):
+                bound.reschedule(loop.time() + timeout_s)
+
+        def post() -> Any:
+            loop.call_soon_threadsafe(begin)
+            return _post(place, body, timeout_s)
+
+        return await loop.run_in_executor(_threads(), post)
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    # Not those of the loop: there are six on two cores, and agents that are plain functions run in them.
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="judge")
 
 
 class _Again(Exception):
