@@ -47,7 +47,11 @@ def report(folder: Path, *, quick: bool) -> Iterator[str]:
     with ModelServer(SCRIPT, seed=7) as server:
         for round in range(rounds):
             for name in setups:
-                found[name].append(_measure(python, name, server.openai_url, count, folder / f"{name}-{round}"))
+                row = _measure(python, name, server.openai_url, count, folder / f"{name}-{round}")
+                found[name].append(row)
+                # A round takes minutes: what is known is shown.
+                now = os.getloadavg()[0]
+                yield f"  round {round + 1}, {name}: {row['wall_s']:.1f} s, cpu {row['cpu_s']:.1f} s, load {now:.1f}"
     yield f"{count:,} cases, two model calls each, {rounds} rounds, load {load:.1f} before and {os.getloadavg()[0]:.1f} after"
     yield f"{'':<16} {'seconds':>8} {'cpu s':>7} {'+ ms a case':>12} {'+ cpu ms':>9}  passed"
     base = found["bare"]
