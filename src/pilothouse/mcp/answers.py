@@ -96,7 +96,8 @@ def fit(answer: Answer, budget: int, asked: Call) -> Fitted:
         shown = tuple(answer.links[:links])
         facts = _facts(answer, ids, calls)
         tail = _tail(answer, calls)
-        room = budget - len(dumps(facts)) - sum(map(_weight, shown)) - len(tail)
+        # 16 are for the word that says it was cut among the facts.
+        room = budget - len(dumps(facts)) - sum(map(_weight, shown)) - len(tail) - 16
         if room >= min(len(answer.text), budget // 2):
             break
     text, cut = _cut(answer.text.strip("\n"), room, answer, budget, asked)
@@ -129,8 +130,6 @@ def _weight(link: Link) -> int:
 
 
 def _cut(text: str, room: int, answer: Answer, budget: int, asked: Call) -> tuple[str, bool]:
-    # 16 are for the word that says it was cut among the facts.
-    room -= 16
     if len(text) <= room:
         return text, False
     wanted = min(BUDGET_MAX, len(text) + budget - room + 200)
