@@ -38,16 +38,15 @@ def agent(url: str) -> Any:
 async def bare(url: str, count: int, folder: Path) -> int:
     """The same runs and nothing else."""
     subject = agent(url)
-    free = asyncio.Semaphore(PARALLEL)
-    good = 0
+    waiting, good = iter(range(count)), 0
 
-    async def one(number: int) -> None:
+    async def work() -> None:
         nonlocal good
-        async with free:
+        for number in waiting:
             done = await subject.run(f"Refund order {number}")
             good += "20 EUR" in done.output
 
-    await asyncio.gather(*map(one, range(count)))
+    await asyncio.gather(*(work() for _ in range(PARALLEL)))
     return good
 
 
