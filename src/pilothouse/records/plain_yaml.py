@@ -8,6 +8,7 @@ from typing import IO, Any, Final, cast
 from .errors import BadRequest
 
 _DEPTH_MAX: Final = 40
+_TOLD_CHARS_MAX: Final = 50_000
 
 
 def plain_yaml(text: str, shown: str) -> Any:
@@ -26,17 +27,31 @@ def plain_yaml(text: str, shown: str) -> Any:
         # The composer in C is some ten times as fast; it reads the same.
         node = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         return None if node is None else _plain(node, shown, "", yaml)
-    except yaml.YAMLError as error:
+    except yaml.YAMLError as found:
+        error = _told_in_python(text, yaml) or found
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark is not None else "somewhere"
         problem = getattr(error, "problem", None) or str(error) or "it cannot be read"
         if "nesting depth" in problem:
-            raise BadRequest(f"{shown} is nested too deeply", allowed=f"{_DEPTH_MAX} levels") from error
+            raise BadRequest(f"{shown} is nested too deeply", allowed=f"{_DEPTH_MAX} levels") from found
         raise BadRequest(
             f"{shown} is no YAML: {problem}", got=where, fix="mind the indentation and the quotes"
-        ) from error
+        ) from found
     except RecursionError as error:
         raise BadRequest(f"{shown} is nested too deeply", allowed=f"{_DEPTH_MAX} levels") from error
+
+
+def _told_in_python(text: str, yaml: Any) -> Any:
+    """The same complaint by the composer in Python, which says better where it is; None where the text is long."""
+    if len(text) > _TOLD_CHARS_MAX:
+        return None
+    try:
+        yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        return error
+    except RecursionError:
+        return None
+    return None
 
 
 # The package has no type stubs here: nodes are what its composer makes.
