@@ -45,4 +45,6 @@ for one in asked:
 result = agent.invoke(resuming(second), config)
 outputs = [str(one.content) for one in result["messages"] if isinstance(one, ToolMessage)]
 states = {one["action"]["arguments"]["order"]: desk.find(one["approval_id"]).state for one in asked}
-print(json.dumps({"early": early, "ran": ran, "outputs": outputs, "states": states, "sentence": asked[0]["sentence"]}))
+# Calls made at once are asked about in whatever order they come.
+sentence = next(one["sentence"] for one in asked if one["action"]["arguments"]["order"] == 7)
+print(json.dumps({"early": early, "ran": ran, "outputs": outputs, "states": states, "sentence": sentence}))

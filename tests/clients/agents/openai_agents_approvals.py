@@ -66,7 +66,7 @@ async def main():
                 "outputs": outputs,
                 "states": states,
                 "output": result.final_output,
-                "sentence": waiting[0].sentence,
+                "sentence": next(one.sentence for one in waiting if one.arguments["order"] == 7),
             }
         )
     )
