@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +125,21 @@ def _installed() -> bool:
     from importlib.metadata import entry_points
 
     return any(one.name == "pilothouse" for one in entry_points(group="pytest11"))
+
+
+@dataclass
+class Receipt:
+    """What an agent answers with that gives data."""
+
+    order: int
+    at: date
+
+
+def test_an_answer_that_is_a_dataclass_is_data() -> None:
+    def paid(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        return ModelResponse(parts=[ToolCallPart(info.output_tools[0].name, {"order": 7, "at": "2026-11-29"})])
+
+    paying = Agent(FunctionModel(paid), output_type=Receipt)
+    for whole in (True, False):
+        seen = decide(paying, "Pay order 7", whole=whole)
+        seen.check({"output": {"order": "7", "at": "29 Nov 2026"}}).no_tool()

@@ -7,7 +7,6 @@ the case declares it safe. Whatever else is called is unmatched, and the case fa
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Collection, Mapping
 from typing import Any, Final
@@ -18,7 +17,7 @@ from pilothouse.sdk.tool_playback import Answer
 from .case import Call, Stubs
 from .matching import match
 from .observed import ToolUse
-from .plain import mapping_of
+from .plain import data_of, mapping_of
 
 ANY: Final = "*"
 _CANDIDATES_MAX: Final = 2_000
@@ -94,7 +93,7 @@ class Playback:
     def ran(self, tool: str, arguments: Mapping[str, Any], value: Any, error: BaseException | None) -> None:
         """Note a call that a tool itself answered."""
         told = f"{type(error).__name__}: {error}"[:1_000] if error is not None else ""
-        use = ToolUse(name=tool, arguments=dict(arguments), result=_plain(value), error=told, answered="live")
+        use = ToolUse(name=tool, arguments=dict(arguments), result=data_of(value), error=told, answered="live")
         with self._lock:
             self._uses.append(use)
 
@@ -168,10 +167,3 @@ def _likeness(recorded: Any, arguments: Mapping[str, Any]) -> float:
 def _short(arguments: Any) -> str:
     text = "…" if arguments is None else canonical_json(arguments)
     return text if len(text) <= 160 else f"{text[:160]}…"
-
-
-def _plain(value: Any) -> Any:
-    try:
-        return json.loads(json.dumps(value, default=str))
-    except (ValueError, TypeError, RecursionError):
-        return str(value)[:10_000]

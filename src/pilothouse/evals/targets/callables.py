@@ -17,7 +17,7 @@ from typing import Any, cast
 from pilothouse.evals.case import Case
 from pilothouse.evals.conversation import Turn, as_chat, turns
 from pilothouse.evals.observed import Observed, ToolUse
-from pilothouse.evals.plain import list_of, mapping_of
+from pilothouse.evals.plain import data_of, list_of, mapping_of
 from pilothouse.sdk.tool_playback import PLAYER
 
 from .attempt import Attempt, Target
@@ -89,7 +89,7 @@ def seen_in(returned: Any, attempt: Attempt) -> Observed:
         return Observed(text=returned, tools=uses)
     if returned is None:
         return Observed(tools=uses)
-    output = _data(returned)
+    output = data_of(returned)
     return Observed(text=str(returned) if isinstance(output, str) else "", output=output, tools=uses)
 
 
@@ -137,12 +137,3 @@ def _in_messages(found: Sequence[Turn], uses: tuple[ToolUse, ...], messages: Seq
         for one in turn.calls
     )
     return Observed(text=said, tools=uses or told, messages=messages)
-
-
-def _data(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    dump = getattr(value, "model_dump", None)
-    if callable(dump):
-        return dump(mode="json")
-    return value if isinstance(value, int | float | bool) or mapping_of(value) or list_of(value) else str(value)

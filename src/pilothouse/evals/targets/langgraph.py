@@ -17,7 +17,7 @@ from uuid import uuid4
 from pilothouse.evals.case import Case
 from pilothouse.evals.conversation import as_chat, turns
 from pilothouse.evals.observed import Observed
-from pilothouse.evals.plain import mapping_of
+from pilothouse.evals.plain import data_of, mapping_of
 from pilothouse.evals.playback import NotRecorded, Playback, ToolFailed
 from pilothouse.records import BadRequest
 from pilothouse.sdk.tool_playback import PLAYER
@@ -102,7 +102,7 @@ def _observed(state: Any, playback: Playback, watch: _Watched, talks: bool) -> O
     messages = row.get("messages") or [] if talks else []
     said = next((_text(one) for one in reversed(messages) if isinstance(one, AIMessage)), "")
     structured = row.get("structured_response")
-    output = None if talks and structured is None else _data(structured if talks else state)
+    output = None if talks and structured is None else data_of(structured if talks else state)
     return Observed(
         text=said,
         output=output,
@@ -211,13 +211,3 @@ def _text(message: Any) -> str:
     if isinstance(content, str):
         return content
     return "".join(part.get("text", "") if isinstance(part, dict) else str(part) for part in content)
-
-
-def _data(value: Any) -> Any:
-    dump = getattr(value, "model_dump", None)
-    if callable(dump):
-        return dump(mode="json")
-    try:
-        return json.loads(json.dumps(value, default=str))
-    except (ValueError, TypeError, RecursionError):
-        return str(value)[:10_000]

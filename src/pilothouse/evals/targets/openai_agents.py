@@ -16,7 +16,7 @@ from typing import Any
 from pilothouse.evals.case import Case
 from pilothouse.evals.conversation import Turn, parsed, turns
 from pilothouse.evals.observed import Observed
-from pilothouse.evals.plain import mapping_of
+from pilothouse.evals.plain import data_of, mapping_of
 from pilothouse.evals.playback import NotRecorded, Playback, ToolFailed
 from pilothouse.records import BadRequest
 
@@ -88,8 +88,8 @@ def openai_agents_target(agent: Any, *, context: Any = None, max_turns: int = 30
             tokens += result.context_wrapper.usage.total_tokens
         output = result.final_output if result is not None else None
         return Observed(
-            text=output if isinstance(output, str) else json.dumps(_data(output), ensure_ascii=False),
-            output=None if isinstance(output, str) else _data(output),
+            text=output if isinstance(output, str) else json.dumps(data_of(output), ensure_ascii=False),
+            output=None if isinstance(output, str) else data_of(output),
             tools=attempt.playback.uses,
             model_calls=watch.model_calls,
             tokens=tokens,
@@ -180,8 +180,3 @@ def _items(found: Sequence[Turn]) -> list[Any]:
             written = call.arguments if isinstance(call.arguments, str) else json.dumps(call.arguments)
             items.append({"type": "function_call", "call_id": call.id, "name": call.name, "arguments": written})
     return items
-
-
-def _data(value: Any) -> Any:
-    dump = getattr(value, "model_dump", None)
-    return dump(mode="json") if callable(dump) else value

@@ -24,7 +24,7 @@ from pydantic_ai.tools import RunContext, ToolDefinition
 from pilothouse.evals.case import Case
 from pilothouse.evals.conversation import Turn, turns
 from pilothouse.evals.observed import Observed
-from pilothouse.evals.plain import mapping_of
+from pilothouse.evals.plain import data_of, mapping_of
 from pilothouse.evals.playback import NotRecorded, Playback, ToolFailed
 from pilothouse.records import BadRequest
 
@@ -57,16 +57,22 @@ class _Played(AbstractCapability[Any]):
         """Note what was decided."""
         self.model_calls += 1
         self.settle()
+        # What looks like a call of one of these is the answer, as data.
+        answers = {one.name for one in request_context.model_request_parameters.output_tools}
+        called = [one for one in response.parts if isinstance(one, ToolCallPart)]
         if self.decision_only:
-            for part in response.parts:
-                if isinstance(part, ToolCallPart):
+            words = [part.content for part in response.parts if isinstance(part, TextPart)]
+            for part in called:
+                if part.tool_name in answers:
+                    words.append(part.args_as_json_str())
+                else:
                     self.playback.called(part.tool_name, part.args_as_dict())
-            self.text = "".join(part.content for part in response.parts if isinstance(part, TextPart))
+            self.text = "".join(words)
             raise _Decided
-        for part in response.parts:
+        for part in called:
             # The framework answers calls of unknown tools itself, before any hook: they are noted here. Another capability
             # may still put a name right, and then the call is run.
-            if isinstance(part, ToolCallPart) and not self.playback.exists(part.tool_name):
+            if part.tool_name not in answers and not self.playback.exists(part.tool_name):
                 self.unknown[part.tool_call_id] = part.tool_name, part.args_as_dict()
         return response
 
@@ -118,8 +124,8 @@ def pydantic_ai_target(agent: Agent[Any, Any], *, deps: Any = None, model: Any =
             seen, output = [*result.all_messages()], result.output
             tokens += result.usage.total_tokens
         return Observed(
-            text=output if isinstance(output, str) else json.dumps(_data(output), ensure_ascii=False),
-            output=None if isinstance(output, str) else _data(output),
+            text=output if isinstance(output, str) else json.dumps(data_of(output), ensure_ascii=False),
+            output=None if isinstance(output, str) else data_of(output),
             tools=attempt.playback.uses,
             model_calls=played.model_calls,
             tokens=tokens,
@@ -160,8 +166,3 @@ def _history(found: Sequence[Turn]) -> list[ModelMessage]:
             requests = [*history.pop().parts, *requests]
         history.append(ModelRequest(parts=requests))
     return history
-
-
-def _data(value: Any) -> Any:
-    dump = getattr(value, "model_dump", None)
-    return dump(mode="json") if callable(dump) else value
