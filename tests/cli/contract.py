@@ -135,6 +135,8 @@ ELSEWHERE: dict[str, str] = {
             *("import", "export"),
         )
     },
+    "review": "a group; `review DIFF` is `review diff DIFF`",
+    **dict.fromkeys(("review diff", "review init", "review rules", "review lint"), "work on files: tests/review"),
     "approvals": "a group",
     "approvals ls": "empty without an action that waits: tests/approvals",
     "approvals show": "needs an action that waits: tests/approvals",

@@ -61,6 +61,8 @@ ALLOWED: dict[str, str] = {
     # the gateway of the server that the recorder would find, and their money is capped by the price book. Archives that
     # another tool wrote are unpacked where their traces are read.
     "evals": "records sdk otlp costs imports",
+    # Rules held against a change: the model is asked as a suite's judges are, within a cap on money.
+    "review": "records evals",
     # Skills for coding agents: text of the package, and putting it where agents read it.
     "skills": "records",
     # Reads exports, on the user's side as on the server's: what a body says of itself is read by the rules of signals.
@@ -85,6 +87,7 @@ LAZY: dict[tuple[str, str], str] = {
     ("cli", "server"): "`down` and `status` read the runtime file the server writes",
     ("cli", "analysis"): "`analyze` works on an export where the command runs",
     ("cli", "evals"): "`eval` works on a folder of cases where the command runs",
+    ("cli", "review"): "`review` reads rules and a diff where the command runs",
     ("cli", "skills"): "`skills` lists and installs what ships with the package",
     ("cli", "files"): "`pull` writes the folder where the command runs; that half is standard library only",
     ("sdk", "conventions"): "`verify` reads a record as the server would; no agent's process does",

@@ -197,6 +197,14 @@ OWN: dict[str, Mapping[str, Any]] = {
         failed=rows("at:text why:text"),
     ),
     "eval export": shape("file:text format:text cases:count lost:count", notes=rows("case:text lost:text")),
+    "review diff": shape(
+        "outcome:text reviewer:text rules:count files:count verdicts:count known:count questions:count usd:number dropped:object notes:texts sentence:text",
+        findings=rows("rule:text severity:text file:text line:count removed:yes why:text suggestion:text text:text"),
+        unreviewed=rows("rules:texts file:text line:count why:text"),
+    ),
+    "review init": shape("folder:text files:texts kept:texts"),
+    "review rules": shape("", rules=rows("id:text severity:text paths:texts text:text examples:object file:text")),
+    "review lint": shape("rules:count ok:yes", findings=rows("check:text severity:text message:text rule:text file:text")),
     "eval flaky": shape("quarantined:texts", cases=rows("case:text version:text passed:count attempts:count verdict:text mixed:yes passing:number failing:number quarantined:yes")),
     "eval judge ls": shape(
         "",

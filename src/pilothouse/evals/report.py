@@ -98,7 +98,7 @@ def comparison_markdown(found: Comparison, *, rows: int = _ROWS_MAX) -> str:
         heads = "| capability | compared | regressed | improved | p | p adjusted |"
         lines += [heads, "| --- | --- | --- | --- | --- | --- |"]
         lines += [
-            f"| {_cell(one.name)}{' **differs**' if one.found else ''} | {one.compared} | {one.regressed} |"
+            f"| {markdown_cell(one.name)}{' **differs**' if one.found else ''} | {one.compared} | {one.regressed} |"
             f" {one.improved} | {one.p:.3g} | {one.p_adjusted:.3g} |"
             for one in found.slices
         ]
@@ -107,7 +107,7 @@ def comparison_markdown(found: Comparison, *, rows: int = _ROWS_MAX) -> str:
     if listed:
         lines += ["| case | what | before | after | why |", "| --- | --- | --- | --- | --- |"]
         lines += [
-            f"| {one.case} | {one.bucket} | {one.before or '–'} | {one.after or '–'} | {_cell(one.why)} |"
+            f"| {one.case} | {one.bucket} | {one.before or '–'} | {one.after or '–'} | {markdown_cell(one.why)} |"
             for one in listed[:rows]
         ]
         if len(listed) > rows:
@@ -183,7 +183,8 @@ def _attempt(one: Result) -> str:
     return f"attempt {one.repeat}: {one.outcome} {one.why}\n  {', '.join(one.tools)}\n  {one.text or one.error}"[:4_000]
 
 
-def _cell(text: str) -> str:
+def markdown_cell(text: str) -> str:
+    """Text as a cell of a table in Markdown, on one line and bounded."""
     # Text of cases and agents is data: it may neither end the cell nor begin a link or an image.
     plain = clean(text).replace("\n", " ").replace("\\", "\\\\")
     for char in "|`[]<>*_!":

@@ -102,7 +102,7 @@ def _system(judge: Judge, fence: Fence, answer: str) -> str:
 
 def read_answer(text: str, scale: Scale, *, pass_at: float, trajectory: bool = False) -> Reading:
     """What an answer says; ``readable`` is false where it is not what was asked for."""
-    row = _object(text)
+    row = one_object(text)
     if row is None:
         return _unread("the judge's answer is not one JSON object")
     why = str(row.get("reason") or "")[:REASON_CHARS_MAX]
@@ -138,7 +138,7 @@ def read_answer(text: str, scale: Scale, *, pass_at: float, trajectory: bool = F
 
 def read_choice(text: str) -> Literal["first", "second", "tie"] | None:
     """Which of two an answer finds better; None where it cannot be read."""
-    row = _object(text)
+    row = one_object(text)
     found = row.get("better") if row is not None else None
     return found if found in ("first", "second", "tie") else None
 
@@ -147,7 +147,7 @@ def _unread(why: str) -> Reading:
     return Reading(outcome="unscored", why=why, readable=False)
 
 
-def _object(text: str) -> Any:
+def one_object(text: str) -> Any:
     """The one JSON object that the text is; within a code fence too, with nothing around it."""
     plain = text.strip()
     if plain.startswith("```") and plain.endswith("```") and "\n" in plain:

@@ -107,9 +107,9 @@ def read_judges(sections: Mapping[str, Mapping[str, Any]], folder: Path) -> dict
     return {name: read_judge(name, row, folder) for name, row in sections.items()}
 
 
-def read_judge(name: str, row: Mapping[str, Any], folder: Path) -> Judge:
-    """One judge; as :func:`read_judges`."""
-    place = f"suite.yaml: judges.{name}"
+def read_judge(name: str, row: Mapping[str, Any], folder: Path, *, place: str = "") -> Judge:
+    """One judge; as :func:`read_judges`. ``place``: what errors call its section, where that is not in ``suite.yaml``."""
+    place = place or f"suite.yaml: judges.{name}"
     if not name.replace("-", "").replace("_", "").isalnum() or len(name) > 60:
         raise BadRequest("a judge's name is letters, digits, - and _", got=name[:80])
     unknown = sorted(set(row) - set(_NAMES))

@@ -1,0 +1,1 @@
+"""Review: rules in natural language, held against each change to prompts, tools, models and roles."""
