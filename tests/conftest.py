@@ -104,12 +104,40 @@ def server_node(folder: Path, *further: str, http_port: int = 0, tcp_port: int =
         log.close()
 
 
+_left: dict[str, list[tuple[str, list[list[str]]]]] = {}
+"""Empty databases by engine, with how their tables were made: to empty one is ten times as fast as to make another."""
+
+
 def fresh_store(engine: Engine) -> Iterator[TraceStore]:
-    """A store in a database of its own, dropped afterwards."""
-    store = TraceStore(engine, database="test_" + uuid.uuid4().hex[:12])
-    store.migrate()
+    """A store in a database of its own, emptied afterwards; dropped where a test changed what it is made of."""
+    left = _left.setdefault(str(getattr(engine, "folder", "")) or id_of(engine), [])
+    if left:
+        name, made = left.pop()
+        store = TraceStore(engine, database=name)
+    else:
+        store = TraceStore(engine, database="test_" + uuid.uuid4().hex[:12])
+        store.migrate()
+        made = tables_of(store)
     yield store
-    engine.execute(f"DROP DATABASE IF EXISTS {store.database}")
+    if tables_of(store) != made:
+        engine.execute(f"DROP DATABASE IF EXISTS {store.database}")
+        return
+    of = "database = {database:String} AND active AND table != 'schema_version'"
+    filled = store.query(f"SELECT DISTINCT table FROM system.parts WHERE {of}", {"database": store.database})
+    for (table,) in filled.rows:
+        engine.execute(f"TRUNCATE TABLE {store.database}.{table}")
+    left.append((store.database, made))
+
+
+def tables_of(store: TraceStore) -> list[list[str]]:
+    """What a database is made of."""
+    sql = "SELECT name, create_table_query FROM system.tables WHERE database = {database:String} ORDER BY name"
+    return store.query(sql, {"database": store.database}).rows
+
+
+def id_of(engine: Engine) -> str:
+    """Which server an engine of ours speaks to."""
+    return str(getattr(engine, "_nodes", id(engine)))
 
 
 def free_port() -> int:

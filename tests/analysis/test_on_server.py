@@ -172,6 +172,7 @@ def test_a_filter_that_finds_nothing_fails_with_that_word(server: LiveServer) ->
     assert "no trace" in shown["error"]
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on_and_reads_no_item_twice(tmp_path: Path) -> None:
     """kill -9 of the whole server while it exports, freezes and reads, at the moments progress tells."""
     data = tmp_path / "data"

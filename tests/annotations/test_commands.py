@@ -142,6 +142,7 @@ def test_errors_name_the_value_and_the_remedy(shell: Shell, trace: str) -> None:
     assert code == 3
 
 
+@pytest.mark.slow
 def test_what_was_answered_survives_kill_9(shell: Shell, trace: str) -> None:
     kept = shell.data("note", trace, "kept", "--run", "r5")["items"][0]["annotation"]
     shell.server.kill()

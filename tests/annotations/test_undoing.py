@@ -182,6 +182,7 @@ def log_folder(desk: Desk) -> Iterator[Path]:
     yield Path(str(url)).parent
 
 
+@pytest.mark.slow
 def test_an_undo_that_is_killed_goes_on_where_it_was(desk: Desk, log_folder: Path) -> None:
     seed = random.randrange(1 << 30)
     print("seed", seed)

@@ -194,8 +194,13 @@ def test_three_hundred_calls_are_read_by_pointer_and_key(page: Page, runs: Runs)
     expect(page.locator("#call")).to_contain_text("Step 600")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (390, "dark"),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in ((390, "light"), (1280, "dark"), (1280, "light"))),
+    ],
+)
 def test_both_pages_fit_their_window(browser: Browser, runs: Runs, width: int, scheme: str) -> None:
     context = browser.new_context(
         viewport={"width": width, "height": 844},

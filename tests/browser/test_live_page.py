@@ -122,6 +122,7 @@ def test_from_nothing_to_a_row_that_changes_and_an_orderly_end(page: Page, start
     assert agent.process.wait(20) == 0
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_has_died(page: Page, start: Callable[[], Running]) -> None:
     """kill -9: no goodbye, no more heartbeats. The page says so within some seconds, by itself."""
     agent = start().do("open get_order")

@@ -17,7 +17,7 @@ from tests.clients.client_runs import AGENTS, ROOT, interpreter_of
 from tests.conftest import free_port
 from tests.live import LiveServer, running_server
 
-pytestmark = pytest.mark.clients
+pytestmark = [pytest.mark.clients, pytest.mark.slow]
 
 PROGRAMS = AGENTS / "across"
 GENERATIONS = pytest.mark.parametrize(

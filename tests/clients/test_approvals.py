@@ -14,7 +14,7 @@ import pytest
 from pilothouse.testing import ModelServer
 from tests.clients.client_runs import AGENTS, ROOT, interpreter_of
 
-pytestmark = pytest.mark.clients
+pytestmark = [pytest.mark.clients, pytest.mark.slow]
 
 MODULES = {
     "openai_agents_approvals": ("agents", "sqlalchemy", "cel"),

@@ -19,12 +19,12 @@ from tests.live import LiveServer, running_server
 
 pytestmark = pytest.mark.clients
 
-# Older generations and second writings of what another one covers.
-FURTHER = ("-old", "-legacy", "-format-2", "-format-6")
+# One of each way to report; the others, their older generations and their second writings, take minutes.
+OFTEN = {"openai-otel", "pydantic-ai", "langgraph", "openai-agents"}
 EACH_CLIENT = pytest.mark.parametrize(
     "client",
     [
-        pytest.param(client, marks=[pytest.mark.slow] if client.name.endswith(FURTHER) else [], id=client.name)
+        pytest.param(client, marks=[] if client.name in OFTEN else [pytest.mark.slow], id=client.name)
         for client in CLIENTS
     ],
 )

@@ -22,6 +22,7 @@ AGENT = ["node", "--import", "./tracing.mjs", "agent.mjs"]
 
 pytestmark = [
     pytest.mark.clients,
+    pytest.mark.slow,
     pytest.mark.skipif(
         shutil.which("node") is None or not (EXAMPLE / "node_modules").is_dir(),
         reason="examples/node is not installed: npm ci --prefix examples/node",

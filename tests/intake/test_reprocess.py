@@ -33,6 +33,7 @@ def filled(store: TraceStore) -> TraceStore:
     return store
 
 
+@pytest.mark.slow
 def test_reading_again_by_the_same_rules_changes_no_number(filled: TraceStore) -> None:
     for project in projects(filled):
         before = numbers(filled, project)

@@ -35,7 +35,7 @@ ANSWERS = st.builds(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(ANSWERS, BUDGETS, CALLS)
 def test_any_answer_fits_any_budget(answer: Answer, budget: int, asked: Call) -> None:
     fitted = fit(answer, budget, asked)

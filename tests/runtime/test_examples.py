@@ -50,6 +50,7 @@ def test_the_same_ticket_again_is_not_worked_on_twice(tmp_path: Path) -> None:
     assert run_example("support", tmp_path) == said and (tmp_path / "shop.json").read_text() == shop
 
 
+@pytest.mark.slow
 def test_the_analyst_counts_right_and_reads_little(tmp_path: Path) -> None:
     said = run_example("data_analyst", tmp_path)
     payments: list[dict[str, Any]] = json.loads((tmp_path / "payments.json").read_text())

@@ -50,8 +50,10 @@ def finished(sink: OtlpSink) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("without", "mark"),
-    [((), "llm.token_count.prompt"), (("openinference",), "gen_ai.usage.input_tokens")],
-    ids=["openinference", "openllmetry"],
+    [
+        pytest.param((), "llm.token_count.prompt", id="openinference"),
+        pytest.param(("openinference",), "gen_ai.usage.input_tokens", marks=pytest.mark.slow, id="openllmetry"),
+    ],
 )
 def test_an_unchanged_openai_agent_is_recorded_by_what_is_installed(
     without: tuple[str, ...], mark: str, agent: Path, tmp_path: Path, sink: OtlpSink, models: ModelServer

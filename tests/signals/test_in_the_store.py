@@ -63,6 +63,7 @@ def test_any_order_of_arrival_gives_the_same_signals(store: TraceStore) -> None:
     assert json.loads(outcomes.pop())[0] == ["soft_error", "premature_finish", "retry_storm"]
 
 
+@pytest.mark.slow
 def test_a_large_trace_is_not_judged_with_every_batch(
     ingest: Ingest, store: TraceStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

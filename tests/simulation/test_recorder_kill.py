@@ -17,6 +17,7 @@ from tests.live_server import LiveServer, start_server
 
 ROOT = Path(__file__).parents[2]
 FLUSH_S = 0.5
+AWAY_S = 60.0
 AGENT = """
 import sys, time, threading
 from pathlib import Path
@@ -113,19 +114,17 @@ def deliver(server: LiveServer, folder: Path) -> None:
     server.wait_until_stored()
 
 
-@pytest.mark.parametrize("away_s", [3.0, pytest.param(60.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_a_server_that_is_killed_for_a_while_under_load_has_every_span_afterwards(
-    tmp_path: Path, away_s: float
-) -> None:
+def test_a_server_that_is_killed_for_a_while_under_load_has_every_span_afterwards(tmp_path: Path) -> None:
     port = free_port()
     server = start_server(tmp_path / "data", "--port", str(port))
-    process = agent(server, tmp_path, away_s + 8)
+    process = agent(server, tmp_path, AWAY_S + 8)
     try:
         wait_for_log(tmp_path)
         time.sleep(1.5)
         server.kill()
-        time.sleep(away_s)
+        time.sleep(AWAY_S)
         server = start_server(tmp_path / "data", "--port", str(port), key=server.key)
         assert process.wait(timeout=60) == 0
         deliver(server, tmp_path)
@@ -141,7 +140,7 @@ def test_a_server_that_is_killed_for_a_while_under_load_has_every_span_afterward
         server.stop()
 
 
-@pytest.mark.parametrize("backend", ["answering", "hanging"])
+@pytest.mark.parametrize("backend", ["answering", pytest.param("hanging", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("rounds", [1, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.timeout(300)
 def test_an_agent_that_is_killed_loses_only_its_last_moments(tmp_path: Path, backend: str, rounds: int) -> None:

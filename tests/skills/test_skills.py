@@ -59,9 +59,7 @@ def sample(server: LiveServer) -> Sample:
     "name",
     [
         # Each starts dozens of processes.
-        name
-        if name in ("pilothouse-instrument", "pilothouse-debug-trace")
-        else pytest.param(name, marks=pytest.mark.slow)
+        name if name == "pilothouse-instrument" else pytest.param(name, marks=pytest.mark.slow)
         for name in SKILLS
     ],
 )

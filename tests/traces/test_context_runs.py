@@ -36,7 +36,7 @@ def read_page(page: int) -> str:
     return f"page {page} of {PAGES}: " + f"words of page {page} " * 40
 
 
-@pytest.mark.parametrize("at_most", [pytest.param(1_000, marks=pytest.mark.slow, id="all"), 12])
+@pytest.mark.parametrize("at_most", [pytest.param(1_000, marks=pytest.mark.slow, id="all"), 4])
 def test_what_real_clients_sent_is_told_without_a_gap(store: TraceStore, at_most: int) -> None:
     """Every model call of a capture: shares add up, each call in one thread, nothing falls out where nothing did."""
     seed = random.randrange(1 << 30)
