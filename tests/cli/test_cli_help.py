@@ -130,3 +130,9 @@ def test_the_version_is_said(cli: Cli) -> None:
     from pilothouse import __version__
 
     assert cli("--version").out == f"pilothouse {__version__}\n"
+
+
+@pytest.mark.parametrize("name", ["", "ls", "eval run"])
+def test_help_may_be_asked_for_by_a_word(cli: Cli, name: str) -> None:
+    assert cli("help", *name.split()).out == cli(*name.split(), "--help").out
+    assert cli("help", "evil").error["allowed"] == ["eval"]

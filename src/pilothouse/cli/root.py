@@ -163,6 +163,8 @@ def run(arguments: Sequence[str]) -> int:
         if "--version" in rest[:1]:
             sys.stdout.write(f"pilothouse {__version__}\n")
             return 0
+        if rest[:1] == ["help"]:
+            rest = [*rest[1:], "--help"]
         given = Run(settings=settings, client=Client(settings), output=Output(settings))
         result: object = root.main(list(rest), "pilothouse", standalone_mode=False, obj=given)
         return result if isinstance(result, int) else 0
