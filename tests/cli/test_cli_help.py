@@ -135,4 +135,4 @@ def test_the_version_is_said(cli: Cli) -> None:
 @pytest.mark.parametrize("name", ["", "ls", "eval run"])
 def test_help_may_be_asked_for_by_a_word(cli: Cli, name: str) -> None:
     assert cli("help", *name.split()).out == cli(*name.split(), "--help").out
-    assert cli("help", "evil").error["allowed"] == ["eval"]
+    assert "eval" in cli("help", "evil").error["allowed"]
