@@ -55,6 +55,7 @@ CALLS: dict[str, str] = {
     "gateway": "gateway",
     "routing show": "routing show",
     "routing replays": "routing replays",
+    "queues ls": "queues ls",
     "guard check": "guard check hello",
     "guard activity": "guard activity",
     "guard proposals": "guard proposals",
@@ -143,6 +144,13 @@ ELSEWHERE: dict[str, str] = {
     **{
         f"approvals {verb}": "decides about an action: tests/approvals"
         for verb in ("approve", "reject", "edit", "ask", "answer", "delegate", "cancel", "request")
+    },
+    "queues": "a group",
+    **{
+        f"queues {verb}": "needs a queue, and a person who labels: tests/queues"
+        for verb in (
+            *("show", "make", "add", "items", "next", "label", "skip", "undo", "labels", "taxonomy", "choices"),
+        )
     },
     "logs": "a group; `logs ID` is `logs show ID`",
     "guard": "a group",

@@ -319,6 +319,7 @@ NO_CONTENT: dict[str, str] = {
     "routing": "figures; words of traces in the report of a replay are cut to a line, cleaned and marked: tests/routing",
     "guard": "gives back what it was given, names of checks, agents and tools; words of traces in proposals are marked and cleaned: tests/policies",
     "approvals": "shows what an agent asks for, on lines of its own: tests/approvals",
+    "queues": "the record of an item is fenced and cleaned, notes are cut to a line and cleaned: tests/queues",
     "delete": "says what would go in numbers",
     **dict.fromkeys(("docs", "skills", "jobs"), "our own guides and workflows"),
     "api": "what a route answers, as JSON; the other commands show each of them",

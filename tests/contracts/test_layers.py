@@ -55,6 +55,8 @@ ALLOWED: dict[str, str] = {
     # Calls of models that pass through the server. A call becomes a span as the recorder would write it; who may call,
     # and the journal, are given to it. What a kept answer saves is priced.
     "gateway": "records store sdk policy survival budgets guards cache costs",
+    # What people are asked about traces. A label is an annotation; what is shown to them is what the verbs of traces give.
+    "queues": "records store annotations traces",
     # Exports are made of what the verbs of traces give; their other half, on the user's side, needs neither.
     "files": "records store annotations traces",
     # Cases, runs and judges of an evaluation, and what a difference between two versions is worth. Judges are asked through
@@ -68,13 +70,13 @@ ALLOWED: dict[str, str] = {
     # Reads exports, on the user's side as on the server's: what a body says of itself is read by the rules of signals.
     "analysis": "records files signals",
     # Surfaces: thin over the verbs.
-    "api": "records store annotations deletions traces access files jobs skills analysis runtime policy budgets guards cache gateway approvals policies routing",
-    "web": "records store annotations deletions traces access jobs analysis policies policy approvals budgets guards gateway cache",
+    "api": "records store annotations deletions traces access files jobs skills analysis runtime policy budgets guards cache gateway approvals policies routing queues",
+    "web": "records store annotations deletions traces access jobs analysis policies policy approvals budgets guards gateway cache queues",
     "cli": "records",
     # Asks the API, over HTTP or within the server: the same tools for both.
     "mcp": "records",
     # What makes a server of the parts.
-    "server": "records store intake annotations deletions traces access jobs api web costs conventions guards signals files analysis runtime policy budgets gateway cache approvals policies survival routing",
+    "server": "records store intake annotations deletions traces access jobs api web costs conventions guards signals files analysis runtime policy budgets gateway cache approvals policies survival routing queues",
     "app": "records mcp runtime store intake annotations deletions traces access jobs api web server analysis policy policies budgets survival gateway guards cache approvals routing",
     # Public helpers for tests and demos: real clients, no store.
     "testing": "records",

@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "label": ("annotations:label", "Label a trace, step or session."),
     "notes": ("annotations:notes", "Notes, scores and labels of a trace, session or run."),
     "undo": ("annotations:undo", "Take back all that a run wrote."),
+    "queues": ("queues:queues", "Annotation queues: people label traces, one by one."),
     "delete": ("deletions:delete", "Delete a trace or session; a person confirms."),
     "context": ("context:context", "What was in each model call's window, and what fell out."),
     "diff": ("diff:diff", "Two traces step by step: where they part."),
@@ -91,7 +92,7 @@ _MORE: dict[str, str] = {
     "judge": "eval review audit level verify doctor",
     "record": "run import deliver demo",
     "control": "approvals guard drill policy budgets cache gateway routing",
-    "write": "note score label notes undo delete",
+    "write": "note score label notes undo queues delete",
     "server": "up down status jobs open sign-in keys projects store retention reprocess",
     "learn": "docs skills schema api",
 }

@@ -175,6 +175,61 @@ GUARD_PROPOSAL = sa.Table(
     sa.Column("policy_number", sa.BigInteger),
 )
 
+QUEUE = sa.Table(
+    "annotation_queue",
+    METADATA,
+    sa.Column("project_id", sa.String(60), sa.ForeignKey("project.project_id"), primary_key=True),
+    sa.Column("queue", sa.String(100), primary_key=True),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("made_by", sa.String(200), nullable=False),
+    sa.Column("made_ns", sa.BigInteger, nullable=False),
+    sa.Column("closed_ns", sa.BigInteger),
+)
+
+QUEUE_ITEM = sa.Table(
+    "annotation_queue_item",
+    METADATA,
+    sa.Column("project_id", sa.String(60), primary_key=True),
+    sa.Column("queue", sa.String(100), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("trace_id", sa.String(32), nullable=False),
+    sa.Column("span_id", sa.String(16), nullable=False),
+    sa.Column("session_id", sa.Text, nullable=False),
+    sa.Column("how", sa.String(20), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("added_by", sa.String(200), nullable=False),
+    sa.Column("added_ns", sa.BigInteger, nullable=False),
+)
+
+QUEUE_ACT = sa.Table(
+    "annotation_queue_act",
+    METADATA,
+    sa.Column("project_id", sa.String(60), primary_key=True),
+    sa.Column("queue", sa.String(100), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    # One row for each person and item: what they have, gave or left out there.
+    sa.Column("who", sa.String(220), primary_key=True),
+    sa.Column("act", sa.String(20), nullable=False),
+    sa.Column("annotation_id", sa.String(60), nullable=False),
+    sa.Column("until_ns", sa.BigInteger, nullable=False),
+    sa.Column("at_ns", sa.BigInteger, nullable=False),
+)
+
+QUEUE_CHANGE = sa.Table(
+    "annotation_queue_change",
+    METADATA,
+    sa.Column("sequence", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("project_id", sa.String(60), nullable=False),
+    sa.Column("queue", sa.String(100), nullable=False),
+    sa.Column("verb", sa.String(20), nullable=False),
+    sa.Column("before", sa.String(200), nullable=False),
+    sa.Column("after", sa.String(200), nullable=False),
+    sa.Column("who", sa.String(200), nullable=False),
+    sa.Column("at_ns", sa.BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+sa.Index("annotation_queue_change_by_queue", QUEUE_CHANGE.c.project_id, QUEUE_CHANGE.c.queue)
+
 
 def _first(connection: sa.Connection) -> None:
     for table in (PROJECT, API_KEY, PAGE_SESSION, REFUSAL, RETENTION, AUDIT):
@@ -205,6 +260,12 @@ def _fifth(connection: sa.Connection) -> None:
     _add_column(connection, PAGE_SESSION, "person")
 
 
+def _sixth(connection: sa.Connection) -> None:
+    """Queues of what people are to label."""
+    for table in (QUEUE, QUEUE_ITEM, QUEUE_ACT, QUEUE_CHANGE):
+        table.create(connection)
+
+
 def _add_column(connection: sa.Connection, table: sa.Table, name: str) -> None:
     """Add a column that a database of an older version lacks; a new one was made with it."""
     if name in {column["name"] for column in sa.inspect(connection).get_columns(table.name)}:
@@ -213,4 +274,4 @@ def _add_column(connection: sa.Connection, table: sa.Table, name: str) -> None:
     connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column}"))
 
 
-MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_first, _second, _third, _fourth, _fifth)
+MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_first, _second, _third, _fourth, _fifth, _sixth)
