@@ -191,7 +191,7 @@ def items(run: Run, name: str, after: int, limit: int) -> None:
 @click.option("--size", default=6_000, show_default=True, metavar="CHARS", help="of the record")
 @click.pass_obj
 def next_(run: Run, name: str, number: int | None, size: int) -> None:
-    """Show the next item to label, yours alone for a while; without anybody's scores or labels."""
+    """Show the next item, yours alone for a while; without anybody's scores or labels."""
     body: dict[str, Any] = {"budget": size} | ({"number": number} if number is not None else {})
     run.output.envelope(run.client.post(f"/queues/{segment(name)}/next", body), human=_next)
 
@@ -213,7 +213,7 @@ def next_(run: Run, name: str, number: int | None, size: int) -> None:
 @click.option("--note", default="", metavar="TEXT", help="why, in a sentence")
 @click.pass_obj
 def label(run: Run, name: str, number: int, choice: str, note: str) -> None:
-    """Label an item, or change your label of it: a person's word, stored as an annotation."""
+    """Label an item, or change your label: a person's word, kept as an annotation."""
     body = {"number": number, "choice": choice, "note": note}
     run.output.envelope(run.client.post(f"/queues/{segment(name)}/label", body), human=_given)
 
@@ -292,7 +292,7 @@ def labels(run: Run, name: str, after: int, limit: int) -> None:
 @click.argument("name")
 @click.pass_obj
 def taxonomy(run: Run, name: str) -> None:
-    """Show what a queue's labels add up to: each category with counts by day and three examples."""
+    """What the labels add up to: each category with counts by day and three examples."""
     run.output.envelope(run.client.get(f"/queues/{segment(name)}/taxonomy"), human=_taxonomy)
 
 
@@ -313,7 +313,7 @@ def taxonomy(run: Run, name: str) -> None:
 @click.option("--merge", nargs=2, default=None, metavar="FROM INTO", help="take it for another one from now on")
 @click.pass_obj
 def choices(run: Run, name: str, new: str, rename: tuple[str, str] | None, merge: tuple[str, str] | None) -> None:
-    """Add, rename or merge categories; labels keep the word they came with, and count under the new one."""
+    """Add, rename or merge categories; labels that were given count under the new name."""
     asked: list[dict[str, str]] = [{"verb": "add", "name": new}] if new else []
     for verb, pair in (("rename", rename), ("merge", merge)):
         if pair is not None:
