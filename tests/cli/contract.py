@@ -132,7 +132,16 @@ ELSEWHERE: dict[str, str] = {
         for verb in (
             *("init", "list", "show", "add", "replace", "edit", "rm", "lint"),
             *("run", "runs", "compare", "gate", "flaky", "from-trace", "minimise", "replay"),
-            *("judge", "judge ls", "judge show", "judge new", "judge label", "judge calibrate", "judge prefer"),
+            *(
+                "judge",
+                "judge ls",
+                "judge show",
+                "judge new",
+                "judge label",
+                "judge import",
+                "judge calibrate",
+                "judge prefer",
+            ),
             *("import", "export"),
         )
     },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
@@ -298,13 +299,12 @@ def make_queue(caller: Caller, wanted: NewQueue) -> Response:
     queues = _queues(caller)
     known = next((one.queue for one in queues.list() if one.queue.name == wanted.name), None)
     before = known or Queue(name=wanted.name, question="")
-    said = {
+    said: dict[str, Any] = {
         name: tuple(value) if name == "who" else value
         for name in ("rubric", "per_item", "who", "blind", "lease_s", "closed")
         if (value := getattr(wanted, name)) is not None
     }
-    fields = {name: getattr(before, name) for name in Queue.__slots__}
-    asked = Queue(**(fields | said | {"question": wanted.question or before.question}))
+    asked = replace(before, question=wanted.question or before.question, **said)
     made, new = queues.make(asked, choices=wanted.choices)
     caller.audit("queue make" if new else "queue change", made.name)
     following = (
@@ -398,7 +398,7 @@ def list_labels(
         "held_back": found.held_back,
     }
     following = [f"pilothouse queues labels {queue} --after {end}"] if end < len(found.labels) else []
-    return answer(data, next=[*following, f"pilothouse eval judge label --from-server {queue}"])
+    return answer(data, next=[*following, f"pilothouse eval judge import {queue}"])
 
 
 @router.get("/queues/{queue}/taxonomy", response_model=Envelope[TaxonomyInfo])
@@ -507,7 +507,7 @@ def _following(found: QueueInfo) -> list[str]:
     return [
         f"pilothouse queues next {name}" if found.progress.left else "",
         f"pilothouse queues taxonomy {name}",
-        f"pilothouse eval judge label --from-server {name}",
+        f"pilothouse eval judge import {name}",
     ]
 
 

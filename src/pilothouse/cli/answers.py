@@ -230,10 +230,14 @@ OWN: dict[str, Mapping[str, Any]] = {
         "item:object",
         labelled=rows("item:text case:text outcome:text who:text how:text"),
     ),
+    "eval judge import": shape(
+        "queue:text criterion:text labels:count fresh:count taken_back:count of_runs:count people:texts left_out:object held_back:count",
+        unread=rows("id:text why:text"),
+    ),
     "eval judge calibrate": shape(
         "judge:text model:text rubric:text may_gate:yes gate:text why_not:texts bar:object labels:object agreement:any "
         "sensitivity:object specificity:object people:object position_bias:object verbosity_bias:object drift:objects "
-        "variance:object asked_usd:number",
+        "variance:object asked_usd:number rates:objects",
     ),
     "eval judge prefer": shape(
         "judge:text pairs:count first:count second:count ties:count unscored:count usd:number position_bias:object",

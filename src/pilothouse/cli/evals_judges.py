@@ -11,6 +11,7 @@ import click
 
 from pilothouse.records import BadRequest, Fence, NotFound
 
+from .client import segment
 from .evals import LOCAL, evals, open_suite, read_text, suite_option
 from .help import PlainGroup, command
 from .root import Run
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from pilothouse.evals.suite import Suite
 
 _SHOWN_CHARS = 6_000
+_RUNS = 20
+"""The newest so many runs are looked through for attempts that people labelled."""
 
 
 @click.group("judge", cls=PlainGroup, help="Judges: ask models, label by people, calibrate.")
@@ -385,11 +388,86 @@ def _labels(data: Mapping[str, Any]) -> Iterable[str]:
 
 
 @command(
+    "import",
+    examples=(
+        "pilothouse eval judge import refunds",
+        "pilothouse eval judge import refunds --criterion 'The refund is right'",
+        "pilothouse eval judge import refunds --suite evals/refunds",
+    ),
+    keys="data: queue labels fresh taken_back of_runs people[] left_out{why: count} held_back unread[]",
+    exits=(0, 2, 3, 4, 5),
+    group=judge,
+)
+@click.argument("queue")
+@suite_option
+@click.option("--criterion", default="", metavar="TEXT", help="what a judge is to be asked  [the queue's question]")
+@click.pass_obj
+def import_(run: Run, queue: str, suite: str, criterion: str) -> None:
+    """Take over what people said in an annotation queue of the server, as labels a judge is held against."""
+    from pilothouse.evals import runs
+    from pilothouse.evals.judges.from_queue import take_over, words_of
+
+    from .evals_fetch import fetch
+
+    found = open_suite(suite)
+    rows: list[dict[str, Any]] = []
+    page: dict[str, Any] = {}
+    after = 0
+    while not page or after:
+        page = run.client.get(f"/queues/{segment(queue)}/labels", {"after": after, "limit": 1_000})["data"]
+        rows += page["labels"]
+        after = page["next_after"]
+    if page["kind"] != "verdict":
+        raise BadRequest(
+            "a judge is held against pass and fail, and this queue asks for categories",
+            got=", ".join(page["choices"])[:200],
+            fix=f"pilothouse queues taxonomy {queue}",
+        )
+    words, left_out = words_of(rows)
+    taken = take_over(
+        found.folder,
+        queue,
+        words,
+        criterion=criterion or page["question"],
+        runs=runs.every(found.folder)[:_RUNS],
+        fetch=lambda place, span: fetch(run.client, place, span),
+        whole=not page["held_back"],
+    )
+    data: dict[str, Any] = {
+        "queue": queue,
+        "criterion": criterion or page["question"],
+        "labels": taken.labels,
+        "fresh": taken.fresh,
+        "taken_back": taken.taken_back,
+        "of_runs": taken.of_runs,
+        "people": sorted({one.who for one in words}),
+        "left_out": left_out,
+        "held_back": page["held_back"],
+        "unread": [{"id": id, "why": why} for id, why in taken.unread[:100]],
+    }
+    name = next(iter(judges_of(found)), "")
+    following = [f"pilothouse eval judge calibrate {name} --ask --suite {found.folder}"] if name else []
+    run.output.answer(data, human=_imported, next=following)
+
+
+def _imported(data: Mapping[str, Any]) -> Iterable[str]:
+    yield f"{data['labels']:,} labels of {data['queue']}: {data['fresh']:,} fresh, {data['taken_back']:,} taken back, {data['of_runs']:,} of runs"
+    if data["people"]:
+        yield f"  by {', '.join(map(clean, data['people']))}"
+    for why, count in data["left_out"].items():
+        yield f"  left out: {count:,}, {clean(why)}"
+    if data["held_back"]:
+        yield f"  {data['held_back']:,} are held back until you have labelled those items yourself"
+    for one in data["unread"][:10]:
+        yield f"  not read: {one['id'][:12]}: {clean(one['why'])}"
+
+
+@command(
     "calibrate",
     examples=(
         "pilothouse eval judge calibrate",
         "pilothouse eval judge calibrate careful --ask",
-        "pilothouse eval judge calibrate careful --gate",
+        "pilothouse eval judge calibrate careful --as md --gate",
     ),
     keys="data: judge may_gate why_not[] agreement sensitivity specificity people position_bias verbosity_bias drift[] variance",
     exits=(0, 2, 3, 7),
@@ -399,23 +477,32 @@ def _labels(data: Mapping[str, Any]) -> Iterable[str]:
 @suite_option
 @click.option("--ask", "asking", is_flag=True, help="ask it about labelled items that this version has not judged")
 @click.option("--gate", "gating", is_flag=True, help="exit 7 where it may not gate")
+@click.option("--as", "as_", type=click.Choice(["md"]), default=None, help="Markdown, for a pull request")
 @click.pass_obj
-def calibrate(run: Run, name: str, suite: str, asking: bool, gating: bool) -> int:
+def calibrate(run: Run, name: str, suite: str, asking: bool, gating: bool, as_: str | None) -> int:
     """Hold a judge against people's labels: agreement, errors, biases, drift, and whether it may gate."""
     from pilothouse.evals import runs
     from pilothouse.evals.judges.calibration import calibrate as held_against
+    from pilothouse.evals.judges.calibration import rates_of
 
     found = open_suite(suite)
     one = one_judge(found, name)
     spent = _ask_again(found, one) if asking else 0.0
-    data = held_against(one, found.folder, runs.every(found.folder)[:20])
+    newest = runs.every(found.folder)[:_RUNS]
+    data = held_against(one, found.folder, newest)
     data["asked_usd"] = round(spent, 6)
+    data["rates"] = rates_of(one, found.folder, newest)
     next_: list[str] = []
     if data["labels"]["not_judged_by_this_version"]:
         next_.append(f"pilothouse eval judge calibrate {one.name} --ask --suite {found.folder}")
     if not data["may_gate"]:
         next_.append(f"pilothouse eval judge label last --next --suite {found.folder}")
-    run.output.answer(data, human=_calibrated, next=next_)
+    if as_ == "md":
+        from pilothouse.evals.judges.judge_table import calibration_markdown
+
+        run.output.text(calibration_markdown(data, data["rates"]))
+    else:
+        run.output.answer(data, human=_calibrated, next=next_)
     return 7 if gating and not data["may_gate"] else 0
 
 
@@ -463,6 +550,9 @@ def _calibrated(data: Mapping[str, Any]) -> Iterable[str]:
     people = data["people"]
     if people["labelled_twice"]:
         yield f"  people: {', '.join(map(clean, people['names']))}; {people['labelled_twice']} items labelled twice, {people['split']} split, alpha {people['alpha']}"
+    for one in data["rates"]:
+        true = "unknown" if one["corrected"] is None else f"{one['corrected']:.3f} {one['interval']}"
+        yield f"  {one['run']}: passes {one['passed']} of {one['scored']}, truly {true}"
     for name in ("position_bias", "verbosity_bias", "variance"):
         told = ", ".join(f"{key} {value}" for key, value in data[name].items())
         yield f"  {name.replace('_', ' ')}: {told}"

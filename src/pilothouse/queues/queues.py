@@ -227,7 +227,7 @@ class Queues:
         with self._log.reading() as log:
             seen = self._seen(log, self._queue(log, name))
         shown: list[QueueLabel] = []
-        held = 0
+        held, gap = 0, _gap(seen)
         by_number = {one.number: one for one in seen.items}
         for act in seen.acts:
             item = by_number.get(act.number)
@@ -236,7 +236,8 @@ class Queues:
             if seen.hidden(item):
                 held += 1
                 continue
-            shown.append(_label(seen, item, act))
+            label = _label(seen, item, act)
+            shown.append(replace(label, how="chosen") if item.how == "random" and item.number > gap else label)
         return Labels(queue=seen.queue, labels=tuple(shown), held_back=held)
 
     def taxonomy(self, name: str) -> Taxonomy:
@@ -560,6 +561,17 @@ def _progress(seen: _Seen) -> Progress:
         mine=sum(act.who == seen.me for act in labels),
         left=0 if why_not(seen.queue, seen.me) else sum(seen.open(item) for item in seen.items),
     )
+
+
+def _gap(seen: _Seen) -> int:
+    """The last item up to which the random sample is labelled without a gap: who picks among it has not drawn one.
+
+    What somebody left out is no gap; how many that are is told beside it.
+    """
+    for item in seen.items:
+        if item.how == "random" and not any(act.act != "lease" for act in seen.by_item.get(item.number, ())):
+            return item.number
+    return seen.items[-1].number if seen.items else 0
 
 
 def _label(seen: _Seen, item: ItemRow, act: ActRow) -> QueueLabel:

@@ -21,6 +21,7 @@ from .settings import Bar, Judge
 
 _POWERED_LABELS_MIN: Final = 30
 _UNLIKE_LENGTH: Final = 1.2
+_RATES: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +142,20 @@ def judged_rates(run: Run, folder: Path, judges: Mapping[str, Judge]) -> list[di
                 row |= _corrected(sum(one.outcome == "pass" for one in scored), len(scored), held.rates)
                 row["powered"] = _powered(judge, labels, [(one.item, one.outcome == "pass") for one in scored])
         found.append(row)
+    return found
+
+
+def rates_of(judge: Judge, folder: Path, runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The newest runs that this version of a judge scored: the share it passes, raw and with its errors taken out."""
+    found: list[dict[str, Any]] = []
+    for run in runs:
+        if run.about.judges.get(judge.name) != judge.version:
+            continue
+        for row in judged_rates(run, folder, {judge.name: judge}):
+            if row["judge"] == judge.id and "raw" in row:
+                found.append({"run": run.about.run, "version": run.about.version, **row})
+        if len(found) >= _RATES:
+            break
     return found
 
 

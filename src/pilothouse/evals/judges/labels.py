@@ -26,6 +26,8 @@ from .asking import EVIDENCE
 LABELS: Final = "labels.jsonl"
 JUDGED: Final = "judged.jsonl"
 LABELLED: Final = "labelled"
+TAKEN_BACK: Final = "taken-back"
+"""In the place of an outcome: what this person said of this item counts no more."""
 How = Literal["random", "informative", "chosen"]
 
 
@@ -106,6 +108,9 @@ def read_labels(folder: Path) -> list[Label]:
     """
     found: dict[tuple[str, str], Label] = {}
     for number, row in _rows(folder / LABELS):
+        if row.get("outcome") == TAKEN_BACK:
+            found.pop((str(row.get("item")), str(row.get("who"))), None)
+            continue
         try:
             label = Label(**{one.name: row[one.name] for one in fields(Label) if one.name in row})
             good = label.outcome in ("pass", "fail") and label.how in get_args(How)
@@ -124,6 +129,12 @@ def add_labels(folder: Path, labels: Sequence[Label], items: Mapping[str, Item])
         _keep(folder, one.item)
     _append(folder / LABELS, [{k: v for k, v in asdict(one).items() if v} | {"at": one.at or now} for one in labels])
     add_known(folder, [items[one.item].known for one in labels if one.item in items])
+
+
+def take_back(folder: Path, labels: Sequence[Label]) -> None:
+    """Append that these labels count no more."""
+    now = iso(time.time_ns())
+    _append(folder / LABELS, [{"item": one.item, "outcome": TAKEN_BACK, "who": one.who, "at": now} for one in labels])
 
 
 def read_known(folder: Path) -> dict[str, dict[str, Known]]:

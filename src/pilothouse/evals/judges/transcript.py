@@ -18,6 +18,7 @@ from pilothouse.evals.case_text import as_data
 from pilothouse.evals.conversation import turns
 from pilothouse.evals.observed import Observed
 from pilothouse.evals.plain import list_of, mapping_of
+from pilothouse.evals.recording import Recording
 from pilothouse.records import canonical_json, clean
 
 BYTES_PER_TOKEN: Final = 3
@@ -105,6 +106,25 @@ def transcript_of(case: Case, seen: Observed) -> Transcript:
     told = canonical_json(expected) if any(expected.values()) else ""
     found = Transcript(case=case.id, steps=tuple(steps), answer=clean(answer), expected=clean(_short(told, 20_000)))
     return _bounded(found)
+
+
+def recorded(found: Recording, *, case: str) -> Transcript:
+    """What was recorded of an agent at work: a session, or a decision with what led to it."""
+    steps = _conversation([*found.given, *found.later])
+    if not found.given:
+        steps.insert(0, Step(what="input", text=clean(_text(found.data)), keep=True))
+    if not any(one.what.startswith("call ") for one in steps):
+        for call in found.calls:
+            steps.append(Step(what=f"call {clean(call.name)}", text=_short(_text(call.arguments)), keep=True))
+            told = f"error: {call.error}" if call.error else _text(call.result)
+            steps.append(Step(what=f"result of {clean(call.name)}", text=clean(told)))
+    answer = found.answer
+    if steps and steps[-1].what == "assistant":
+        answer = steps.pop().text
+    last = max((n for n, one in enumerate(steps) if one.what == "user"), default=None)
+    if last is not None:
+        steps[last] = Step(what="user", text=steps[last].text, keep=True)
+    return _bounded(Transcript(case=case, steps=tuple(steps), answer=clean(answer)))
 
 
 def from_data(data: Mapping[str, Any]) -> Transcript:
