@@ -41,7 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "undo": ("annotations:undo", "Take back all that a run wrote."),
     "queues": ("queues:queues", "Annotation queues: people label traces, one by one."),
     "delete": ("deletions:delete", "Delete a trace or session; a person confirms."),
-    "context": ("context:context", "What was in each model call's window, and what fell out."),
+    "context": ("context:context", "What was in each model call's window."),
     "diff": ("diff:diff", "Two traces step by step: where they part."),
     "sql": ("sql:sql", "Ask in SQL over documented views."),
     "cost": ("cost:cost", "What was spent, by what, and why."),
