@@ -31,8 +31,9 @@ def evals(
         capsys.readouterr()
         code = run(("eval", *words))
         out, err = capsys.readouterr()
-        name = f"eval {words[0]}"
-        if out and name in SCHEMAS["commands"]:
+        forms = [f"eval {words[0]} {word}" for word in words if word.startswith("--")]
+        name = next((form for form in forms if form in SCHEMAS["commands"]), f"eval {words[0]}")
+        if out and "--as" not in words and name in SCHEMAS["commands"]:
             check(name, json.loads(out))
         return Result(code=code, out=out, err=err)
 

@@ -34,13 +34,20 @@ def send(
     session: str = "",
     tools: Sequence[str] = (),
     models_last: int = 10_000,
+    user: str = "",
+    version: str = "7",
+    agent: str = "shop",
+    ago_s: float = 60.0,
+    failed: bool = False,
+    wait: bool = True,
 ) -> str:
     """Record a conversation: a model call for each message of the assistant, a span for each call of a tool. Its id.
 
-    ``models_last``: only so many model calls, the last ones.
+    ``models_last``: only so many model calls, the last ones. ``failed``: the agent's own span failed. ``wait``: until
+    it is stored.
     """
     speaking = [place for place, one in enumerate(conversation) if one["role"] == "assistant"][-models_last:]
-    begun = time.time_ns() - 60_000_000_000
+    begun = time.time_ns() - int(ago_s * 1e9)
     spans: list[dict[str, Any]] = []
     root = f"{1:016x}"
 
@@ -54,11 +61,14 @@ def send(
             "endTimeUnixNano": str(at + 900_000 + (10**9 if not parent else 0)),
             "attributes": [{"key": key.replace("__", "."), "value": _any(value)} for key, value in attributes.items()],
         }
+        if failed and not parent:
+            shown["status"] = {"code": 2, "message": "the shop is closed"}
         spans.append(shown | ({"parentSpanId": parent} if parent else {}))
 
-    agent = {"gen_ai__agent__name": "shop", "gen_ai__agent__version": "7"}
+    named = {"gen_ai__agent__name": agent, "gen_ai__agent__version": version}
     more = {"gen_ai__conversation__id": session} if session else {}
-    span("invoke_agent shop", "", gen_ai__operation__name="invoke_agent", **agent, **more)
+    more |= {"user__id": user} if user else {}
+    span(f"invoke_agent {agent}", "", gen_ai__operation__name="invoke_agent", **named, **more)
     definitions = [{"type": "function", "name": name, "parameters": {"type": "object"}} for name in tools]
     calls: dict[str, Any] = {}
     for place, message in enumerate(conversation):
@@ -92,6 +102,8 @@ def send(
     resource = [{"key": "service.name", "value": {"stringValue": "shop"}}]
     body = {"resource": {"attributes": resource}, "scopeSpans": [{"scope": {"name": "shop"}, "spans": spans}]}
     server.post("/v1/traces", {"resourceSpans": [body]})
+    if not wait:
+        return trace
     server.wait_for(f"SELECT count() FROM spans WHERE trace_id = '{trace}'", len(spans))
     server.wait_for(f"SELECT count() FROM traces WHERE trace_id = '{trace}'", 1)
     return trace

@@ -140,6 +140,14 @@ def rows(required: str, optional: str = "", **more: Any) -> dict[str, Any]:
     return {"type": "array", "items": shape(required, optional, **more)}
 
 
+_RATED = (
+    "name:text cases:count passed:count rate:number? unscored:count",
+    "before:number difference:number? p:number p_adjusted:number verdict:text",
+)
+_INTERVAL = {"type": "array", "items": {"type": "number"}}
+_RATE = shape(*_RATED, interval=_INTERVAL)
+_RATES = rows(*_RATED, interval=_INTERVAL)
+
 OWN: dict[str, Mapping[str, Any]] = {
     "show": shape(
         "trace:text agent:text status:text start:text duration_ms:number? tokens:count cost_usd:text? signals:texts "
@@ -202,6 +210,23 @@ OWN: dict[str, Mapping[str, Any]] = {
     "eval replay": shape(
         "mode:text holds:yes decisions:count failing:count counts:object",
         steps=rows("number:count verdict:text holds:yes", "recorded:any today:any why:text"),
+    ),
+    "eval backtest": shape(
+        "run:text base:text target:text version:text mode:text outcome:text reasons:texts question:object clusters:text "
+        "customers_more:count failures:count why_more:count stopped:text cost_usd:number agreement:object judged:object "
+        "verdict:any",
+        overall=_RATE,
+        customers=_RATES,
+        weeks=_RATES,
+        releases=_RATES,
+        taken=shape("sessions:count fetched:count cases:count", left_out=rows("why:text count:count example:text")),
+        why=rows("check:text tool:text reason:text cases:count share:number customers:count examples:objects"),
+    ),
+    "eval backtest --dry-run": shape(
+        "traces:count running:count sessions:count taken:count failed:count window:object",
+        customers=rows("name:text count:count"),
+        weeks=rows("name:text count:count"),
+        releases=rows("name:text count:count"),
     ),
     "eval import": shape(
         "format:text read:count ids:texts file:text run:text attempts:count lost:count unread:count suite:text",

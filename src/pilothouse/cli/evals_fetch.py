@@ -49,6 +49,19 @@ def fetch(client: Client, id: str, step: str = "") -> Recording:
     return _joined([_trace(client, turn["trace_id"]) for turn in session["turns"]], found["id"])
 
 
+def fetch_known(client: Client, id: str, *, session: bool) -> Recording:
+    """As :func:`fetch`, with fewer questions, for an id that a list gave: for thousands of them.
+
+    Where the conversation tells every call and none failed, the spans of tools are not asked one by one.
+    """
+    if not session:
+        return _trace(client, id, lean=True)
+    found: Row = client.get(f"/sessions/{segment(id)}", {"limit": TRACES_MAX})["data"]
+    if found["next"]:
+        raise BadRequest(f"a session of at most {TRACES_MAX} traces can be captured", got=id)
+    return _joined([_trace(client, turn["trace_id"], lean=True) for turn in found["turns"]], id)
+
+
 def _decision(client: Client, trace_id: str, step: str) -> Recording:
     from pilothouse.evals.recording import Recording
 
@@ -66,7 +79,7 @@ def _decision(client: Client, trace_id: str, step: str) -> Recording:
     )
 
 
-def _trace(client: Client, trace_id: str) -> Recording:
+def _trace(client: Client, trace_id: str, *, lean: bool = False) -> Recording:
     from pilothouse.evals.recording import Recording, calls_in
 
     trace: Row = client.get(f"/traces/{segment(trace_id)}")["data"]
@@ -91,7 +104,9 @@ def _trace(client: Client, trace_id: str) -> Recording:
     later = _rest(client, trace_id, prompt["messages"], first, models)
     told = {one["id"]: one["content"] for one in _results(later) if one["id"]}
     # Emitters that record no spans of tools tell of them in the conversation.
-    calls = _calls(client, trace_id, tools, told) if tools else calls_in(later)
+    calls = tuple(replace(one, result=_data_of(one.result)) for one in calls_in(later))
+    if tools and not (lean and _told_whole(calls, tools)):
+        calls = _calls(client, trace_id, tools, told)
     return Recording(
         given=prompt["messages"],
         later=later,
@@ -99,6 +114,12 @@ def _trace(client: Client, trace_id: str) -> Recording:
         settings=_settings(first, prompt, detail),
         about={"trace": trace_id, **_about(trace["row"], first, detail)},
     )
+
+
+def _told_whole(calls: Sequence[Call], tools: Sequence[Row]) -> bool:
+    """Whether a conversation tells the same calls as the spans do, and none of them failed."""
+    names = [span["tool_name"] or span["name"] for span in tools]
+    return sorted(one.name for one in calls) == sorted(names) and all(span["status"] != "error" for span in tools)
 
 
 def _first_told(client: Client, trace_id: str, models: Sequence[Row]) -> Row:
@@ -282,6 +303,11 @@ def _asked(views: Sequence[Row]) -> Any:
     parts: list[Row] = [part for view in views for part in view["parts"]]
     calls = [part["arguments"] for part in parts if part.get("type") == "tool_call" and "arguments" in part]
     return calls[0] if calls else _value("\n".join(view["text"] for view in views))
+
+
+def _data_of(result: Any) -> Any:
+    """What a tool answered, as its span would tell it: a conversation holds the text that was made of it."""
+    return _value(result) if isinstance(result, str) else result
 
 
 def _value(text: str) -> Any:

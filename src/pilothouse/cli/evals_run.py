@@ -80,6 +80,10 @@ def run_(
     settings = load_settings(found.folder)
     panel = None if no_judges else panel_of(found, settings)
     again = runs.find(found.folder, resume) if resume else None
+    if again is not None and again.about.backtest:
+        raise BadRequest(
+            "this run is a backtest", got=again.about.run, fix=f"pilothouse eval backtest --resume {again.about.run}"
+        )
     if again is not None and dict(again.about.judges) != (panel.versions if panel is not None else {}):
         raise BadRequest(
             "the judges were changed since this run began",
@@ -162,7 +166,7 @@ def _go(
 
     made: list[EvalRun] = []
     target = resolve(about.target, folder=Path.cwd())
-    shown = _Shown()
+    shown = Shown()
     try:
         return asyncio.run(
             run_suite(
@@ -198,7 +202,7 @@ def _enough(suite: Suite, base: EvalRun | None, settings: SuiteSettings) -> Call
     return told if hearing is None else lambda result: told(hearing.without(result))
 
 
-class _Shown:
+class Shown:
     """One line of progress on a terminal's standard error, renewed a few times a second."""
 
     def __init__(self) -> None:
@@ -210,6 +214,7 @@ class _Shown:
         self._began = time.monotonic()
 
     def told(self, progress: Progress, result: Result) -> None:
+        """Show one more result."""
         self.progress = progress
         now = time.monotonic()
         if not self._on or (now < self._next and progress.done < progress.total):
@@ -437,7 +442,7 @@ def run_of(suite: Suite, name: str) -> EvalRun:
         return runs.find(suite.folder, name)
     except NotFound:
         for one in runs.every(suite.folder):
-            if one.about.version == name and one.summary:
+            if one.about.version == name and one.summary and not one.about.backtest:
                 return one
         raise
 

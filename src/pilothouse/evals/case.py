@@ -95,6 +95,12 @@ class Metadata:
     tags: tuple[str, ...] = ()
     cluster: str = ""
     """Session or tenant: cases of one cluster are not independent."""
+    customer: str = ""
+    """Whose traffic it was taken from, for the table of a backtest."""
+    week: str = ""
+    """When that was, as ``2026-W48``."""
+    release: str = ""
+    """The agent's version then."""
     provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """``trace``, ``step``, ``captured``, ``agent_version``, and what minimising took away."""
 

@@ -113,6 +113,9 @@ def case_schema() -> dict[str, Any]:
                         "why": _TEXT,
                         "tags": {"type": "array", "items": _TEXT},
                         "cluster": _TEXT,
+                        "customer": _TEXT,
+                        "week": _TEXT,
+                        "release": _TEXT,
                         "provenance": {"type": "object"},
                     }
                 ),

@@ -224,7 +224,7 @@ def _criterion(data: Any, place: str) -> Criterion:
 
 
 def _metadata(data: Any, place: str) -> Metadata:
-    names = ("scenario", "difficulty", "capability", "severity", "kind", "why", "tags", "cluster", "provenance")
+    names = tuple(field.name for field in fields(Metadata))
     row = _mapping(data, place, names)
     return Metadata(
         scenario=_text(row, "scenario", place),
@@ -235,6 +235,9 @@ def _metadata(data: Any, place: str) -> Metadata:
         why=_text(row, "why", place),
         tags=_texts(row, "tags", place),
         cluster=_text(row, "cluster", place),
+        customer=_text(row, "customer", place),
+        week=_text(row, "week", place),
+        release=_text(row, "release", place),
         provenance=_mapping(row.get("provenance") or {}, f"{place}.provenance"),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 from xml.etree import ElementTree
 
@@ -19,7 +19,8 @@ _XML_BAD: Final = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 65534, 65535
 
 def summary_of(run: Run) -> dict[str, Any]:
     """What a run came to: counts of cases and attempts, by capability, cost and time."""
-    cases = by_case(run.results())
+    # Without their texts, of which thousands of attempts have many megabytes.
+    cases = by_case(replace(one, text="", tools=(), said=()) for one in run.results())
     attempts = [one for listed in cases.values() for one in listed]
     folded = {case: _folded(listed) for case, listed in cases.items()}
     return {

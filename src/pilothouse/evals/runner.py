@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 
 from pilothouse.records import BadRequest, PilothouseError, canonical_json, iso
@@ -116,11 +117,12 @@ async def run_suite(
     watch: Watcher | None = None,
     enough: Enough | None = None,
     begun: Callable[[Run], None] | None = None,
+    runs_of: Path | None = None,
 ) -> tuple[Run, Progress]:
     """Run cases of a suite; all of them where none are named.
 
     ``again``: go on with this run. ``watch``: told of each result. ``enough``: ends it early. ``begun``: given the
-    run as soon as there is one.
+    run as soon as there is one. ``runs_of``: the suite whose runs know earlier results, where it is another.
 
     Raises:
         BadRequest: an option is out of bounds, or the run is under way elsewhere.
@@ -133,8 +135,13 @@ async def run_suite(
     run = again or begin(suite.folder, replace(about, started=about.started or iso(time.time_ns())))
     if begun is not None:
         begun(run)
-    earlier = {} if options.fresh else known(suite.folder, run.about, but=run.about.run)
-    mine = {(one.case, one.sha256, one.repeat): one for one in run.results() if one.outcome != "unscored"}
+    earlier = {} if options.fresh else known(runs_of or suite.folder, run.about, but=run.about.run)
+    # What this run knows is only counted: of thousands of answers no text need be held.
+    mine = {
+        (one.case, one.sha256, one.repeat): replace(one, text="", tools=())
+        for one in run.results()
+        if one.outcome != "unscored"
+    }
     progress = Progress()
     with run.writing() as writer:
         work = _Work(
@@ -299,6 +306,9 @@ def _result(case: Case, repeat: int, seen: Observed, said: tuple[Said, ...], uns
         capability=case.metadata.capability,
         cluster=case.metadata.cluster,
         severity=case.metadata.severity,
+        customer=case.metadata.customer,
+        week=case.metadata.week,
+        release=case.metadata.release,
     )
 
 

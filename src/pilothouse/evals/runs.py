@@ -47,6 +47,8 @@ class About:
     seed: int = 0
     repeats: int = 1
     note: str = ""
+    backtest: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What was asked of history; empty for a run of the suite's own cases. Its cases stand in the run's folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,9 @@ class Result:
     capability: str = ""
     cluster: str = ""
     severity: str = ""
+    customer: str = ""
+    week: str = ""
+    release: str = ""
 
 
 class Run:
@@ -194,8 +199,10 @@ def every(suite_folder: Path) -> list[Run]:
     return found
 
 
-def find(suite_folder: Path, name: str) -> Run:
+def find(suite_folder: Path, name: str, *, backtest: bool = False) -> Run:
     """A run by its name: ``run-0007``, ``7``, ``last``, or ``last-1`` for the one before.
+
+    ``backtest``: ``last`` is the last backtest; else the last run of the suite's own cases.
 
     Raises:
         NotFound: there is none.
@@ -203,16 +210,26 @@ def find(suite_folder: Path, name: str) -> Run:
     runs = every(suite_folder)
     back = name.removeprefix("last").removeprefix("-")
     if name.startswith("last") and (not back or back.isdigit()):
+        like = [run for run in runs if bool(run.about.backtest) == backtest]
         at = int(back or 0)
-        if at < len(runs):
-            return runs[at]
+        if at < len(like):
+            return like[at]
     wanted = f"run-{int(name):04d}" if name.isdigit() else name
     for run in runs:
         if run.about.run == wanted:
             return run
     raise NotFound(
-        "there is no such run", got=name, allowed=[run.about.run for run in runs[:5]] or None, fix="pilothouse eval run"
+        "there is no such run",
+        got=name,
+        allowed=[run.about.run for run in runs[:5]] or None,
+        fix="pilothouse eval backtest --since 30d --dry-run" if backtest else "pilothouse eval run",
     )
+
+
+def renew(run: Run, about: About) -> Run:
+    """Write the head of a run anew: what is known only when its cases are there."""
+    payloads.write(run.folder / "run.json", json.dumps(asdict(about), indent=1).encode())
+    return Run(run.folder, about)
 
 
 def known(suite_folder: Path, about: About, *, but: str = "") -> dict[tuple[str, str, int], Result]:

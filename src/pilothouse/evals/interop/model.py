@@ -108,7 +108,7 @@ class Parts:
             self.rest = dict(kept)
             self.metadata.update(mapping_of(self.rest.pop("metadata", None)) or {})
         closed = {"difficulty": DIFFICULTIES, "severity": SEVERITIES, "kind": KINDS}
-        for name in ("scenario", "capability", "why", "cluster", *closed):
+        for name in ("scenario", "capability", "why", "cluster", "customer", "week", "release", *closed):
             value = row.get(name)
             if isinstance(value, str) and value and value in closed.get(name, (value,)):
                 self.metadata[name] = value

@@ -16,7 +16,9 @@ from .reading import table
 NAME: Final = "csv"
 _GIVEN: Final = ("input", "inputs", "question", "prompt", "query")
 _EXPECTED: Final = ("expected", "expected_output", "ideal", "answer", "reference", "target", "output")
-_TEXTS: Final = ("scenario", "difficulty", "capability", "severity", "kind", "why", "cluster")
+_TEXTS: Final = (
+    *("scenario", "difficulty", "capability", "severity", "kind", "why", "cluster", "customer", "week", "release"),
+)
 _JSON: Final = ("checks", "criteria", "stubs", "settings", "repeats", "quarantined", "provenance")
 _COLUMNS: Final = ("id", "input", "expected", *_TEXTS, "tags", *_JSON)
 _PREFIXES: Final = {"icontains": "contains", "contains": "contains", "not-icontains": "excludes"}
