@@ -45,7 +45,7 @@ usage: pilothouse eval backtest [OPTIONS] [FILTER]...
                    with no target they judge production
   --criterion      what a judge is asked
   --same WHAT      without a judge: tools, arguments, answer
-  --unit WHAT      a case: session, trace, decision
+  --unit WHAT      session, trace, decision
   --sample N       sessions taken, 500; 0: all; --seed N
   --even           each customer by its share
   --customer F     user agent env tag:P attr.K
