@@ -58,6 +58,7 @@ from pilothouse.server.early import Early
 from pilothouse.server.gateway import make_gateway
 from pilothouse.server.housekeeping import Housekeeping
 from pilothouse.server.on_demand import OnDemand
+from pilothouse.server.online import OnlineWorker, open_online
 from pilothouse.server.policies import check_policy, open_policies
 from pilothouse.server.providers import ApiProvider, PageProvider
 from pilothouse.server.runtime import Runtime, new_token, remove_runtime, write_runtime
@@ -196,6 +197,7 @@ def open_state(options: UpOptions, early: Early) -> tuple[ServerState, str]:
         counts=counts,
         answers=cache_of(options.control, data),
         routing=Routing(store, routing_of(options.control, data)),
+        online=open_online(options.control, data, store, policy, config),
         config=config,
         project_id=project_id,
         token=new_token(),
@@ -329,6 +331,7 @@ async def _serve(options: UpOptions, state: ServerState, listening: socket.socke
     gc.freeze()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
+    state.online_worker = OnlineWorker(state, url, store=options.store, control=options.control)
     housekeeping = Housekeeping(state, intake, gateway)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     while not server.started and not serving.done():

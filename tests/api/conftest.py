@@ -24,6 +24,7 @@ from pilothouse.server.analyses import Analyses
 from pilothouse.server.approvals import open_approvals
 from pilothouse.server.budgets import open_budgets
 from pilothouse.server.config import Config
+from pilothouse.server.online import open_online
 from pilothouse.server.policies import open_policies
 from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore
@@ -68,6 +69,7 @@ class PretendedServer:
         self.answers = cache_of("", folder)
         self.routing = Routing(self.store, routing_of("", folder))
         self.replays = Replays(self.store, self.routing.kept, PriceBook(), lambda: Asker(_no_model, _no_model))
+        self.online = open_online("", folder, store, self.policy, Config())
         self.parts: dict[str, str] = {"store": "ok"}
         self.asked: list[tuple[str, bool]] = []
         self.refused: tuple[Refused, ...] = ()

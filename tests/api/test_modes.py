@@ -30,6 +30,9 @@ CHANGES: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("post", "/routing/try"): ("write", {"model": "m", "free": True}),
     ("post", "/routing/replays/{replay_id}/resume"): ("write", {}),
     ("post", "/routing/replays/{replay_id}/stop"): ("write", {}),
+    ("post", "/evals/online/{name}/try"): ("write", {"id": "last"}),
+    ("post", "/evals/online/{name}/stop"): ("write", {}),
+    ("post", "/evals/online/{name}/start"): ("write", {}),
     ("post", "/budgets/renew"): ("write", {"reservation_id": "r"}),
     ("post", "/approvals"): ("write", {"tool": "sql"}),
     **{

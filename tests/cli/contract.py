@@ -56,6 +56,7 @@ CALLS: dict[str, str] = {
     "routing show": "routing show",
     "routing replays": "routing replays",
     "queues ls": "queues ls",
+    "eval online": "eval online",
     "guard check": "guard check hello",
     "guard activity": "guard activity",
     "guard proposals": "guard proposals",
@@ -147,6 +148,10 @@ ELSEWHERE: dict[str, str] = {
     },
     "review": "a group; `review DIFF` is `review diff DIFF`",
     **dict.fromkeys(("review diff", "review init", "review rules", "review lint"), "work on files: tests/review"),
+    **dict.fromkeys(
+        ("eval online show", "eval online try", "eval online stop", "eval online start"),
+        "need a scorer in the policy: tests/online",
+    ),
     "approvals": "a group",
     "approvals ls": "empty without an action that waits: tests/approvals",
     "approvals show": "needs an action that waits: tests/approvals",

@@ -130,6 +130,7 @@ def test_every_form_of_a_trace(mcp_server: LiveServer, form: str) -> None:
         "cache",
         "guards",
         "switches",
+        "online",
         "session:session-7",
         "help",
         "docs:filters",

@@ -17,6 +17,7 @@ from pilothouse.budgets import Budgets
 from pilothouse.gateway import GatewayStatus
 from pilothouse.guards import Guards
 from pilothouse.jobs import Desk
+from pilothouse.online import Online
 from pilothouse.policies import Policies
 from pilothouse.policy import Watch
 from pilothouse.records import Actor, Forbidden, new_id
@@ -112,6 +113,11 @@ class Provider(Protocol):
     @property
     def replays(self) -> Replays:
         """Stored calls that are asked of another model."""
+        ...
+
+    @property
+    def online(self) -> Online:
+        """Scores on sampled production traces."""
         ...
 
     @property

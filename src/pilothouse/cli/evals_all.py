@@ -6,9 +6,10 @@ from .evals_backtest import backtest
 from .evals_capture import from_trace
 from .evals_interop import export, import_
 from .evals_minimise import minimise
+from .evals_online import online
 from .evals_replay import replay
 
-for one in (from_trace, minimise, replay, backtest, import_, export):
+for one in (from_trace, minimise, replay, backtest, import_, export, online):
     evals.add_command(one)
 
 __all__ = ["evals", "evals_judges", "evals_run"]

@@ -51,6 +51,7 @@ PAGES: Mapping[str, str] = {
     },
     "guards": "/guard/activity",
     "switches": "/guard/switches",
+    "online": "/evals/online",
 }
 """Name to address."""
 STEP_FORMS = ("decision", "context", "json", "link")

@@ -27,6 +27,9 @@ SECTIONS: tuple[Section, ...] = (
     Section(name="survival", owner="survival", help="Retries, circuit breakers, fallback chains, alerts."),
     Section(name="gateway", owner="gateway", help="Upstreams and routes of the gateway."),
     Section(name="approvals", owner="approvals", help="Which actions wait for a person."),
+    Section(
+        name="online", owner="online", help="What is scored of production traces, how much, and for how much money."
+    ),
 )
 
 

@@ -50,6 +50,8 @@ class Config:
     """When signals speak: thresholds by name, ``off`` with the rules that are switched off, ``agents`` with the same for one agent."""
     analysis_models: tuple[str, ...] = ()
     """Models that analyses on the server may ask, such as ``openai:gpt-5-mini``: ``[analysis] models``. Empty: none, since whoever has a key of mode write could spend on them; the built-in analyst needs no model."""
+    online_code: tuple[str, ...] = ()
+    """Functions that online evals may run, such as ``shop.scorers:polite``: ``[online] code``. Empty: none; what is scored, and whoever may write the policy, never adds to it."""
     disk_free_mb: int = 256
     """Free disk below which writes are refused, in MB."""
     body_mb: int = 16
@@ -63,7 +65,7 @@ class Config:
         return read_rulebook(self.signals)
 
 
-_TABLES = {"analysis", "signals", "mask", "prices", "forward", "limits", "server"}
+_TABLES = {"analysis", "online", "signals", "mask", "prices", "forward", "limits", "server"}
 _LIMITS = {"store_memory_mb", "journal_keep_mb", "journal_backlog_mb", "forward_backlog_mb", "disk_free_mb", "body_mb"}
 
 
@@ -91,6 +93,8 @@ def read_config(path: Path | None) -> Config:
     _known(server, {"allowed_hosts"}, "[server]")
     analysis = _table(data.get("analysis", {}), "analysis")
     _known(analysis, {"models"}, "[analysis]")
+    online = _table(data.get("online", {}), "online")
+    _known(online, {"code"}, "[online]")
     signals = _table(data.get("signals", {}), "signals")
     read_rulebook(signals)
     mask = _table(data.get("mask", {}), "mask")
@@ -105,6 +109,7 @@ def read_config(path: Path | None) -> Config:
         prices=tuple(cast("list[Mapping[str, Any]]", prices)),
         signals=signals,
         analysis_models=_texts(analysis.get("models", []), "analysis.models"),
+        online_code=_texts(online.get("code", []), "online.code"),
         allowed_hosts=_texts(server.get("allowed_hosts", []), "server.allowed_hosts"),
         **cast("dict[str, Any]", limits),
     )

@@ -26,6 +26,7 @@ CACHE_EVERY_S = 2.0
 APPROVALS_EVERY_S = 5.0
 NOTICES_EVERY_S = 1.0
 ROUTING_EVERY_S = 10.0
+ONLINE_EVERY_S = 1.0
 _HOUR_NS = 3_600_000_000_000
 
 
@@ -52,6 +53,8 @@ class Housekeeping:
         ]
         # Another process may have put a model in force.
         self._tasks.append(asyncio.create_task(self._every(ROUTING_EVERY_S, self._state.routing.refresh)))
+        if self._state.online_worker is not None:
+            self._tasks.append(asyncio.create_task(self._every(ONLINE_EVERY_S, self._state.online_worker.keep)))
         if self._state.notifier is not None:
             self._tasks.append(asyncio.create_task(self._every(NOTICES_EVERY_S, self._state.notifier.tell)))
         if self._gateway is not None and self._gateway.answers is not None:

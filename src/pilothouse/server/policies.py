@@ -9,6 +9,7 @@ from pilothouse.budgets import read_budgets
 from pilothouse.costs import PriceBook
 from pilothouse.gateway import read_gateway
 from pilothouse.guards import read_guards
+from pilothouse.online import read_online
 from pilothouse.policies import Keeper, Policies, Proposals
 from pilothouse.policy import Policy, Readers, Watch
 from pilothouse.store import TraceStore
@@ -24,6 +25,7 @@ READERS: Readers = (
     ("limits", read_limits),
     ("gateway", read_gateway),
     ("approvals", read_approvals),
+    ("online", read_online),
 )
 """Each section with its owner's reader."""
 

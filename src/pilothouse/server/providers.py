@@ -19,6 +19,7 @@ from pilothouse.gateway import Gateway, GatewayStatus, status_of
 from pilothouse.guards import Guards
 from pilothouse.intake.receive import Intake
 from pilothouse.jobs import SYSTEM, Desk
+from pilothouse.online import Online
 from pilothouse.policies import Policies
 from pilothouse.policy import Watch
 from pilothouse.records import PilothouseError, iso
@@ -143,6 +144,11 @@ class ApiProvider:
     def routing(self) -> Routing:
         """Models of difficulty."""
         return self._state.routing
+
+    @property
+    def online(self) -> Online:
+        """Scores on sampled production traces."""
+        return self._state.online
 
     @property
     def answers(self) -> CacheStore:

@@ -13,6 +13,7 @@ from pilothouse.approvals import Approvals, Notifier
 from pilothouse.budgets import Budgets
 from pilothouse.guards import Guards
 from pilothouse.jobs import Desk
+from pilothouse.online import Online
 from pilothouse.policies import Drafts, Policies
 from pilothouse.policy import Watch
 from pilothouse.routing import Replays, Routing
@@ -25,6 +26,7 @@ from pilothouse.store.count_store import CountStore
 from .analyses import Analyses
 from .config import Config
 from .on_demand import OnDemand
+from .online import OnlineWorker
 from .supervised import SupervisedProcess
 from .worker_process import WorkerProcess
 
@@ -66,6 +68,8 @@ class ServerState:
     """Kept answers of the gateway."""
     routing: Routing
     """Models of difficulty, and replays before a switch."""
+    online: Online
+    """Scores on sampled production traces under that policy."""
     config: Config
     project_id: str
     """The first project: what the one-time link and the local token open."""
@@ -73,6 +77,8 @@ class ServerState:
     version: str
     notifier: Notifier | None = None
     """Tells people that something waits for them, once the server knows its address."""
+    online_worker: OnlineWorker | None = None
+    """What scores, once the server knows its address."""
     replays: Replays | None = None
     """Stored calls that are asked of another model, once the gateway is there."""
     counters: dict[str, int] = field(default_factory=dict[str, int])
@@ -82,6 +88,8 @@ class ServerState:
         self.policy.stop()
         if self.replays is not None:
             self.replays.close()
+        if self.online_worker is not None:
+            self.online_worker.close()
         self.job_worker.close()
         self.jobs.close()
         self.agent_tools.close()
@@ -93,6 +101,7 @@ class ServerState:
         self.counts.close()
         self.answers.close()
         self.routing.close()
+        self.online.close()
         self.store.close()
         self.control.close()
 

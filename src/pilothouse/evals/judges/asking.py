@@ -20,7 +20,7 @@ from pilothouse.evals.runner import Judged
 from pilothouse.evals.runs import Said
 from pilothouse.records import NotFound, PilothouseError
 
-from .model import OUTPUT_TOKENS_MAX, ask, price_of, told
+from .model import OUTPUT_TOKENS_MAX, TooLate, ask, price_of, told
 from .prompt import Reading, question, read_answer, repair
 from .settings import Judge
 from .transcript import BYTES_PER_TOKEN, Transcript, fit, from_data, transcript_of
@@ -166,7 +166,11 @@ async def ask_once(
         cost = 0.0
         try:
             said = await ask(judge, asked, sample=sample)
-            cost = said.usd or 0.0
+            # Whoever does not say what was used is taken to have used all that was put aside.
+            cost = (said.usd or 0.0) if said.input_tokens or said.output_tokens else (worst or 0.0)
+        except TooLate as error:
+            cost = worst or 0.0
+            return _no(told(error)), spent + cost
         except PilothouseError as error:
             return _no(told(error)), spent
         finally:

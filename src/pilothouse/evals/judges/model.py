@@ -62,7 +62,7 @@ async def ask(judge: Judge, messages: Sequence[Mapping[str, str]], *, sample: in
             answer = await _in_time(judge.timeout_s, place, body)
             return _said(judge, answer)
         except TimeoutError as error:
-            raise Unreachable("the judge did not answer in time", got=f"{judge.timeout_s:g} s") from error
+            raise TooLate("the judge did not answer in time", got=f"{judge.timeout_s:g} s") from error
         except _Again as again:
             if attempt == RETRIES:
                 raise Unreachable(f"the judge failed: {again.why}", got=judge.model) from again
@@ -102,6 +102,10 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS, thread_name_prefix="judge")
 
 
+class TooLate(Unreachable):
+    """The question was sent, and no answer came in time: it may have been paid for."""
+
+
 class _Again(Exception):
     """The other side may answer if it is asked again."""
 
@@ -124,7 +128,7 @@ def _place(judge: Judge) -> _Place:
         server = find_destination("", "", os.environ)
         url = server.endpoint.rstrip("/") + ("/gateway/anthropic" if judge.api == "anthropic" else "/gateway/openai/v1")
         key = key or server.key
-    headers = {"content-type": "application/json"}
+    headers = {"content-type": "application/json", **({"x-pilothouse-agent": judge.agent} if judge.agent else {})}
     if judge.api == "anthropic":
         url = url if url.endswith("/v1") else f"{url}/v1"
         headers |= {"anthropic-version": "2023-06-01", **({"x-api-key": key} if key else {})}
@@ -158,7 +162,7 @@ def _post(place: _Place, body: Mapping[str, Any], timeout_s: float) -> Any:
             raise _Again(f"it answered {error.code}", _after(error.headers.get("Retry-After"))) from error
         raise Unreachable(f"the judge's model answered {error.code}", got=told, fix="temperature: null leaves it out" if "temperature" in told else None) from error  # fmt: skip
     except TimeoutError as error:
-        raise Unreachable("the judge did not answer in time", got=f"{timeout_s:g} s") from error
+        raise TooLate("the judge did not answer in time", got=f"{timeout_s:g} s") from error
     except OSError as error:
         raise _Again(f"it cannot be reached: {error}") from error
     if len(said) > _BODY_BYTES_MAX:

@@ -79,6 +79,8 @@ class Judge:
     reference: bool = True
     gate: Gating = "calibrated"
     bar: Bar = field(default_factory=Bar)
+    agent: str = ""
+    """As whom it asks through the gateway of a server, for the traces there; no part of its version."""
 
     @property
     def version(self) -> str:

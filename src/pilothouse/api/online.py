@@ -1,0 +1,69 @@
+"""Online evals: how scorers of production traces stand, one tried on a trace, one stopped or started."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from pilothouse.online import DAYS_MAX, OnlineOverview, ScorerReport, Switched, Tried
+
+from .context import Caller
+from .envelope import Envelope, answer
+
+router = APIRouter(tags=["evals"])
+
+_Name = Annotated[str, Path(max_length=60, description="A scorer of the policy's section online.")]
+_Days = Annotated[int, Query(description=f"How many days (UTC), today included; {DAYS_MAX} at most.")]
+
+
+@router.get("/evals/online", response_model=Envelope[OnlineOverview])
+def list_scorers(caller: Caller, days: _Days = 14) -> Response:
+    """Scorers of production traces: what they scored, rates with intervals, what is unscored and why, money, worst traces."""
+    found = caller.provider.online.overview(caller.project_id, days=days)
+    return answer(found, next=[f"pilothouse eval online show {one.name}" for one in found.scorers[:3]])
+
+
+@router.get("/evals/online/{name}", response_model=Envelope[ScorerReport])
+def show_scorer(caller: Caller, name: _Name, days: _Days = 14) -> Response:
+    """One scorer of production traces."""
+    found = caller.provider.online.report(caller.project_id, name, days=days)
+    return answer(
+        found, next=[f"pilothouse ls has:score score.{name}:fail"] if found.figures.passed is not None else []
+    )
+
+
+class Trying(BaseModel):
+    """What a scorer is tried on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(min_length=1, max_length=300, description="A trace or a session; last for the newest trace.")
+
+
+@router.post("/evals/online/{name}/try", response_model=Envelope[Tried])
+def try_scorer(caller: Caller, name: _Name, wanted: Trying) -> Response:
+    """Run a scorer once on a trace or session and write nothing. Needs write; a judge spends money, which counts for the day."""
+    caller.need("write")
+    found = caller.provider.online.try_on(caller.project_id, name, wanted.id)
+    caller.audit("online.try", f"{name} on {wanted.id}")
+    return answer(found, next=[f"pilothouse eval online show {name}"])
+
+
+@router.post("/evals/online/{name}/stop", response_model=Envelope[Switched])
+def stop_scorer(caller: Caller, name: _Name) -> Response:
+    """Stop a scorer in this project until it is started. Needs write."""
+    caller.need("write")
+    found = caller.provider.online.stop(caller.project_id, name, caller.actor.name)
+    caller.audit("online.stop", name)
+    return answer(found, next=[f"pilothouse eval online start {name}"])
+
+
+@router.post("/evals/online/{name}/start", response_model=Envelope[Switched])
+def start_scorer(caller: Caller, name: _Name) -> Response:
+    """Let a scorer go on. Needs write."""
+    caller.need("write")
+    found = caller.provider.online.start(caller.project_id, name)
+    caller.audit("online.start", name)
+    return answer(found, next=[f"pilothouse eval online show {name}"])

@@ -1,0 +1,361 @@
+"""What online evals have scored, spent and been told: one row a score, money by scorer and day. SQLite, PostgreSQL by URL.
+
+A score is claimed before any work and any money goes into it, by one INSERT that only one process wins; so a trace is scored
+once by each version of a scorer. Money is whole billionths of a dollar, compared and raised by one UPDATE: what a killed
+process held stays held for its day, so a cap is never passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from .database import READING, address_of, answering, open_database
+
+_METADATA = sa.MetaData()
+NANO: Final = 1_000_000_000
+_ROWS_MAX: Final = 50_000
+_ASKED_AT_ONCE: Final = 500
+
+_SCORE = sa.Table(
+    "online_score",
+    _METADATA,
+    sa.Column("project_id", sa.String(60), primary_key=True),
+    sa.Column("scorer", sa.String(60), primary_key=True),
+    sa.Column("version", sa.String(40), primary_key=True),
+    # A trace, a trace and a span, or a session.
+    sa.Column("unit_id", sa.String(120), primary_key=True),
+    sa.Column("trace_id", sa.String(60), nullable=False),
+    sa.Column("span_id", sa.String(60), nullable=False),
+    sa.Column("session_id", sa.Text, nullable=False),
+    # What it hangs together with: its session, else its trace.
+    sa.Column("cluster", sa.String(200), nullable=False),
+    # claimed, scored, unscored
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("value", sa.Float),
+    sa.Column("label", sa.String(100), nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("reason", sa.String(40), nullable=False),
+    sa.Column("usd_nano", sa.BigInteger, nullable=False),
+    sa.Column("at_ns", sa.BigInteger, nullable=False),
+    sa.Column("day", sa.String(10), nullable=False),
+    sa.Column("owner", sa.String(60), nullable=False),
+    # Whether it stands among the annotations; true where it shall not.
+    sa.Column("shown", sa.Boolean, nullable=False),
+    sa.Index("online_score_by_time", "project_id", "scorer", "at_ns"),
+    sa.Index("online_score_unshown", "shown"),
+)
+
+_SPEND = sa.Table(
+    "online_spend",
+    _METADATA,
+    sa.Column("scorer", sa.String(60), primary_key=True),
+    sa.Column("day", sa.String(10), primary_key=True),
+    sa.Column("spent_nano", sa.BigInteger, nullable=False),
+    sa.Column("held_nano", sa.BigInteger, nullable=False),
+    sa.Column("calls", sa.BigInteger, nullable=False),
+    # The cap at which a call was last refused; 0: none was. A cap that is raised lets the scorer go on.
+    sa.Column("full_at_nano", sa.BigInteger, nullable=False),
+)
+
+_STATE = sa.Table(
+    "online_scorer",
+    _METADATA,
+    sa.Column("scorer", sa.String(60), primary_key=True),
+    sa.Column("version", sa.String(40), nullable=False),
+    sa.Column("scored_by", sa.String(300), nullable=False),
+    sa.Column("problem", sa.Text, nullable=False),
+    # Empty: it is no judge; ``yes``; else why its judge is below its bar.
+    sa.Column("calibrated", sa.Text, nullable=False),
+    sa.Column("seen_ns", sa.BigInteger, nullable=False),
+)
+
+_CURSOR = sa.Table(
+    "online_cursor",
+    _METADATA,
+    sa.Column("project_id", sa.String(60), primary_key=True),
+    sa.Column("scorer", sa.String(60), primary_key=True),
+    sa.Column("version", sa.String(40), primary_key=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+)
+
+_STOP = sa.Table(
+    "online_stop",
+    _METADATA,
+    sa.Column("project_id", sa.String(60), primary_key=True),
+    sa.Column("scorer", sa.String(60), primary_key=True),
+    sa.Column("who", sa.String(200), nullable=False),
+    sa.Column("at_ns", sa.BigInteger, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One thing that is to be scored by one version of a scorer."""
+
+    project_id: str
+    scorer: str
+    version: str
+    unit_id: str
+    trace_id: str = ""
+    span_id: str = ""
+    session_id: str = ""
+    cluster: str = ""
+    """What it hangs together with: its session, else its trace."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRow(Claim):
+    """What came of it."""
+
+    state: str
+    value: float | None = None
+    label: str = ""
+    why: str = ""
+    reason: str = ""
+    """Why it has no score, in a word; empty where it has one."""
+    usd_nano: int = 0
+    at_ns: int = 0
+    day: str = ""
+    shown: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spend:
+    """What a scorer spent in a day."""
+
+    day: str
+    spent_nano: int
+    held_nano: int
+    calls: int
+    full_at_nano: int
+    """The cap at which a call was last refused; 0: none was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScorerState:
+    """A scorer as the process that runs it sees it."""
+
+    scorer: str
+    version: str
+    scored_by: str
+    problem: str
+    calibrated: str
+    seen_ns: int
+
+
+_ROW_FIELDS: Final = tuple(one.name for one in fields(ScoreRow))
+
+
+class OnlineStore:
+    """What one database keeps for online evals. Safe for several threads and processes."""
+
+    def __init__(self, url: str) -> None:
+        """Open it, and make its tables where they are not there.
+
+        Raises:
+            BadRequest: the address is none.
+            Unreachable: it does not open.
+        """
+        self._engine = open_database(url, immediate=True)
+        with answering("online evals", opens=True):
+            _METADATA.create_all(self._engine)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    # -- scores ----------------------------------------------------------------------------------------------------
+
+    def known(self, project: str, scorer: str, version: str, unit_ids: Collection[str]) -> set[str]:
+        """Those of these that are claimed or done."""
+        wanted, found = list(unit_ids), set[str]()
+        own = (_SCORE.c.project_id == project) & (_SCORE.c.scorer == scorer) & (_SCORE.c.version == version)
+        with answering("online evals"), self._reading() as connection:
+            for first in range(0, len(wanted), _ASKED_AT_ONCE):
+                some = _SCORE.c.unit_id.in_(wanted[first : first + _ASKED_AT_ONCE])
+                found |= set(connection.scalars(sa.select(_SCORE.c.unit_id).where(own, some)))
+        return found
+
+    def claim(self, claim: Claim, owner: str, now_ns: int) -> bool:
+        """Take one thing to score; True for exactly one of all who ask."""
+        values = _values(claim, state="claimed", owner=owner, at_ns=now_ns, shown=True)
+        with answering("online evals"), self._engine.begin() as connection:
+            return connection.execute(self._insert(_SCORE).values(values).on_conflict_do_nothing()).rowcount > 0
+
+    def let_go(self, claims: Iterable[Claim]) -> None:
+        """Give claims back: nothing came of them, and they are taken again later."""
+        with answering("online evals"), self._engine.begin() as connection:
+            for one in claims:
+                connection.execute(_SCORE.delete().where(_is(one), _SCORE.c.state == "claimed"))
+
+    def take_over(self, owner: str) -> int:
+        """Give back what a killed process of this owner had claimed; how many."""
+        with answering("online evals"), self._engine.begin() as connection:
+            open_ = _SCORE.delete().where(_SCORE.c.owner == owner, _SCORE.c.state == "claimed")
+            return connection.execute(open_).rowcount
+
+    def finish(self, row: ScoreRow) -> None:
+        """Keep what came of a claim."""
+        new = {name: getattr(row, name) for name in _ROW_FIELDS if name not in Claim.__slots__}
+        with answering("online evals"), self._engine.begin() as connection:
+            connection.execute(_SCORE.update().where(_is(row)).values(new))
+
+    def pass_over(self, claims: Sequence[Claim], *, reason: str, why: str, at_ns: int, day: str) -> int:
+        """Note things as unscored without looking at them; how many are new."""
+        new = 0
+        with answering("online evals"), self._engine.begin() as connection:
+            for one in claims:
+                values = _values(one, state="unscored", reason=reason, why=why, at_ns=at_ns, day=day, shown=True)
+                new += connection.execute(self._insert(_SCORE).values(values).on_conflict_do_nothing()).rowcount
+        return new
+
+    def unshown(self, *, limit: int = 500) -> list[ScoreRow]:
+        """Scores that do not stand among the annotations yet."""
+        with answering("online evals"), self._reading() as connection:
+            rows = connection.execute(sa.select(_SCORE).where(~_SCORE.c.shown).limit(limit)).all()
+        return [_row(row) for row in rows]
+
+    def mark_shown(self, claims: Iterable[Claim]) -> None:
+        """They stand among the annotations."""
+        with answering("online evals"), self._engine.begin() as connection:
+            for one in claims:
+                connection.execute(_SCORE.update().where(_is(one)).values(shown=True))
+
+    def rows(
+        self, project: str, scorer: str, since_ns: int, *, version: str = "", limit: int = _ROWS_MAX
+    ) -> list[ScoreRow]:
+        """What a scorer did since a moment, the newest first."""
+        own = (_SCORE.c.project_id == project) & (_SCORE.c.scorer == scorer) & (_SCORE.c.at_ns >= since_ns)
+        wanted = sa.select(_SCORE).where(own, _SCORE.c.state != "claimed").order_by(_SCORE.c.at_ns.desc())
+        if version:
+            wanted = wanted.where(_SCORE.c.version == version)
+        with answering("online evals"), self._reading() as connection:
+            return [_row(row) for row in connection.execute(wanted.limit(limit)).all()]
+
+    def sweep(self, before_ns: int) -> int:
+        """Forget what is older; the scores themselves stay among the annotations."""
+        with answering("online evals"), self._engine.begin() as connection:
+            return connection.execute(_SCORE.delete().where(_SCORE.c.at_ns < before_ns)).rowcount
+
+    # -- money -----------------------------------------------------------------------------------------------------
+
+    def hold(self, scorer: str, day: str, nano: int, cap_nano: int) -> bool:
+        """Put so much aside for a call; False, and noted, where the cap leaves no room."""
+        mine = (_SPEND.c.scorer == scorer) & (_SPEND.c.day == day)
+        empty = {"scorer": scorer, "day": day, "spent_nano": 0, "held_nano": 0, "calls": 0, "full_at_nano": 0}
+        room = _SPEND.c.spent_nano + _SPEND.c.held_nano + nano <= cap_nano
+        with answering("online evals"), self._engine.begin() as connection:
+            connection.execute(self._insert(_SPEND).values(empty).on_conflict_do_nothing())
+            held = {"held_nano": _SPEND.c.held_nano + nano, "calls": _SPEND.c.calls + 1}
+            if connection.execute(_SPEND.update().where(mine, room).values(held)).rowcount:
+                return True
+            connection.execute(_SPEND.update().where(mine).values(full_at_nano=cap_nano))
+            return False
+
+    def settle(self, scorer: str, day: str, held_nano: int, spent_nano: int) -> None:
+        """Book what a call cost, and give back what was held for it."""
+        mine = (_SPEND.c.scorer == scorer) & (_SPEND.c.day == day)
+        new = {"held_nano": _SPEND.c.held_nano - held_nano, "spent_nano": _SPEND.c.spent_nano + spent_nano}
+        with answering("online evals"), self._engine.begin() as connection:
+            connection.execute(_SPEND.update().where(mine).values(new))
+
+    def spends(self, scorer: str, since_day: str) -> dict[str, Spend]:
+        """What a scorer spent by day, from a day on."""
+        wanted = sa.select(_SPEND).where(_SPEND.c.scorer == scorer, _SPEND.c.day >= since_day)
+        with answering("online evals"), self._reading() as connection:
+            rows = connection.execute(wanted).all()
+        return {
+            row.day: Spend(
+                day=row.day,
+                spent_nano=row.spent_nano,
+                held_nano=row.held_nano,
+                calls=row.calls,
+                full_at_nano=row.full_at_nano,
+            )
+            for row in rows
+        }
+
+    # -- scorers ---------------------------------------------------------------------------------------------------
+
+    def tell(self, state: ScorerState) -> None:
+        """Keep how a scorer stands."""
+        values = {name: getattr(state, name) for name in ScorerState.__slots__}
+        new = {name: value for name, value in values.items() if name != "scorer"}
+        with answering("online evals"), self._engine.begin() as connection:
+            row = self._insert(_STATE).values(values)
+            connection.execute(row.on_conflict_do_update(index_elements=["scorer"], set_=new))
+
+    def told(self) -> dict[str, ScorerState]:
+        """How each scorer stood when it was last run."""
+        with answering("online evals"), self._reading() as connection:
+            rows = connection.execute(sa.select(_STATE)).all()
+        return {row.scorer: ScorerState(**{name: getattr(row, name) for name in ScorerState.__slots__}) for row in rows}
+
+    def cursor(self, project: str, scorer: str, version: str) -> int | None:
+        """Up to which change of traces a scorer has looked; None: it has not looked yet."""
+        own = (_CURSOR.c.project_id == project) & (_CURSOR.c.scorer == scorer) & (_CURSOR.c.version == version)
+        with answering("online evals"), self._reading() as connection:
+            return connection.scalar(sa.select(_CURSOR.c.at).where(own))
+
+    def move(self, project: str, scorer: str, version: str, at: int) -> None:
+        """Keep up to where it has looked."""
+        row = self._insert(_CURSOR).values(project_id=project, scorer=scorer, version=version, at=at)
+        with answering("online evals"), self._engine.begin() as connection:
+            connection.execute(
+                row.on_conflict_do_update(index_elements=["project_id", "scorer", "version"], set_={"at": at})
+            )
+
+    # -- the switch ------------------------------------------------------------------------------------------------
+
+    def stop(self, project: str, scorer: str, who: str, at_ns: int) -> bool:
+        """Stop a scorer for a project until it is started; False where it was stopped already."""
+        values = {"project_id": project, "scorer": scorer, "who": who[:200], "at_ns": at_ns}
+        with answering("online evals"), self._engine.begin() as connection:
+            return connection.execute(self._insert(_STOP).values(values).on_conflict_do_nothing()).rowcount > 0
+
+    def start(self, project: str, scorer: str) -> bool:
+        """Start it again; False where it was not stopped."""
+        own = (_STOP.c.project_id == project) & (_STOP.c.scorer == scorer)
+        with answering("online evals"), self._engine.begin() as connection:
+            return connection.execute(_STOP.delete().where(own)).rowcount > 0
+
+    def stopped(self) -> dict[tuple[str, str], str]:
+        """Who stopped what, by project and scorer."""
+        with answering("online evals"), self._reading() as connection:
+            rows = connection.execute(sa.select(_STOP)).all()
+        return {(row.project_id, row.scorer): row.who for row in rows}
+
+    def _reading(self) -> Any:
+        return self._engine.connect().execution_options(**READING)
+
+    def _insert(self, table: sa.Table) -> Any:
+        return (postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert)(table)
+
+
+def _values(claim: Claim, **more: Any) -> dict[str, Any]:
+    empty = {"value": None, "label": "", "why": "", "reason": "", "usd_nano": 0, "day": "", "owner": ""}
+    return {**empty, **{one.name: getattr(claim, one.name) for one in fields(Claim)}, **more}
+
+
+def _is(claim: Claim) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        _SCORE.c.project_id == claim.project_id,
+        _SCORE.c.scorer == claim.scorer,
+        _SCORE.c.version == claim.version,
+        _SCORE.c.unit_id == claim.unit_id,
+    )
+
+
+def _row(row: Any) -> ScoreRow:
+    return ScoreRow(**{name: getattr(row, name) for name in _ROW_FIELDS})
+
+
+def online_of(url: str, folder: Path) -> OnlineStore:
+    """Kept beside the small records that ``--control`` names; empty: ``online.db`` in the folder."""
+    return OnlineStore(address_of(url, folder, "online.db"))
