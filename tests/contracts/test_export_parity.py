@@ -168,6 +168,7 @@ PLACES: dict[tuple[str, str], tuple[str, str]] = {
     **dict.fromkeys(_of("policy"), (NO_FILE, "policy")),
     **dict.fromkeys(_of("guards"), (NO_FILE, "guard")),
     **dict.fromkeys(_of("budgets"), (NO_FILE, "budgets")),
+    **dict.fromkeys(_of("online"), (NO_FILE, "eval")),
     **dict.fromkeys(_of("gateway"), (NO_FILE, "gateway")),
 }
 
@@ -208,6 +209,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
         _of("gateway"), "the server's own health: what passed through it stands with the calls of an export"
     ),
     **dict.fromkeys(_of("budgets"), "accounts of the server: what the calls of an export cost stands with them"),
+    **dict.fromkeys(_of("online"), "sums over a project's scores: each score stands with its trace in an export"),
 }
 """Content that is on purpose not in an export."""
 

@@ -216,6 +216,8 @@ ADDRESSES = (
     "/approvals?decided=apr_04",
     *(f"/approvals/apr_{number:02d}" for number in range(1, 13)),
     "/budgets",
+    "/evals/online",
+    "/evals/online?days=3",
     "/gateway",
     "/gateway?prompts=1",
     "/guards",

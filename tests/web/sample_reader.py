@@ -12,6 +12,7 @@ from typing import Any
 from pilothouse.approvals import State
 from pilothouse.budgets import BudgetOverview
 from pilothouse.jobs import RunPage
+from pilothouse.online import OnlineOverview
 from pilothouse.records import BadRequest, NotFound, iso, prompt_sha256
 from pilothouse.store.deletion_log import DeletionRecord
 from pilothouse.traces.graph import graph
@@ -105,6 +106,7 @@ from .sample_compare import sample_context, sample_diff
 from .sample_gateway import sample_gateway, sample_prompts
 from .sample_jobs import sample_runs, sample_steps
 from .sample_logs import sample_facets, sample_lost, sample_search, sample_trace_logs
+from .sample_online import sample_online
 from .sample_policy import sample_activity, sample_checked, sample_guards, sample_policy
 from .sample_written import sample_deletion, sample_written
 
@@ -893,6 +895,9 @@ class SampleReader:
 
     def budgets(self, *, limit: int) -> BudgetOverview:
         return sample_budgets(empty=not self.scenes)
+
+    def online(self, *, days: int) -> OnlineOverview:
+        return sample_online(days, empty=not self.scenes)
 
     def gateway(self) -> GatewayShown:
         return sample_gateway(empty=not self.scenes)

@@ -30,10 +30,10 @@ LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 Kind = Literal["judge", "code", "check"]
 CHECKS: Final[Mapping[str, str]] = {
     "finished": "it ended without an error and gave an answer",
-    "tool_errors": "the share of tool calls that failed; passes at `at_most`, 0 unless said",
-    "repeated_calls": "calls of a tool with the very same arguments, beyond the first; passes at `at_most`, 0 unless said",
-    "cost": "US dollars; passes at `at_most`",
-    "duration": "seconds; passes at `at_most`",
+    "tool_errors": "the share of tool calls that failed; passes up to at_most, 0 unless said",
+    "repeated_calls": "calls of a tool with the very same arguments, beyond the first; passes up to at_most, 0 unless said",
+    "cost": "US dollars; passes up to at_most",
+    "duration": "seconds; passes up to at_most",
 }
 """What needs no model and no code: name, and what its number is."""
 _NEED_AT_MOST: Final = ("cost", "duration")

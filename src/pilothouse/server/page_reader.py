@@ -14,6 +14,7 @@ from pilothouse.deletions import find
 from pilothouse.gateway import GatewayStatus, hosts_only
 from pilothouse.guards import KINDS, read_guards
 from pilothouse.jobs import Desk, RunPage, RunState
+from pilothouse.online import Online, OnlineOverview
 from pilothouse.policies import Drafts, Policies, diff, switches
 from pilothouse.records import Forbidden, NotFound, iso
 from pilothouse.signals import Rulebook
@@ -108,10 +109,12 @@ class PageReader:
         budgets: Budgets | None = None,
         gateway_status: Callable[[], GatewayStatus] | None = None,
         answers: CacheStore | None = None,
+        online: Online | None = None,
     ) -> None:
         """``actor_id`` and ``anybodys`` say whose annotations the visitor may remove."""
         self._jobs = jobs
         self._budgets = budgets
+        self._online = online
         self._gateway_status, self._answers = gateway_status, answers
         self._analyses = analyses
         self._run_projects = run_projects
@@ -367,6 +370,12 @@ class PageReader:
         if self._budgets is None:
             raise NotFound("this server has no budgets")
         return self._budgets.overview(self._project, limit=limit)
+
+    def online(self, *, days: int) -> OnlineOverview:
+        """Scorers of production traces."""
+        if self._online is None:
+            raise NotFound("this server has no online evals")
+        return self._online.overview(self._project, days=days)
 
     def guards(self) -> GuardsShown:
         """The guards in force, and rules that are proposed for them."""

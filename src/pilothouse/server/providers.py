@@ -318,6 +318,7 @@ class PageProvider:
                 budgets=state.budgets,
                 gateway_status=lambda: status_of(self._gateway),
                 answers=state.answers,
+                online=state.online,
             ),
             writer=PageWriter(state, grant, actor, decider),
             waiting=state.approvals.counts(grant.project_id).get("pending", 0),

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from pilothouse.approvals import State
 from pilothouse.budgets import BudgetOverview
 from pilothouse.jobs import RunPage
+from pilothouse.online import OnlineOverview
 from pilothouse.store.deletion_log import DeletionRecord
 from pilothouse.traces.model import (
     AgentGraph,
@@ -245,6 +246,10 @@ class Reader(Protocol):
 
     def budgets(self, *, limit: int) -> BudgetOverview:
         """Budgets and how they stand: at most so many accounts, those that changed last first."""
+        ...
+
+    def online(self, *, days: int) -> OnlineOverview:
+        """Scorers of production traces, over so many days."""
         ...
 
     def guards(self) -> GuardsShown:

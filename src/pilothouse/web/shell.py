@@ -35,6 +35,7 @@ NAV = (
             ("budgets", "/budgets", "Budgets"),
             ("gateway", "/gateway", "Gateway"),
             ("guards", "/guards", "Guards"),
+            ("online", "/evals/online", "Online evals"),
             ("policy", "/policy", "Policy"),
             ("keys", "/keys", "Keys"),
         ),

@@ -21,6 +21,7 @@ from .keys import KEYS
 from .live import LIVE
 from .logs import LOGS
 from .map import MAP
+from .online import ONLINE
 from .overview import OVERVIEW
 from .policy import POLICY
 from .session import SESSION
@@ -57,6 +58,7 @@ PAGES: tuple[PageSpec, ...] = (
     BUDGETS,
     GATEWAY,
     GUARDS,
+    ONLINE,
     POLICY,
     KEYS,
     DELETION,
