@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from pilothouse import deletions
 from pilothouse.online import Online, Scorer
 from pilothouse.online.scoring import Means
 from pilothouse.policy import watch
-from pilothouse.records import BadRequest, NotAllowed, NotFound
+from pilothouse.records import Actor, BadRequest, NotAllowed, NotFound, Target
 from pilothouse.store.online_store import NANO
 from pilothouse.traces import TraceQuery, search
 from tests.traces.support import said, trace_id
@@ -268,6 +269,17 @@ def test_a_try_writes_nothing(bench: Bench) -> None:
     assert tried.results[0].usd > 0 and tried.calibrated != "yes"
     with pytest.raises(BadRequest, match="name a trace"):
         online.try_on(bench.project, "helpful", "chat")
+
+
+def test_what_is_deleted_is_forgotten(bench: Bench) -> None:
+    gone, other = bench.add(1), bench.add(2)
+    done = bench.scorer("done", check="finished")
+    bench.score(done)
+    planned = deletions.plan(
+        bench.store, bench.project, Target(trace_id=gone), Actor(id="a", name="ann", kind="person"), bench.now_ns
+    )
+    assert _online(bench, done).forget(planned) == 1
+    assert set(bench.states("done")) == {other}
 
 
 def test_a_new_version_scores_the_last_hour_again_and_the_report_is_of_one_version(bench: Bench) -> None:

@@ -84,6 +84,7 @@ def delete(caller: Caller, request: Request, wanted: NewDeletion) -> Response:
     done = deletions.confirm(
         caller.store, caller.control, caller.project_id, asked.deletion_id, caller.actor, time.time_ns()
     )
+    caller.provider.online.forget(done)
     return answer(_info(done))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from pilothouse.policy import Watch
 from pilothouse.records import BadRequest, NotFound
+from pilothouse.store.deletion_log import DeletionRecord
 from pilothouse.store.online_store import NANO, OnlineStore, ScorerState
 from pilothouse.traces import load, resolve
 
@@ -93,6 +94,11 @@ class Online:
         """
         changed = self._kept.start(project, self._find(name).name)
         return Switched(name=name, state="running", changed=changed)
+
+    def forget(self, deleted: DeletionRecord) -> int:
+        """Let go of what was said of traces that are deleted; how many scores it was of."""
+        session = deleted.target_id if deleted.kind == "session" else ""
+        return self._kept.forget(deleted.project_id, deleted.trace_ids, session)
 
     def try_on(self, project: str, name: str, id: str) -> Tried:
         """Run a scorer once on a trace, or a session, and write nothing. What its judge spends counts for the day.

@@ -86,9 +86,9 @@ class OnlineWorker:
     def keep(self) -> None:
         """Bring the process in line with the policy and the projects of now."""
         wanted = bool(self._state.policy.policy.section("online"))
-        projects = (
-            frozenset(str(row["project_id"]) for row in self._state.control.projects()) if wanted else frozenset()
-        )
+        projects = frozenset[str]()
+        if wanted:
+            projects = frozenset(str(row["project_id"]) for row in self._state.control.projects())
         with self._lock:
             if self._closed or (wanted == (self._process is not None) and projects == self._projects):
                 return

@@ -73,7 +73,8 @@ class PageWriter:
             raise Forbidden("you are signed in without the right to write", got=self._grant.mode)
         project, now_ns = self._grant.project_id, time.time_ns()
         if confirm:
-            deletions.confirm(self._state.store, self._state.control, project, deletion_id, self._decider, now_ns)
+            store, control = self._state.store, self._state.control
+            self._state.online.forget(deletions.confirm(store, control, project, deletion_id, self._decider, now_ns))
         else:
             deletions.refuse(self._state.control, project, deletion_id, self._actor, now_ns)
 

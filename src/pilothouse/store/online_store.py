@@ -48,6 +48,7 @@ _SCORE = sa.Table(
     # Whether it stands among the annotations; true where it shall not.
     sa.Column("shown", sa.Boolean, nullable=False),
     sa.Index("online_score_by_time", "project_id", "scorer", "at_ns"),
+    sa.Index("online_score_by_trace", "project_id", "trace_id"),
     sa.Index("online_score_unshown", "shown"),
 )
 
@@ -237,6 +238,18 @@ class OnlineStore:
             wanted = wanted.where(_SCORE.c.version == version)
         with answering("online evals"), self._reading() as connection:
             return [_row(row) for row in connection.execute(wanted.limit(limit)).all()]
+
+    def forget(self, project: str, trace_ids: Sequence[str], session_id: str = "") -> int:
+        """Take away what was said of these traces, and of a session; how many rows it was."""
+        gone = 0
+        with answering("online evals"), self._engine.begin() as connection:
+            for first in range(0, len(trace_ids), _ASKED_AT_ONCE):
+                some = _SCORE.c.trace_id.in_(trace_ids[first : first + _ASKED_AT_ONCE])
+                gone += connection.execute(_SCORE.delete().where(_SCORE.c.project_id == project, some)).rowcount
+            if session_id:
+                own = (_SCORE.c.project_id == project) & (_SCORE.c.session_id == session_id)
+                gone += connection.execute(_SCORE.delete().where(own)).rowcount
+        return gone
 
     def sweep(self, before_ns: int) -> int:
         """Forget what is older; the scores themselves stay among the annotations."""
