@@ -132,7 +132,7 @@ ELSEWHERE: dict[str, str] = {
         f"eval {verb}": "works on a folder of cases: tests/evals"
         for verb in (
             *("init", "list", "show", "add", "replace", "edit", "rm", "lint"),
-            *("run", "runs", "compare", "gate", "flaky", "from-trace", "minimise", "replay", "backtest"),
+            *("run", "runs", "compare", "gate", "flaky", "from-trace", "minimise", "replay", "backtest", "escapes"),
             *(
                 "judge",
                 "judge ls",

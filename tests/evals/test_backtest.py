@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pilothouse.cli.root import run as cli
 from pilothouse.evals import runs
 from pilothouse.evals.suite import Suite
 from tests.live import LiveServer
@@ -251,3 +252,26 @@ def test_what_makes_no_sense_is_refused_before_anything_is_fetched(
     result = evals("backtest", *words)
     assert result.code in (2, 3) and told in result.err + result.out
     assert not Path("evals").exists()
+
+
+def test_failures_of_production_are_told_by_what_the_suite_had_said(
+    history: LiveServer, evals: Evals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labelled = f"{0xB0 + 6:032x}"
+    monkeypatch.setenv("PILOTHOUSE_PERSON", "1")
+    assert cli(("label", labelled, "rude")) == cli(("label", f"{0xB0 + 7:032x}", "fine")) == 0
+    assert evals("init", "shop").code == 0
+    words = ("escapes", f"agent:{AGENT}", "--suite", "evals/shop", "--signals", "none")
+    deadline = time.monotonic() + 60
+    while (data := json.loads(evals(*words, "--label", "rude").out)["data"])["failures"] < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    failed = f"{0xB1:032x}"
+    assert {one["trace"]: one["why"] for one in data["missing"]} == {failed: ["error"], labelled: ["label rude"]}
+    assert (data["escaped"], data["counts"]["uncovered"], data["rate"]) == (2, 2, 1.0)
+    # The command it gives captures what is missing.
+    [command] = [one["command"] for one in data["missing"] if one["trace"] == labelled]
+    captured = evals(*command.split()[2:], "--expect", "tool refund amount=5")
+    assert captured.code == 0, captured.err
+    after = json.loads(evals(*words, "--label", "rude").out)["data"]
+    assert (after["counts"]["captured"], after["counts"]["uncovered"]) == (1, 1)

@@ -10,6 +10,7 @@ from scipy import stats
 
 from pilothouse.evals import runs
 from pilothouse.evals.backtests.cases import Making, cases_of, recorded_of
+from pilothouse.evals.backtests.escapes import Failure, escapes, escapes_data, is_negative, known_cases
 from pilothouse.evals.backtests.failures import failed_of, groups, plain_reason
 from pilothouse.evals.backtests.report import report
 from pilothouse.evals.backtests.selection import Selected, sample, week_of
@@ -172,3 +173,65 @@ def test_a_session_with_nothing_to_hold_against_is_no_reference() -> None:
 
     with pytest.raises(BadRequest, match="nothing to give an agent"):
         cases_of(Recording(), row("x"), Making())
+
+
+def failure(trace: str, day: int, asked: str = "") -> Failure:
+    return Failure(trace=trace, start=f"2026-11-{day:02d}T12:00:00Z", why=["error"], asked=asked, session=trace)
+
+
+def test_what_a_suite_had_said_of_a_failure(tmp_path: Path) -> None:
+    """Red before: foretold. Green before: passed. Run only afterwards: captured. Each by its own question or trace."""
+    suite = Suite(tmp_path)
+    (tmp_path / "cases").mkdir()
+    for id, asked, trace in (
+        ("red", "Refund  order 1", ""),
+        ("green", "Hello", ""),
+        ("late", "x", "t3"),
+        ("not", "y", "t9"),
+    ):
+        suite.add({"id": id, "input": asked, "metadata": {"provenance": {"trace": trace} if trace else {}}})
+    for day, outcomes in (
+        (10, {"red": "pass", "green": "fail"}),
+        (12, {"red": "fail", "green": "pass"}),
+        (20, {"late": "fail"}),
+    ):
+        about = About(
+            run="", suite="s", suite_version="", target="t", version="v", started=f"2026-11-{day}T00:00:00.000Z"
+        )
+        with runs.begin(tmp_path, about).writing() as writer:
+            for case, outcome in outcomes.items():
+                writer.add(Result(case=case, sha256="x", repeat=1, outcome=outcome))  # type: ignore[arg-type]
+    failures = [
+        failure("t1", 15, "refund order 1"), failure("t2", 15, "hello"), failure("t3", 15, "other"),
+        failure("t4", 15, "no case"), failure("t5", 11, "Hello"), failure("t6", 8, "hello"),
+    ]  # fmt: skip
+    found = escapes(failures, known_cases(suite))
+    assert [(one.caught, one.case) for one in found] == [
+        ("foretold", "red"), ("passed", "green"), ("captured", "late"), ("uncovered", ""), ("foretold", "green"),
+        ("captured", "green"),
+    ]  # fmt: skip
+    data = escapes_data(found, suite="s")
+    assert (data["failures"], data["escaped"], [one["week"] for one in data["weeks"]]) == (
+        6,
+        4,
+        ["2026-W45", "2026-W46"],
+    )
+    assert [one["trace"] for one in data["missing"]] == ["t4"] and data["passed"][0]["case"] == "green"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "told"),
+    [
+        ({"kind": "label", "name": "Bad"}, "label Bad"),
+        ({"kind": "label", "name": "rude"}, "label rude"),
+        ({"kind": "label", "name": "fine"}, ""),
+        ({"kind": "label", "name": "bad", "actor_kind": "evaluator"}, ""),
+        ({"kind": "score", "name": "helpful", "value": 0.2}, "score helpful 0.2"),
+        ({"kind": "score", "name": "helpful", "value": 0.5}, ""),
+        ({"kind": "score", "name": "right", "value": 0.0, "label": "pass"}, ""),
+        ({"kind": "score", "name": "right", "label": "fail"}, "score right fail"),
+        ({"kind": "note", "text": "bad"}, ""),
+    ],
+)
+def test_only_a_persons_word_against_a_trace_counts(annotation: dict[str, object], told: str) -> None:
+    assert is_negative({"actor_kind": "person", **annotation}, ["RUDE"]) == told

@@ -233,6 +233,13 @@ OWN: dict[str, Mapping[str, Any]] = {
         weeks=rows("name:text count:count"),
         releases=rows("name:text count:count"),
     ),
+    "eval escapes": shape(
+        "suite:text failures:count escaped:count rate:number? counts:object missing_more:count",
+        interval=_INTERVAL,
+        weeks=rows("week:text failures:count escaped:count rate:number? counts:object", interval=_INTERVAL),
+        missing=rows("trace:text start:text agent:text why:texts asked:text error:yes command:text"),
+        passed=rows("trace:text case:text why:texts"),
+    ),
     "eval import": shape(
         "format:text read:count ids:texts file:text run:text attempts:count lost:count unread:count suite:text",
         notes=rows("at:text case:text lost:text"),

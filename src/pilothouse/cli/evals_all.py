@@ -4,12 +4,13 @@ from . import evals_judges, evals_run
 from .evals import evals
 from .evals_backtest import backtest
 from .evals_capture import from_trace
+from .evals_escapes import escapes
 from .evals_interop import export, import_
 from .evals_minimise import minimise
 from .evals_online import online
 from .evals_replay import replay
 
-for one in (from_trace, minimise, replay, backtest, import_, export, online):
+for one in (from_trace, minimise, replay, backtest, escapes, import_, export, online):
     evals.add_command(one)
 
 __all__ = ["evals", "evals_judges", "evals_run"]
