@@ -143,7 +143,7 @@ ELSEWHERE: dict[str, str] = {
                 "judge calibrate",
                 "judge prefer",
             ),
-            *("import", "export"),
+            *("import", "export", "ci"),
         )
     },
     "review": "a group; `review DIFF` is `review diff DIFF`",

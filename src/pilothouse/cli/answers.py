@@ -210,6 +210,13 @@ OWN: dict[str, Mapping[str, Any]] = {
                          "trace_before:text trace_after:text text_before:text text_after:text judge:text"),
         ),
     ),
+    "eval ci": shape(
+        "base:text candidate:text outcome:text reasons:texts counts:object no_baseline:text files:texts closed:yes",
+        "total:count verdict:object changes_more:count cost_before_usd:number cost_after_usd:number judge_usd:number "
+        "seconds_before:number seconds_after:number judged:object judge_rates:object by_capability:objects",
+        changes=rows("case:text bucket:text", "before:text after:text why:text capability:text severity:text cluster:text "
+                     "trace_before:text trace_after:text text_before:text text_after:text judge:text"),
+    ),
     "eval from-trace": shape("id:text suite:text file:text checks:texts input:text stubs:count bytes:count verdict:text masked:object", "trimmed:object minimised:object"),
     "eval minimise": shape("id:text file:text minimised:object"),
     "eval replay": shape(

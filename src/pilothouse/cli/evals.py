@@ -43,6 +43,7 @@ usage: pilothouse eval COMMAND
   run  runs       run it, resume it; how it did
   compare  gate   two runs: pass, fail, not enough data
   flaky           what falls out either way, by evidence
+  ci              the change against its base, gated: for any CI
 MORE
 examples:
   pilothouse eval init refunds --target my_agent:agent

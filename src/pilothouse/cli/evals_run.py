@@ -333,7 +333,8 @@ _FORMATS = ("md", "junit", "json")
 @click.pass_obj
 def compare(run: Run, base: str, candidate: str, suite: str, margin: float, rows: int, as_: str | None) -> None:
     """What changed from one run to another: a run, last, last-1, or a version. Paired by case, tested for chance."""
-    found, compared = _compared(suite, base, candidate, margin)
+    found = open_suite(suite)
+    compared = compared_runs(found, base, candidate, margin)
     _tell(run, found, compared, rows, as_)
 
 
@@ -374,18 +375,12 @@ def gate(
 ) -> int:
     """As compare, for continuous integration. Exit 7: a regression is proven, or a critical case regressed."""
     from pilothouse.evals import runs
-    from pilothouse.evals.report import junit
-    from pilothouse.evals.settings import load_settings
 
-    found, compared = _compared(suite, base, candidate, margin)
+    found = open_suite(suite)
+    compared = compared_runs(found, base, candidate, margin)
     if junit_file:
-        quarantined = {id: one.quarantined for id, one in found.places().items() if one.quarantined}
-        tested = runs.find(found.folder, compared.candidate)
         try:
-            Path(junit_file).write_text(
-                junit(tested, quarantined=quarantined, hearing=hearing_of(found, load_settings(found.folder), tested)),
-                "utf-8",
-            )
+            Path(junit_file).write_text(written_junit(found, runs.find(found.folder, compared.candidate)), "utf-8")
         except OSError as error:
             raise BadRequest(f"the file cannot be written: {error.strerror}", got=junit_file) from error
     _tell(run, found, compared, rows, as_)
@@ -393,18 +388,27 @@ def gate(
     return GateFailed.exit_code if closed else 0
 
 
-def _compared(suite: str, base: str, candidate: str, margin: float) -> tuple[Suite, Comparison]:
+def written_junit(suite: Suite, made: EvalRun) -> str:
+    """A run of a suite as JUnit's XML; what judges that may not gate said does not count."""
+    from pilothouse.evals.report import junit
+    from pilothouse.evals.settings import load_settings
+
+    quarantined = {id: one.quarantined for id, one in suite.places().items() if one.quarantined}
+    return junit(made, quarantined=quarantined, hearing=hearing_of(suite, load_settings(suite.folder), made))
+
+
+def compared_runs(found: Suite, base: str, candidate: str, margin: float = -1.0) -> Comparison:
+    """Two runs of a suite compared, by its own gate; ``margin``: another one than that of its file."""
     from pilothouse.evals.compare import compare as compare_runs
     from pilothouse.evals.settings import load_settings
 
-    found = open_suite(suite)
     settings = load_settings(found.folder)
     gate = settings.gate
     quarantined = {id: one.quarantined for id, one in found.places().items() if one.quarantined}
     was, other = run_of(found, base), run_of(found, candidate)
     # A run that ended as soon as it was certain was looked at again and again: so is its verdict.
     early = str(other.summary.get("stopped", "")).startswith("it is certain")
-    return found, compare_runs(
+    return compare_runs(
         was,
         other,
         hearing=hearing_of(found, settings, was, other),
@@ -461,10 +465,11 @@ def _tell(run: Run, suite: Suite, compared: Comparison, rows: int, as_: str | No
     }
     where = f"--suite {suite.folder}"
     next_ = [f"pilothouse eval show {one['case']} {where}" for one in data["changes"][:2]]
-    run.output.answer(data, human=_comparison, next=next_)
+    run.output.answer(data, human=comparison_lines, next=next_)
 
 
-def _comparison(data: Mapping[str, Any]) -> Iterable[str]:
+def comparison_lines(data: Mapping[str, Any]) -> Iterable[str]:
+    """A comparison for people."""
     words = {"pass": "PASS", "fail": "FAIL", "not_enough_data": "NOT ENOUGH DATA"}
     yield f"{data['base']} → {data['candidate']}: {words[data['outcome']]}"
     yield from (f"  {clean(reason)}" for reason in data["reasons"])

@@ -50,6 +50,18 @@ def summary_of(run: Run) -> dict[str, Any]:
     }
 
 
+def run_markdown(run: Run) -> str:
+    """One run as Markdown, where there is nothing to compare it with."""
+    found = summary_of(run)
+    counts = ", ".join(f"{found[name]} {name}" for name in ("failed", "flaky", "unscored") if found[name])
+    lines = [f"## Evaluation: {found['passed']} of {found['cases']} cases pass", ""]
+    lines += [f"{counts or 'none fails'}; {found['cost_usd']:.4f} USD (judges {found['judge_usd']:.4f})", ""]
+    if found["failures"]:
+        lines += ["| case | attempts | why |", "| --- | --- | --- |"]
+        lines += [f"| {one['case']} | {one['attempts']} | {markdown_cell(one['why'])} |" for one in found["failures"]]
+    return "\n".join(lines)
+
+
 def comparison_data(found: Comparison, *, rows: int = _ROWS_MAX) -> dict[str, Any]:
     """A comparison as plain data; only cases that a reader has to look at are listed."""
     listed = [one for one in found.changes if one.bucket not in ("passed", "failed")]
