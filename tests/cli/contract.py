@@ -146,6 +146,7 @@ ELSEWHERE: dict[str, str] = {
             *("import", "export", "ci"),
         )
     },
+    "optimize": "works on a folder of cases, and asks models: tests/optimize",
     "review": "a group; `review DIFF` is `review diff DIFF`",
     **dict.fromkeys(("review diff", "review init", "review rules", "review lint"), "work on files: tests/review"),
     **dict.fromkeys(

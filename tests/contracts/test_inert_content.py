@@ -312,7 +312,7 @@ NO_CONTENT: dict[str, str] = {
     ),
     **dict.fromkeys(("up", "down", "sign-in", "open", "demo", "mcp"), "starts or opens something"),
     **dict.fromkeys(("note", "score", "label", "undo"), "write, and show what was written; `notes` reads it"),
-    **dict.fromkeys(("import", "analyze", "review"), "work on files of the user's own"),
+    **dict.fromkeys(("import", "analyze", "review", "optimize"), "work on files of the user's own"),
     "eval": "works on files of the user's own; `eval online` shows what judges said of traces, cut to a line and cleaned: tests/online",
     **dict.fromkeys(("budgets", "drill"), "our own rules and figures: tests/budgets, tests/guards"),
     "policy": "our own rules; words of traces in a trial are marked and cleaned: tests/policies",

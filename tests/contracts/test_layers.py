@@ -68,6 +68,8 @@ ALLOWED: dict[str, str] = {
     # Scores on sampled production traces: what the policy asks for, read as traces, judged as in an evaluation, written as
     # annotations.
     "online": "records store policy evals annotations traces",
+    # A prompt improved by what a suite says of it.
+    "optimize": "records evals",
     # Skills for coding agents: text of the package, and putting it where agents read it.
     "skills": "records",
     # Reads exports, on the user's side as on the server's: what a body says of itself is read by the rules of signals.
@@ -92,6 +94,7 @@ LAZY: dict[tuple[str, str], str] = {
     ("cli", "server"): "`down` and `status` read the runtime file the server writes",
     ("cli", "analysis"): "`analyze` works on an export where the command runs",
     ("cli", "evals"): "`eval` works on a folder of cases where the command runs",
+    ("cli", "optimize"): "`optimize` runs cases where the command runs",
     ("cli", "review"): "`review` reads rules and a diff where the command runs",
     ("cli", "skills"): "`skills` lists and installs what ships with the package",
     ("cli", "files"): "`pull` writes the folder where the command runs; that half is standard library only",

@@ -253,6 +253,10 @@ OWN: dict[str, Mapping[str, Any]] = {
         failed=rows("at:text why:text"),
     ),
     "eval export": shape("file:text format:text cases:count lost:count", notes=rows("case:text lost:text")),
+    "optimize": shape(
+        "optimization:text folder:text changed:yes sentence:text parts:object final:object diff:text best:text spent_usd:number stopped:text wrote:text",
+        rounds=rows("round:count outcome:text candidate:text reason:text why:text"),
+    ),
     "review diff": shape(
         "outcome:text reviewer:text rules:count files:count verdicts:count known:count questions:count usd:number dropped:object notes:texts sentence:text",
         findings=rows("rule:text severity:text file:text line:count removed:yes why:text suggestion:text text:text"),

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("imports:import_files", "Import Claude Code, Codex, ATIF, Inspect, SWE-agent, OTLP files."),
     "analyze": ("analyze:analyze", "Ask a playbook of every trace of an export."),
     "eval": ("evals_all:evals", "Suites of cases: write, run, compare, gate."),
+    "optimize": ("optimize:optimize", "Improve a prompt by cases, in a budget."),
     "review": ("review:review", "Rules in words, held against a diff."),
     "note": ("annotations:note", "Write a note on a trace, step or session."),
     "score": ("annotations:score", "Score a trace, step or session."),
@@ -89,7 +90,7 @@ _MORE: dict[str, str] = {
     # what for: the commands that the first page of help only names
     "watch": "live tail fleet map overview stats",
     "connect": "mcp",
-    "judge": "eval review audit level verify doctor",
+    "judge": "eval optimize review audit level verify doctor",
     "record": "run import deliver demo",
     "control": "approvals guard drill policy budgets cache gateway routing",
     "write": "note score label notes undo queues delete",

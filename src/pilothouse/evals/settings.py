@@ -25,7 +25,7 @@ from .suite import SUITE_FILE
 
 MARGIN: Final = 0.02
 ALPHA: Final = 0.05
-_SECTIONS: Final = ("target", "version", "repeats", "run", "tools", "gate", "judges", "description")
+_SECTIONS: Final = ("target", "version", "repeats", "run", "tools", "gate", "judges", "optimizer", "description")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,8 @@ class SuiteSettings:
     gate: Gate = field(default_factory=Gate)
     judges: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     """Each judge's own section, by name: the judges read them."""
+    optimizer: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Which model proposes prompts: the names of a judge's section."""
 
 
 def load_settings(folder: Path) -> SuiteSettings:
@@ -104,6 +106,7 @@ def read_settings(data: Any, *, shown: str = SUITE_FILE) -> SuiteSettings:
             critical=_truth(gate, "critical", f"{shown}: gate"),
             least_pass=_number(gate, "least_pass", 0.0, f"{shown}: gate", least=0, most=1),
         ),
+        optimizer=_section(row.get("optimizer") or {}, f"{shown}: optimizer"),
         judges={name: _section(one, f"{shown}: judges.{name}") for name, one in judges.items()},
     )
 

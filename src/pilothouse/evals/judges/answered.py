@@ -29,7 +29,13 @@ class Answered(Generic[T]):
 
 
 async def answered(
-    judge: Judge, messages: list[dict[str, str]], read: Callable[[str], T | None], purse: Purse, *, price_at: str
+    judge: Judge,
+    messages: list[dict[str, str]],
+    read: Callable[[str], T | None],
+    purse: Purse,
+    *,
+    price_at: str,
+    output_tokens_max: int = OUTPUT_TOKENS_MAX,
 ) -> Answered[T]:
     """Ask, and once more where ``read`` makes nothing of the answer. Never raises.
 
@@ -39,7 +45,7 @@ async def answered(
     asked = messages
     for _ in range(2):
         size = sum(len(one["content"].encode("utf-8", "replace")) for one in asked) // BYTES_PER_TOKEN
-        worst = price_of(judge, size, OUTPUT_TOKENS_MAX)
+        worst = price_of(judge, size, output_tokens_max)
         if purse.usd_max and worst is None:
             why = f"the price of {judge.model} is not known, so the money cannot be capped: set {price_at}"
             return Answered(value=None, why=why, usd=spent)
@@ -48,7 +54,7 @@ async def answered(
             return Answered(value=None, why=why, usd=spent)
         cost = 0.0
         try:
-            said = await ask(judge, asked)
+            said = await ask(judge, asked, output_tokens_max=output_tokens_max)
             cost = said.usd or 0.0
         except PilothouseError as error:
             return Answered(value=None, why=told(error), usd=spent)

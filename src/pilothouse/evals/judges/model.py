@@ -48,7 +48,9 @@ class _Place:
     headers: Mapping[str, str]
 
 
-async def ask(judge: Judge, messages: Sequence[Mapping[str, str]], *, sample: int = 0) -> Said:
+async def ask(
+    judge: Judge, messages: Sequence[Mapping[str, str]], *, sample: int = 0, output_tokens_max: int = OUTPUT_TOKENS_MAX
+) -> Said:
     """Ask once; again where the other side says that it is overloaded or broken.
 
     Raises:
@@ -56,7 +58,7 @@ async def ask(judge: Judge, messages: Sequence[Mapping[str, str]], *, sample: in
         NotAllowed: the variable of its key is not set.
     """
     place = _place(judge)
-    body = _body(judge, messages, sample)
+    body = _body(judge, messages, sample, output_tokens_max)
     for attempt in range(RETRIES + 1):
         try:
             answer = await _in_time(judge.timeout_s, place, body)
@@ -136,14 +138,14 @@ def _place(judge: Judge) -> _Place:
     return _Place(url=f"{url}/chat/completions", headers=headers | ({"authorization": f"Bearer {key}"} if key else {}))
 
 
-def _body(judge: Judge, messages: Sequence[Mapping[str, str]], sample: int) -> dict[str, Any]:
+def _body(judge: Judge, messages: Sequence[Mapping[str, str]], sample: int, output_tokens_max: int) -> dict[str, Any]:
     body: dict[str, Any] = {"model": judge.model}
     if judge.temperature is not None:
         body["temperature"] = judge.temperature
     if judge.api == "anthropic":
         system = "\n\n".join(one["content"] for one in messages if one["role"] == "system")
         rest = [dict(one) for one in messages if one["role"] != "system"]
-        return {**body, "max_tokens": OUTPUT_TOKENS_MAX, "system": system, "messages": rest}
+        return {**body, "max_tokens": output_tokens_max, "system": system, "messages": rest}
     if judge.seed is not None:
         # Samples with one seed would be one sample.
         body["seed"] = judge.seed + sample
