@@ -157,8 +157,8 @@ def test_sessions_tasks_and_tool_calls_get_their_own(bench: Bench) -> None:
     bench.add(3)
     bench.score(
         bench.scorer("talk", level="session"),
-        bench.scorer("task", level="task"),
-        bench.scorer("call", level="tool_call"),
+        bench.scorer("task", level="task", filter="-session:chat"),
+        bench.scorer("call", level="tool_call", filter="-session:chat"),
     )
     (talk,) = [one for one in bench.written_on_session("chat") if not one.target.trace_id]
     assert (talk.name, talk.target.session_id) == ("talk", "chat")

@@ -187,7 +187,7 @@ class OnlineStore:
         """Take one thing to score; True for exactly one of all who ask."""
         values = _values(claim, state="claimed", owner=owner, at_ns=now_ns, shown=True)
         with answering("online evals"), self._engine.begin() as connection:
-            return connection.execute(self._insert(_SCORE).values(values).on_conflict_do_nothing()).rowcount > 0
+            return self._is_new(connection, _SCORE, values)
 
     def let_go(self, claims: Iterable[Claim]) -> None:
         """Give claims back: nothing came of them, and they are taken again later."""
@@ -213,7 +213,7 @@ class OnlineStore:
         with answering("online evals"), self._engine.begin() as connection:
             for one in claims:
                 values = _values(one, state="unscored", reason=reason, why=why, at_ns=at_ns, day=day, shown=True)
-                new += connection.execute(self._insert(_SCORE).values(values).on_conflict_do_nothing()).rowcount
+                new += self._is_new(connection, _SCORE, values)
         return new
 
     def unshown(self, *, limit: int = 500) -> list[ScoreRow]:
@@ -330,7 +330,7 @@ class OnlineStore:
         """Stop a scorer for a project until it is started; False where it was stopped already."""
         values = {"project_id": project, "scorer": scorer, "who": who[:200], "at_ns": at_ns}
         with answering("online evals"), self._engine.begin() as connection:
-            return connection.execute(self._insert(_STOP).values(values).on_conflict_do_nothing()).rowcount > 0
+            return self._is_new(connection, _STOP, values)
 
     def start(self, project: str, scorer: str) -> bool:
         """Start it again; False where it was not stopped."""
@@ -343,6 +343,11 @@ class OnlineStore:
         with answering("online evals"), self._reading() as connection:
             rows = connection.execute(sa.select(_STOP)).all()
         return {(row.project_id, row.scorer): row.who for row in rows}
+
+    def _is_new(self, connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> bool:
+        # What it returns, not the count of rows: PostgreSQL's driver gives none for an insert.
+        made = self._insert(table).values(values).on_conflict_do_nothing().returning(table.c.scorer)
+        return connection.execute(made).first() is not None
 
     def _reading(self) -> Any:
         return self._engine.connect().execution_options(**READING)
