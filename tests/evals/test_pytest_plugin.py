@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,7 +16,9 @@ from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from pilothouse.evals.pytest_plugin import decide
+from pilothouse.evals.case_text import read_case
+from pilothouse.evals.pytest_plugin import EvalCase, Unscored, decide
+from tests.evals.judges.asked import JudgeServer, said
 
 
 def model(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
@@ -119,6 +123,57 @@ def test_each_case_of_a_suite_is_a_test_of_the_users_own(tmp_path: Path) -> None
     assert "bad, attempt 1: it is another value: it said 'say b'" in done.stdout
     assert "silent says nothing: the case has no check" in done.stdout
     assert "quarantined: under repair" in done.stdout
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Iterator[Path]:
+    """A suite whose judge finds everything with "days" good, and answers nonsense about riddles, also when asked again."""
+
+    def decides(asked: str, inside: str) -> str:
+        return (
+            "who knows"
+            if "riddle" in inside or not inside
+            else said("pass" if "days" in inside else "fail", "the term")
+        )
+
+    with JudgeServer(decides) as server:
+        suite = tmp_path / "evals/echo"
+        (suite / "cases").mkdir(parents=True)
+        judges = {"careful": {"model": "gpt-4.1", "url": server.openai_url}}
+        (suite / "suite.yaml").write_text(json.dumps({"judges": judges}))
+        yield suite
+
+
+def test_a_judge_asserts_a_rubric_and_what_it_cannot_score_never_passes(judged: Path) -> None:
+    kind = "The answer names the term"
+    decide(echo, "in 30 days", whole=True).meets(kind, suite=judged).says(contains="30")
+    with pytest.raises(AssertionError, match="the term"):
+        decide(echo, "soon", whole=True).meets(kind, suite=judged)
+    ways: tuple[tuple[Unscored, Any], ...] = (("fail", pytest.fail.Exception), ("skip", pytest.skip.Exception))
+    for how, raised in ways:
+        with pytest.raises(raised, match="not one JSON object"):
+            decide(echo, "a riddle in 30 days", whole=True).meets(kind, suite=judged, unscored=how)
+    with pytest.raises(pytest.fail.Exception, match="no judge nobody"):
+        decide(echo, "in 30 days", whole=True).meets(kind, suite=judged, judge="nobody")
+
+
+def echo(text: str) -> str:
+    return text
+
+
+def test_criteria_of_a_suites_cases_are_judged_where_the_mark_says_so(judged: Path) -> None:
+    def case(text: str, *, judges: bool = True, unscored: Any = "fail") -> EvalCase:
+        read = read_case({"id": "c", "input": text, "criteria": ["names the term"], "checks": [{"contains": " "}]})
+        return EvalCase(case=read, suite=judged if judges else None, unscored=unscored)
+
+    case("in 30 days").passes(echo)
+    case("very soon", judges=False).passes(echo)
+    with pytest.raises(pytest.fail.Exception, match="the term"):
+        case("very soon").passes(echo)
+    with pytest.raises(pytest.skip.Exception, match="unscored"):
+        case("a riddle", unscored="skip").passes(echo)
+    with pytest.raises(pytest.fail.Exception, match="says nothing"):
+        case("a riddle").passes(echo)
 
 
 def _installed() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -113,3 +114,23 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, wrong: str) -> None:
     (tmp_path / "runs.json").write_text(wrong)
     with pytest.raises(BadRequest):
         read(tmp_path / "runs.json")
+
+
+def test_a_file_of_results_is_imported_by_a_command(evals: Any, tmp_path: Path) -> None:
+    rows = [
+        {
+            "task_id": task, "trial": trial, "reward": float(task == trial),
+            "info": {"task": {"user_id": "mia", "instruction": f"You want {task}", "outputs": ["9"],
+                              "actions": [{"name": "cancel_reservation", "kwargs": {"id": task}}]}},
+            "traj": [{"role": "system", "content": "rules"}, {"role": "user", "content": "hi"},
+                     {"role": "assistant", "content": "9"}],
+        }
+        for task in (0, 1) for trial in (0, 1)
+    ]  # fmt: skip
+    (tmp_path / "results.json").write_text(json.dumps(rows))
+    told = evals("import", "results.json", "--format", "tau-bench", "--suite", "evals/air").data
+    assert (told["read"], told["ids"], told["attempts"]) == (2, ["task-000", "task-001"], 4)
+    (run,) = evals("runs", "--suite", "evals/air").data["runs"]
+    assert (run["run"], run["cases"], run["flaky"]) == (told["run"], 2, 2)
+    (tmp_path / "results.json").write_text('{"not": "a list"}')
+    assert evals("import", "results.json", "--format", "tau-bench", "--suite", "evals/air").code == 2

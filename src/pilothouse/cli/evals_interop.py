@@ -19,6 +19,8 @@ from .root import Run
 from .terminal import clean, one_line
 
 _FORMATS = ("pydantic-evals", "inspect", "promptfoo", "openai-evals", "csv")
+_TAU = "tau-bench"
+"""Read from its results; there is no such file to write."""
 _SHOWN = 20
 
 
@@ -34,24 +36,26 @@ _SHOWN = 20
 )
 @click.argument("file")
 @suite_option
-@click.option("--format", "format_", type=click.Choice(_FORMATS), default=None, help="whose file it is  [seen from it]")
+@click.option(
+    "--format", "format_", type=click.Choice((*_FORMATS, _TAU)), default=None, help="whose file it is  [seen from it]"
+)
 @click.pass_obj
 def import_(run: Run, file: str, suite: str, format_: str | None) -> int:
     """Add cases of another tool, and its scores as a run. What is not carried over is said. Exit 9: some are no cases."""
     from dataclasses import asdict
 
     from pilothouse.evals.interop.formats import Format, format_of
-    from pilothouse.evals.interop.importing import import_file
+    from pilothouse.evals.interop.importing import import_file, import_tau_bench
     from pilothouse.evals.suite import Suite
 
     path = Path(file)
-    format: Format = cast("Format", format_) if format_ else format_of(path)
+    format: Format | None = None if format_ == _TAU else cast("Format", format_) if format_ else format_of(path)
     if suite and not Path(suite).exists():
         _made(Path(suite))
         found = Suite(suite)
     else:
         found = open_suite(suite)
-    told = import_file(found, path, format)
+    told = import_tau_bench(found, path) if format is None else import_file(found, path, format)
     where = ("--suite", str(found.folder))
     next_ = [line("eval", "show", told.ids[0], *where)] if told.ids else []
     next_.append(line("eval", "runs", *where) if told.run else line("eval", "run", *where))

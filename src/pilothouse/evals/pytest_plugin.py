@@ -8,6 +8,9 @@
     def test_refunds(eval_case):
         eval_case.passes(agent)
 
+    def test_the_answer_is_kind(decision):
+        decision(agent, "Where is it?", whole=True).meets("The tone is kind", suite="evals/refunds", unscored="skip")
+
 ``decision`` builds the history up to a decision, runs the real orchestrator and stops it there where it can be stopped;
 ``eval_case`` is every case of a suite in turn. Comparison is tolerant: ``2 s`` is ``2000 ms``.
 """
@@ -17,24 +20,28 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 if TYPE_CHECKING:
     from pilothouse.evals.case import Case
+    from pilothouse.evals.judges.asking import Panel
     from pilothouse.evals.observed import Observed
     from pilothouse.evals.runner import Options
 
 MARK = "pilothouse"
+Unscored = Literal["fail", "skip"]
+UNSCORED = ("fail", "skip")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name the mark."""
     config.addinivalue_line(
-        "markers", f"{MARK}(suite, repeats=0, decision_only=False): run the test once for each case of a suite"
+        "markers",
+        f"{MARK}(suite, repeats=0, decision_only=False, judges=False, unscored='fail'): run the test once for each case",
     )
 
 
@@ -57,7 +64,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     except PilothouseError as error:
         raise pytest.UsageError(f"{error.message} (got {error.got})") from error
     marks = [pytest.mark.skip(reason=f"quarantined: {one.quarantined}") if one.quarantined else () for one in cases]
-    given = [pytest.param((one, mark.kwargs), id=one.id, marks=skip) for one, skip in zip(cases, marks, strict=True)]
+    if mark.kwargs.get("unscored", "fail") not in UNSCORED:
+        raise pytest.UsageError(f"{metafunc.definition.nodeid}: unscored is one of {', '.join(UNSCORED)}")
+    given = [
+        pytest.param((one, {"folder": suite.folder, **mark.kwargs}), id=one.id, marks=skip)
+        for one, skip in zip(cases, marks, strict=True)
+    ]
     metafunc.parametrize("eval_case", given, indirect=True)
 
 
@@ -65,7 +77,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def eval_case(request: pytest.FixtureRequest) -> EvalCase:
     """One case of the suite that the mark names."""
     case, options = request.param
-    return EvalCase(case=case, repeats=options.get("repeats", 0), decision_only=options.get("decision_only", False))
+    return EvalCase(
+        case=case,
+        repeats=options.get("repeats", 0),
+        decision_only=options.get("decision_only", False),
+        suite=options["folder"] if options.get("judges") else None,
+        unscored=options.get("unscored", "fail"),
+    )
 
 
 @pytest.fixture
@@ -81,6 +99,10 @@ class EvalCase:
     case: Case
     repeats: int = 0
     decision_only: bool = False
+    suite: Path | None = None
+    """Where the judges of its criteria stand; None: no judge is asked."""
+    unscored: Unscored = "fail"
+    """What no check and no judge could decide never passes: the test fails, or is skipped with the reason."""
 
     def passes(self, target: Any) -> None:
         """Run it, as often as is asked, and fail with the first reason that an attempt does not pass."""
@@ -90,15 +112,22 @@ class EvalCase:
 
         run = resolve(target)
         scorers = scorer_finder(Path.cwd(), named)
+        judges = _panel(self.suite) if self.suite is not None and self.case.criteria else None
+        open_ = ""
         for number in range(1, max(1, self.repeats or self.case.repeats) + 1):
-            found = _waited(attempt(self.case, number, run, _options(decision_only=self.decision_only), None, scorers))
+            found = _waited(
+                attempt(self.case, number, run, _options(decision_only=self.decision_only), judges, scorers)
+            )
             if found.outcome == "unscored":
-                pytest.fail(f"{self.case.id} says nothing: {found.why}", pytrace=False)
+                open_ = open_ or f"{self.case.id} says nothing: {found.why}"
             if found.outcome == "fail":
                 called = f"\ncalled: {', '.join(found.tools)}" if found.tools else ""
                 pytest.fail(
                     f"{self.case.id}, attempt {number}: {found.why}{called}\nsaid: {found.text[:2_000]}", pytrace=False
                 )
+        # Behind all attempts: one that fails is told of before one that nobody could judge.
+        if open_:
+            _undecided(open_, self.unscored)
 
 
 def decide(
@@ -125,14 +154,15 @@ def decide(
     async def run() -> Observed:
         return await resolve(target)(tried)
 
-    return Seen(_waited(run()))
+    return Seen(_waited(run()), case)
 
 
 class Seen:
     """What an orchestrator decided; each method asserts one thing and gives the same object back."""
 
-    def __init__(self, observed: Observed) -> None:
+    def __init__(self, observed: Observed, case: Case | None = None) -> None:
         self.observed = observed
+        self.case = case
 
     def tool(self, name: str, /, *, mode: str = "tolerant", times: int | None = None, **arguments: Any) -> Seen:
         """It called this tool, with these arguments among others."""
@@ -163,6 +193,24 @@ class Seen:
                 self.check({kind: wanted if isinstance(wanted, str) else list(wanted)})
         return self if number is None else self.check({"number": number, "within": within})
 
+    def meets(self, criterion: str, *, suite: str | Path, judge: str = "", unscored: Unscored = "fail") -> Seen:
+        """A judge of the suite, its first where none is named, finds the criterion met.
+
+        What the judge could not score fails, or is skipped with the reason where ``unscored`` is ``skip``.
+        """
+        __tracebackhide__ = True
+        from pilothouse.evals.case import Case, Criterion, Input
+
+        if unscored not in UNSCORED:
+            raise ValueError(f"unscored is one of {', '.join(UNSCORED)}, not {unscored!r}")
+        case = self.case or Case(id="decision", input=Input())
+        asked = replace(case, criteria=(Criterion(text=criterion, judge=judge),))
+        said = _waited(_panel(Path(suite))(asked, self.observed)).said[0]
+        if said.outcome == "unscored":
+            _undecided(f"{criterion}: {said.why}", unscored)
+        assert said.outcome == "pass", f"{criterion}: {said.why} ({said.judge})"
+        return self
+
     def check(self, check: Mapping[str, Any]) -> Seen:
         """Any check of a case: ``{"output": {…}}``, ``{"at_most": {…}}``."""
         __tracebackhide__ = True
@@ -173,6 +221,21 @@ class Seen:
         assert gone is None, gone.error if gone else ""
         assert found.outcome == "pass", f"{found.name}: {found.why}"
         return self
+
+
+def _panel(suite: Path) -> Panel:
+    """The judges of a suite, ready to be asked."""
+    from pilothouse.evals.judges.asking import Panel
+    from pilothouse.evals.judges.settings import read_judges
+    from pilothouse.evals.settings import load_settings
+
+    return Panel(folder=suite, judges=read_judges(load_settings(suite).judges, suite))
+
+
+def _undecided(why: str, how: Unscored) -> None:
+    if how == "skip":
+        pytest.skip(f"unscored: {why}")
+    pytest.fail(why, pytrace=False)
 
 
 def _options(*, decision_only: bool) -> Options:

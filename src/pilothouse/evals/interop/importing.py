@@ -17,6 +17,7 @@ from pilothouse.evals.runs import TEXT_CHARS_MAX, About, Outcome, Result, Run, S
 from pilothouse.evals.suite import Suite
 from pilothouse.records import BadRequest, PilothouseError, iso
 
+from . import tau_bench
 from .formats import Format, read
 from .model import Carried, Scored, Source, Unread, slug
 
@@ -134,6 +135,23 @@ def import_file(suite: Suite, path: Path, format: Format) -> Imported:
         if work.attempts:
             told.run = _run(suite, work, path).about.run
     return told
+
+
+def import_tau_bench(suite: Suite, path: Path) -> Imported:
+    """Add a case for each task of a file of tau-bench's results, and a run with each trial and its reward.
+
+    Raises:
+        NotFound: there is no such file.
+        TooLarge: it passes the bound.
+        BadRequest: it is not what tau-bench writes.
+    """
+    trials = tau_bench.read(path)
+    run = tau_bench.import_trials(trials, suite)
+    run.finish({**summary_of(run), "stopped": ""})
+    ids = sorted({one.id for one in trials})
+    return Imported(
+        format="tau-bench", read=len(ids), ids=ids[:20], file="cases", run=run.about.run, attempts=len(trials)
+    )
 
 
 def _run(suite: Suite, work: _Import, path: Path) -> Run:
