@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -479,26 +479,19 @@ def _lines(data: Mapping[str, Any]) -> Iterable[str]:
 
 def _rates(title: str, rows: Iterable[Mapping[str, Any]]) -> Iterable[str]:
     listed = list(rows)
-    heads = [
-        title,
-        "cases",
-        "pass",
-        "95 %",
-        *(["before", "diff", "p adj"] if any("p" in one for one in listed) else []),
-    ]
-    heads += ["verdict"] if any("verdict" in one for one in listed) else []
-    cells: Callable[[Mapping[str, Any]], list[str]] = lambda one: [  # noqa: E731
-        one_line(str(one["name"]), 40),
-        f"{one['cases']:,}",
-        _share(one["rate"]),
-        f"{one['interval'][0]:.1%} to {one['interval'][1]:.1%}",
-        *(
-            [_share(one.get("before")), _points(one.get("difference")), f"{one.get('p_adjusted', 1):.3g}"]
-            if "p adj" in heads
-            else []
-        ),
-        *([str(one.get("verdict", "")).replace("_", " ")] if "verdict" in heads else []),
-    ]
+    beside, before = any("p" in one for one in listed), any("before" in one for one in listed)
+    heads = [title, "cases", "pass", "95 %", *(["before"] if beside and before else [])]
+    heads += ["diff", "p adj", "verdict"] if beside else []
+
+    def cells(one: Mapping[str, Any]) -> list[str]:
+        low, high = one["interval"]
+        found = [one_line(str(one["name"]), 40), f"{one['cases']:,}", _share(one["rate"]), f"{low:.1%} to {high:.1%}"]
+        found += [_share(one.get("before"))] if "before" in heads else []
+        if beside:
+            verdict = str(one.get("verdict", "")).replace("_", " ")
+            found += [_points(one.get("difference")), f"{one.get('p_adjusted', 1):.3g}", verdict]
+        return found
+
     yield from table(heads, (cells(one) for one in listed), right="cases pass before diff")
 
 
