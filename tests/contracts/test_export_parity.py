@@ -170,6 +170,7 @@ PLACES: dict[tuple[str, str], tuple[str, str]] = {
     **dict.fromkeys(_of("budgets"), (NO_FILE, "budgets")),
     **dict.fromkeys(_of("online"), (NO_FILE, "eval")),
     **dict.fromkeys(_of("gateway"), (NO_FILE, "gateway")),
+    **dict.fromkeys(_of("queues", "queue", "labelling"), (NO_FILE, "queues")),
 }
 
 EXCEPTIONS: dict[tuple[str, str], str] = {
@@ -207,6 +208,10 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     **dict.fromkeys(_of("policy", "guards"), "what is allowed, a file of its own"),
     **dict.fromkeys(
         _of("gateway"), "the server's own health: what passed through it stands with the calls of an export"
+    ),
+    **dict.fromkeys(
+        _of("queues", "queue", "labelling"),
+        "work that waits for people; what they said is annotations, which stand with the traces of an export",
     ),
     **dict.fromkeys(_of("budgets"), "accounts of the server: what the calls of an export cost stands with them"),
     **dict.fromkeys(_of("online"), "sums over a project's scores: each score stands with its trace in an export"),

@@ -63,6 +63,10 @@ class SampleWriter:
         self.forms.append(dict(form))
         return "/guards#switches"
 
+    def queue(self, name: str, verb: str, form: Mapping[str, str]) -> str:
+        self.forms.append({"queue": name, "verb": verb, **form})
+        return f"/queues/{name}/next?last={form.get('number', '')}"
+
     def policy_undo(self, number: str) -> str:
         self.removed.append(number)
         return "/policy?written=3"
@@ -218,6 +222,10 @@ ADDRESSES = (
     "/budgets",
     "/evals/online",
     "/evals/online?days=3",
+    "/queues",
+    *(f"/queues/{name}" for name in ("refunds", "failures", "old")),
+    *(f"/queues/{name}/next" for name in ("refunds", "failures", "old")),
+    "/queues/refunds/next?item=1&last=3&size=whole",
     "/gateway",
     "/gateway?prompts=1",
     "/guards",

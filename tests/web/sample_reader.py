@@ -13,6 +13,7 @@ from pilothouse.approvals import State
 from pilothouse.budgets import BudgetOverview
 from pilothouse.jobs import RunPage
 from pilothouse.online import OnlineOverview
+from pilothouse.queues import Handed, QueueInfo
 from pilothouse.records import BadRequest, NotFound, iso, prompt_sha256
 from pilothouse.store.deletion_log import DeletionRecord
 from pilothouse.traces.graph import graph
@@ -91,6 +92,7 @@ from pilothouse.web.model import (
     JobSteps,
     PolicyChecked,
     PolicyShown,
+    QueueShown,
     SqlColumn,
     SqlResult,
     SqlTable,
@@ -108,6 +110,7 @@ from .sample_jobs import sample_runs, sample_steps
 from .sample_logs import sample_facets, sample_lost, sample_search, sample_trace_logs
 from .sample_online import sample_online
 from .sample_policy import sample_activity, sample_checked, sample_guards, sample_policy
+from .sample_queues import sample_annotations, sample_next, sample_queues
 from .sample_written import sample_deletion, sample_written
 
 FIELDS: dict[str, Callable[[TraceRow], Sequence[str]]] = {
@@ -892,6 +895,15 @@ class SampleReader:
 
     def policy(self, draft_id: str, version: int | None) -> PolicyShown:
         return sample_policy(draft_id, version, empty=not self.scenes)
+
+    def queues(self) -> tuple[QueueInfo, ...]:
+        return sample_queues(empty=not self.scenes)
+
+    def queue(self, name: str) -> QueueShown:
+        return sample_annotations(name)
+
+    def queue_next(self, name: str, number: int | None, *, whole: bool) -> Handed:
+        return sample_next(name, number, whole=whole)
 
     def budgets(self, *, limit: int) -> BudgetOverview:
         return sample_budgets(empty=not self.scenes)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from pilothouse.records import Fence, NotFound, Target, clean
-from pilothouse.records.harmless import label
+from pilothouse.records.harmless import label, line
 from pilothouse.store import TraceStore
 from pilothouse.traces import session, span, transcript
 from pilothouse.traces.model import MessageView, TranscriptStep
@@ -132,7 +132,7 @@ def _part(what: str, text: str, step: int | None, chars: int = 0, *, marked: boo
     said = clean(text)
     whole = max(chars, len(said))
     return RecordPart(
-        what=label(what, 80),
+        what=line(what, 80),
         text=said[:PART_CHARS],
         cut_chars=whole - min(len(said), PART_CHARS),
         step=step,

@@ -16,6 +16,7 @@ from pilothouse.guards import KINDS, read_guards
 from pilothouse.jobs import Desk, RunPage, RunState
 from pilothouse.online import Online, OnlineOverview
 from pilothouse.policies import Drafts, Policies, diff, switches
+from pilothouse.queues import Handed, QueueInfo
 from pilothouse.records import Forbidden, NotFound, iso
 from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore, user_sql
@@ -74,6 +75,7 @@ from pilothouse.web import (
     JobSteps,
     PolicyChecked,
     PolicyShown,
+    QueueShown,
     SqlColumn,
     SqlResult,
     SqlTable,
@@ -82,6 +84,7 @@ from pilothouse.web import (
 
 from .analyses import Analyses
 from .approval_reader import ApprovalReader
+from .queue_reader import QueueReader
 
 _HOUR_NS = 3_600_000_000_000
 
@@ -107,6 +110,7 @@ class PageReader:
         may_see_policy: bool = False,
         approvals: ApprovalReader | None = None,
         budgets: Budgets | None = None,
+        queues: QueueReader | None = None,
         gateway_status: Callable[[], GatewayStatus] | None = None,
         answers: CacheStore | None = None,
         online: Online | None = None,
@@ -127,6 +131,7 @@ class PageReader:
         self._policies, self._drafts = policies, drafts
         self._may_see_policy = may_see_policy
         self._approvals = approvals
+        self._queues = queues
         self._server_facts = server_facts
 
     def search(self, query: TraceQuery) -> Page[TraceRow]:
@@ -348,6 +353,23 @@ class PageReader:
         if self._approvals is None:
             raise NotFound("this server keeps no approvals")
         return self._approvals
+
+    def queues(self) -> tuple[QueueInfo, ...]:
+        """Annotation queues and how far they are."""
+        return self._of_queues().list()
+
+    def queue(self, name: str) -> QueueShown:
+        """One annotation queue with what its labels add up to."""
+        return self._of_queues().one(name)
+
+    def queue_next(self, name: str, number: int | None, *, whole: bool) -> Handed:
+        """The next item of a queue, or that one."""
+        return self._of_queues().next(name, number, whole=whole)
+
+    def _of_queues(self) -> QueueReader:
+        if self._queues is None:
+            raise NotFound("this server keeps no queues")
+        return self._queues
 
     def policy(self, draft_id: str, version: int | None) -> PolicyShown:
         """The policy with its versions; with a draft and what changed in a version, where they are named."""

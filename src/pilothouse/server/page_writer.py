@@ -25,6 +25,7 @@ from pilothouse.traces.locate import locate
 from pilothouse.web.approval_text import edited
 
 from .approval_reader import ApprovalReader
+from .queue_reader import QueueReader
 from .state import ServerState
 
 
@@ -112,6 +113,14 @@ class PageWriter:
         # On to the next: whoever decides has a queue before them.
         onward = f"/approvals/{following}" if following else "/approvals"
         return f"{onward}?decided={found.approval_id}"
+
+    def queue(self, name: str, verb: str, form: Mapping[str, str]) -> str:
+        """Label, skip, undo; make, fill and close a queue, change its choices."""
+        reader = QueueReader(self._state.store, self._state.control, self._grant, self._decider)
+        onward = reader.act(name, verb, form)
+        if verb not in ("label", "skip", "undo"):
+            self._audit(f"queue {verb}", onward.removeprefix("/queues/"))
+        return onward
 
     def policy(self, form: Mapping[str, str]) -> str:
         """Check, try or put in force the policy of a form; gives the address to go on at."""

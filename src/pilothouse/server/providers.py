@@ -36,6 +36,7 @@ from .approval_reader import ApprovalReader
 from .gateway import gateway_metrics
 from .page_reader import PageReader
 from .page_writer import PageWriter
+from .queue_reader import QueueReader
 from .routing import make_asker
 from .state import ServerState
 
@@ -315,6 +316,7 @@ class PageProvider:
                 drafts=state.drafts,
                 may_see_policy=grant.allows("write"),
                 approvals=ApprovalReader(state.approvals, grant, decider),
+                queues=QueueReader(state.store, state.control, grant, decider),
                 budgets=state.budgets,
                 gateway_status=lambda: status_of(self._gateway),
                 answers=state.answers,

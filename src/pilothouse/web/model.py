@@ -13,6 +13,7 @@ from pilothouse.gateway import GatewayStatus
 from pilothouse.jobs import Run, Step
 from pilothouse.policies import Draft, PolicyText, PolicyVersion, Proposal, Switch
 from pilothouse.policy import Problem
+from pilothouse.queues import QueueInfo, QueueLabel, Taxonomy
 from pilothouse.traces.model.gateway import GatewayTraffic
 
 
@@ -140,6 +141,19 @@ class PolicyChecked:
 
     problems: tuple[Problem, ...]
     changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueShown:
+    """An annotation queue as its page shows it."""
+
+    info: QueueInfo
+    taxonomy: Taxonomy
+    labels: tuple[QueueLabel, ...]
+    """The newest, newest first."""
+    more_labels: int
+    may_change: bool
+    """Whether the visitor may fill it and change its choices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

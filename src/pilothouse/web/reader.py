@@ -15,6 +15,7 @@ from pilothouse.approvals import State
 from pilothouse.budgets import BudgetOverview
 from pilothouse.jobs import RunPage
 from pilothouse.online import OnlineOverview
+from pilothouse.queues import Handed, QueueInfo
 from pilothouse.store.deletion_log import DeletionRecord
 from pilothouse.traces.model import (
     AgentGraph,
@@ -63,6 +64,7 @@ from .model import (
     JobSteps,
     PolicyChecked,
     PolicyShown,
+    QueueShown,
     Refusals,
     SqlResult,
     SqlTable,
@@ -270,6 +272,18 @@ class Reader(Protocol):
         """What providers' prompt caches served, and what broke the prefix that they need."""
         ...
 
+    def queues(self) -> tuple[QueueInfo, ...]:
+        """Annotation queues and how far they are, the newest first."""
+        ...
+
+    def queue(self, name: str) -> QueueShown:
+        """One annotation queue with what its labels add up to. Raises NotFound."""
+        ...
+
+    def queue_next(self, name: str, number: int | None, *, whole: bool) -> Handed:
+        """The next item of a queue, or that one: the visitor's for a while. Raises Forbidden or NotFound."""
+        ...
+
     def policy_checked(self, text: str) -> PolicyChecked:
         """What is wrong with a text, and what it would change. Raises Forbidden."""
         ...
@@ -288,6 +302,10 @@ class Writer(Protocol):
 
     def approval(self, approval_id: str, verb: str, form: Mapping[str, str]) -> str:
         """Decide, ask, hand on: gives the address to go on at. Raises what the decision is refused for."""
+        ...
+
+    def queue(self, name: str, verb: str, form: Mapping[str, str]) -> str:
+        """Label, skip, undo; make, fill and close a queue, change its choices: gives the address to go on at."""
         ...
 
     def policy(self, form: Mapping[str, str]) -> str:

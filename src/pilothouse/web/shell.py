@@ -24,6 +24,7 @@ NAV = (
             ("map", "/map", "Map"),
             ("sql", "/sql", "SQL"),
             ("analysis", "/analysis", "Analysis"),
+            ("queues", "/queues", "Queues"),
             ("doctor", "/doctor", "Doctor"),
             ("jobs", "/jobs", "Jobs"),
         ),

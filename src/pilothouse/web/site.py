@@ -53,6 +53,7 @@ def build(provider: Provider, clock: Clock | None = None) -> APIRouter:
     router.add_route("/deletions/{id}/confirm", site.confirm_deletion, methods=["POST"])
     router.add_route("/deletions/{id}/refuse", site.refuse_deletion, methods=["POST"])
     router.add_route("/approvals/{id}/{verb}", site.decide_approval, methods=["POST"])
+    router.add_route("/queues/{queue}/{verb}", site.queue, methods=["POST"])
     router.add_route("/guards/switches", site.throw_switch, methods=["POST"])
     router.add_route("/guards/proposals/{id}/accept", site.accept_proposal, methods=["POST"])
     router.add_route("/guards/proposals/{id}/dismiss", site.dismiss_proposal, methods=["POST"])
@@ -275,6 +276,11 @@ class _Site:
         """Say no to a proposed rule."""
         name = str(request.path_params["id"])
         return await self.written(request, lambda visitor, form: visitor.writer.proposal(name, accept=False))
+
+    async def queue(self, request: Request) -> Response:
+        """Label, skip or undo, then the next item; or make, fill, close a queue, or change its choices."""
+        name, verb = str(request.path_params["queue"]), str(request.path_params["verb"])
+        return await self.written(request, lambda visitor, form: visitor.writer.queue(name, verb, form))
 
     async def throw_switch(self, request: Request) -> Response:
         """Stop an agent or a tool, or let it go on."""

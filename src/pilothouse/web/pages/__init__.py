@@ -18,12 +18,15 @@ from .guards import GUARDS
 from .job import JOB
 from .jobs import JOBS
 from .keys import KEYS
+from .labelling import LABELLING
 from .live import LIVE
 from .logs import LOGS
 from .map import MAP
 from .online import ONLINE
 from .overview import OVERVIEW
 from .policy import POLICY
+from .queue import QUEUE
+from .queues import QUEUES
 from .session import SESSION
 from .sessions import SESSIONS
 from .span import SPAN
@@ -51,6 +54,9 @@ PAGES: tuple[PageSpec, ...] = (
     DOCTOR,
     ANALYSIS,
     ANALYSIS_RUN,
+    QUEUES,
+    QUEUE,
+    LABELLING,
     JOBS,
     JOB,
     APPROVALS,

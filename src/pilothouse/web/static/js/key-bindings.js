@@ -8,6 +8,7 @@ const KEYS = [
   ["1 2 3 4 5", "views of a trace"],
   ["[ ]", "step before, step after"],
   ["a r e q d", "approve, reject, edit, ask, hand on: to where it is done"],
+  ["1 … 9 s u n", "in a queue: choose, skip, undo, note"],
   ["Esc", "close"],
   ["g o", "overview"],
   ["g l", "live"],
