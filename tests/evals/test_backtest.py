@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from pilothouse.evals.suite import Suite
 from tests.live import LiveServer
 
 from .conftest import Evals
+from .judges.asked import JudgeServer
+from .judges.asked import said as said_by
 from .recorded import answered, said, send, wish
 
 AGENT = "backtest-shop"
@@ -275,3 +278,36 @@ def test_failures_of_production_are_told_by_what_the_suite_had_said(
     assert captured.code == 0, captured.err
     after = json.loads(evals(*words, "--label", "rude").out)["data"]
     assert (after["counts"]["captured"], after["counts"]["uncovered"]) == (1, 1)
+
+
+def test_models_judge_production_and_a_candidate_within_a_cap(history: LiveServer, evals: Evals, shop: Path) -> None:
+    """The old judge lets everything pass; the new one wants 20 EUR, and no order of 200 or more."""
+    with JudgeServer(lambda asked, inside: said_by("pass")) as old, JudgeServer(_new_judge) as new:
+        suite = Path("evals/judged")
+        suite.mkdir(parents=True)
+        price = "price: {input: 1000, output: 0}"
+        (suite / "suite.yaml").write_text(
+            f"judges:\n  old: {{model: m, url: {old.openai_url}, {price}}}\n"
+            f"  new: {{model: m, url: {new.openai_url}, {price}}}\n"
+        )
+        words = ("--suite", "evals/judged", "--sample", "4")
+        data = asked(evals, "--judge", "old,new", *words)
+        passed = data["overall"]["passed"]
+        assert data["mode"] == "judges" and data["agreement"]["stricter"] == 4 - passed > 0
+        assert all(one["check"].startswith("judge new") for one in data["why"])
+        assert data["cost_usd"] > 0 and set(data["judged"]) == {data["run"], data["base"]}
+        both = asked(evals, "--target", "bt_agent:agent", "--judge", "new", *words)
+        # A judge that nobody held against people decides nothing.
+        assert both["mode"] == "judged" and both["outcome"] == "not_enough_data"
+        assert any("may not gate" in reason for reason in both["reasons"])
+        assert both["verdict"]["counts"]["regressed"] == 0
+        # The cap holds over both sides together.
+        again = asked(
+            evals, "--target", "bt_agent:agent", "--judge", "old", "--max-usd", "0.1", "--parallel", "1", *words
+        )
+        assert again["stopped"].startswith("the money is spent") and again["overall"]["cases"] < 4
+
+
+def _new_judge(outside: str, inside: str) -> str:
+    found = re.search(r"Order (\d+)", inside)
+    return said_by("pass" if found and int(found[1]) < 200 and "20 EUR" in inside else "fail", "it is not 20 EUR")
