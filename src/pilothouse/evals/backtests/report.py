@@ -21,6 +21,7 @@ from pilothouse.evals.statistics.clusters import design_effect
 from pilothouse.evals.statistics.judge_correction import JudgeBar
 from pilothouse.evals.statistics.model import Looks, Outcome
 from pilothouse.evals.statistics.multiple import benjamini_hochberg
+from pilothouse.evals.statistics.power import unchanged_needed
 from pilothouse.evals.statistics.two_rates import fisher
 from pilothouse.records.statistics import Interval, wilson
 
@@ -277,10 +278,12 @@ def _beside_production(rates: Sequence[Rate], parts: Mapping[str, Sequence[Looke
     """Each customer's cases before and now: paired, clustered by session, corrected for how many customers there are."""
     pairs = {one.name: _pairs(parts[one.name], "session") for one in rates}
     slices = {one.name: one for one in compare_slices(pairs, rate=gate.alpha)}
+    # So many cases without a change show that no more than the margin is lost; with fewer nothing need be reckoned.
+    least = max(_SLICE_LEAST, unchanged_needed(gate.margin, alpha=gate.alpha) or 0)
     found: list[Rate] = []
     for one in rates:
         part = slices[one.name]
-        if part.compared < _SLICE_LEAST:
+        if not part.found and not part.improved and part.compared < least:
             verdict = "not_enough_data"
         elif part.found:
             verdict = "worse" if part.difference < 0 else "better"
