@@ -61,6 +61,7 @@ from pilothouse.server.on_demand import OnDemand
 from pilothouse.server.online import OnlineWorker, open_online
 from pilothouse.server.policies import check_policy, open_policies
 from pilothouse.server.providers import ApiProvider, PageProvider
+from pilothouse.server.results import open_results
 from pilothouse.server.runtime import Runtime, new_token, remove_runtime, write_runtime
 from pilothouse.server.state import ServerState
 from pilothouse.server.supervised import SupervisedProcess
@@ -198,6 +199,7 @@ def open_state(options: UpOptions, early: Early) -> tuple[ServerState, str]:
         answers=cache_of(options.control, data),
         routing=Routing(store, routing_of(options.control, data)),
         online=open_online(options.control, data, store, policy, config),
+        results=open_results(options.control, data, settings["mask"]),
         config=config,
         project_id=project_id,
         token=new_token(),

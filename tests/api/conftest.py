@@ -14,10 +14,11 @@ from pilothouse import access, api
 from pilothouse.access import Grant, Keyring
 from pilothouse.costs import PriceBook
 from pilothouse.gateway import Gateway, GatewayStatus, Rules, status_of
-from pilothouse.guards import Guards
+from pilothouse.guards import Guards, masker
 from pilothouse.jobs import Desk
 from pilothouse.policy import watch
 from pilothouse.records import NotAllowed, NotFound
+from pilothouse.results import Results
 from pilothouse.routing import Asker, Replays, Routing
 from pilothouse.runtime.served import ServedTools
 from pilothouse.server.analyses import Analyses
@@ -31,6 +32,7 @@ from pilothouse.store import TraceStore
 from pilothouse.store.cache_store import cache_of
 from pilothouse.store.chdb_engine import ChdbEngine
 from pilothouse.store.control_store import ControlStore, open_control
+from pilothouse.store.result_store import results_of
 from pilothouse.store.routing_store import routing_of
 from pilothouse.traces.model import Refused, ServerFacts
 from tests.conftest import fresh_store
@@ -68,6 +70,7 @@ class PretendedServer:
         self.approvals = open_approvals("", folder, self.policy, self.guards)
         self.answers = cache_of("", folder)
         self.routing = Routing(self.store, routing_of("", folder))
+        self.results = Results(results_of("", folder), lambda _: masker(("secrets",)))
         self.replays = Replays(self.store, self.routing.kept, PriceBook(), lambda: Asker(_no_model, _no_model))
         self.online = open_online("", folder, store, self.policy, Config())
         self.parts: dict[str, str] = {"store": "ok"}

@@ -26,6 +26,13 @@ CHANGES: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("post", "/budgets/settle"): ("write", {"reservation_id": "r", "usd": "0.1"}),
     ("post", "/budgets/release"): ("write", {"reservation_id": "r"}),
     ("post", "/cache/clear"): ("write", {}),
+    ("put", "/evals/runs/{run_id}"): ("write", {"suite": "refunds", "started": "2026-11-29T00:00:00Z"}),
+    ("post", "/evals/runs/{run_id}/cases"): (
+        "write",
+        {"digest": "ab" * 8, "cases": [{"case": "one", "attempts": [{"repeat": 1, "outcome": "pass"}]}]},
+    ),
+    ("post", "/evals/runs/{run_id}/finish"): ("write", {}),
+    ("delete", "/evals/runs/{run_id}"): ("write", {}),
     ("post", "/routing/train"): ("write", {}),
     ("post", "/routing/try"): ("write", {"model": "m", "free": True}),
     ("post", "/routing/replays/{replay_id}/resume"): ("write", {}),
@@ -111,7 +118,7 @@ def test_a_mode_may_what_the_table_says_and_nothing_more(calling: Calling, mode:
         needed, body = CHANGES.get((method, path), (READS_FOR.get(path, "read"), {}))
         place = re.sub(r"\{id(:path)?\}", trace_id(1), path).replace("{key}", "1").replace("{agent}", "refunds")
         place = re.sub(r"\{\w+\}", "none_1", place)
-        answer = client.request(method, f"/api/v1{place}", json=body if method == "post" else None)
+        answer = client.request(method, f"/api/v1{place}", json=body if method in ("post", "put") else None)
         allowed = MODES.index(mode) >= MODES.index(needed)  # type: ignore[arg-type]  # words of the table
         if (answer.status_code == 403) == allowed or answer.status_code == 401:
             wrong.append(f"{mode} {method} {path}: {answer.status_code}, needs {needed}")
@@ -126,7 +133,7 @@ def test_without_a_key_nothing_is_answered(calling: Calling) -> None:
     client.headers["Authorization"] = "Bearer ph_unknown"
     for method, path in every_route(calling):
         answer = client.request(
-            method, f"/api/v1{re.sub(r'[{][^}]+[}]', 'x', path)}", json={} if method == "post" else None
+            method, f"/api/v1{re.sub(r'[{][^}]+[}]', 'x', path)}", json={} if method in ("post", "put") else None
         )
         # A body that does not fit may be refused before the key is looked at: it is not read for anything.
         assert answer.status_code in (400, 401), f"{method} {path}: {answer.status_code}"

@@ -144,6 +144,8 @@ ELSEWHERE: dict[str, str] = {
                 "judge prefer",
             ),
             *("import", "export", "ci"),
+            *("push", "unpush", "results", "results ls", "results show", "results groups", "results cases"),
+            *("results case", "results compare"),
         )
     },
     "optimize": "works on a folder of cases, and asks models: tests/optimize",

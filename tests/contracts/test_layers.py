@@ -70,18 +70,20 @@ ALLOWED: dict[str, str] = {
     "online": "records store policy evals annotations traces",
     # A prompt improved by what a suite says of it.
     "optimize": "records evals",
+    # Runs of suites on a server: kept in rows, masked as traces are, compared by the same rules as in a folder.
+    "results": "records store guards evals",
     # Skills for coding agents: text of the package, and putting it where agents read it.
     "skills": "records",
     # Reads exports, on the user's side as on the server's: what a body says of itself is read by the rules of signals.
     "analysis": "records files signals",
     # Surfaces: thin over the verbs.
-    "api": "records store annotations deletions traces access files jobs skills analysis runtime policy budgets guards cache gateway approvals policies routing queues online",
-    "web": "records store annotations deletions traces access jobs analysis policies policy approvals budgets guards gateway cache queues online",
+    "api": "records store annotations deletions traces access files jobs skills analysis runtime policy budgets guards cache gateway approvals policies routing queues online results",
+    "web": "records store annotations deletions traces access jobs analysis policies policy approvals budgets guards gateway cache queues online results",
     "cli": "records",
     # Asks the API, over HTTP or within the server: the same tools for both.
     "mcp": "records",
     # What makes a server of the parts.
-    "server": "records store intake annotations deletions traces access jobs api web costs conventions guards signals files analysis runtime policy budgets gateway cache approvals policies survival routing queues online",
+    "server": "records store intake annotations deletions traces access jobs api web costs conventions guards signals files analysis runtime policy budgets gateway cache approvals policies survival routing queues online results",
     "app": "records mcp runtime store intake annotations deletions traces access jobs api web server analysis policy policies budgets survival gateway guards cache approvals routing",
     # Public helpers for tests and demos: real clients, no store.
     "testing": "records",

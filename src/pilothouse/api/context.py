@@ -21,6 +21,7 @@ from pilothouse.online import Online
 from pilothouse.policies import Policies
 from pilothouse.policy import Watch
 from pilothouse.records import Actor, Forbidden, new_id
+from pilothouse.results import Results
 from pilothouse.routing import Replays, Routing
 from pilothouse.runtime.served import ServedTools
 from pilothouse.store import TraceStore
@@ -108,6 +109,11 @@ class Provider(Protocol):
     @property
     def routing(self) -> Routing:
         """Models of difficulty."""
+        ...
+
+    @property
+    def results(self) -> Results:
+        """Runs of suites that were sent here."""
         ...
 
     @property

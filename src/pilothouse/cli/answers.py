@@ -55,6 +55,13 @@ ROUTES: dict[str, tuple[str, str]] = {
     "cache compared": ("get", "/cache/comparisons"),
     "cache clear": ("post", "/cache/clear"),
     "gateway": ("get", "/gateway"),
+    "eval unpush": ("delete", "/evals/runs/{run_id}"),
+    "eval results ls": ("get", "/evals/runs"),
+    "eval results show": ("get", "/evals/runs/{run_id}"),
+    "eval results groups": ("get", "/evals/runs/{run_id}/groups"),
+    "eval results cases": ("get", "/evals/runs/{run_id}/cases"),
+    "eval results case": ("get", "/evals/runs/{run_id}/cases/{case}"),
+    "eval results compare": ("get", "/evals/runs/{run_id}/compare"),
     "routing show": ("get", "/routing"),
     "routing train": ("post", "/routing/train"),
     "routing rate": ("get", "/routing/difficulty"),
@@ -196,7 +203,12 @@ OWN: dict[str, Mapping[str, Any]] = {
         "run:text suite:text suite_version:text target:text version:text cases:count passed:count failed:count flaky:count "
         "unscored:count attempts:count attempts_passed:count taken_over:count cost_usd:number judge_usd:number "
         "seconds:number wall_s:number stopped:text by_capability:objects judges:texts judged:objects",
+        "pushed:object",
         failures=rows("case:text why:text attempts:text trace_id:text"),
+    ),
+    "eval push": shape(
+        "run_id:text url:text suite:text run:text cases:count passed:count failed:count flaky:count unscored:count "
+        "batches:count sent:count verdict:text sentence:text baseline:text"
     ),
     "eval runs": shape("", runs=rows("run:text version:text target:text started:text finished:yes", "cases:any passed:any failed:any flaky:any unscored:any cost_usd:any")),
     **dict.fromkeys(

@@ -50,6 +50,10 @@ class Client:
         """The envelope of a POST."""
         return self._json(*self._call("POST", path, None, body))
 
+    def put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The envelope of a PUT."""
+        return self._json(*self._call("PUT", path, None, body))
+
     def delete(self, path: str, params: Params | None = None) -> dict[str, Any]:
         """The envelope of a DELETE."""
         return self._json(*self._call("DELETE", path, params))

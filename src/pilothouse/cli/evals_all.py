@@ -1,6 +1,6 @@
 """All of ``eval``: its commands stand in several files, and this one brings them together."""
 
-from . import evals_ci, evals_judges, evals_run
+from . import evals_ci, evals_judges, evals_push, evals_results, evals_run
 from .evals import evals
 from .evals_backtest import backtest
 from .evals_capture import from_trace
@@ -13,4 +13,4 @@ from .evals_replay import replay
 for one in (from_trace, minimise, replay, backtest, escapes, import_, export, online):
     evals.add_command(one)
 
-__all__ = ["evals", "evals_ci", "evals_judges", "evals_run"]
+__all__ = ["evals", "evals_ci", "evals_judges", "evals_push", "evals_results", "evals_run"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from pilothouse.records import BadRequest, GateFailed, NotFound
+from pilothouse.records import BadRequest, GateFailed, NotFound, PilothouseError
 
 from .evals import LOCAL, evals, open_suite, suite_option
 from .help import command
@@ -39,7 +39,7 @@ _PROGRESS_S = 0.2
         "pilothouse eval run late-refund --repeats 10 --target my_agent:agent",
         "pilothouse eval run --resume last",
     ),
-    keys="data: run cases passed failed flaky unscored by_capability failures[] judges[] judged[] cost_usd judge_usd stopped",
+    keys="data: run cases passed failed flaky unscored by_capability failures[] judges[] judged[] cost_usd judge_usd stopped pushed{url}",
     exits=(0, 2, 3, 9),
     group=evals,
 )
@@ -54,6 +54,7 @@ _PROGRESS_S = 0.2
 @click.option("--resume", default="", metavar="RUN", help="go on with a run that was broken off")
 @click.option("--against", default="", metavar="RUN", help="stop as soon as it is certain what this one was to that")
 @click.option("--decision-only", is_flag=True, help="stop at the agent's first decision")
+@click.option("--push", "push_", is_flag=True, help="send it to the server as it ends  [suite.yaml's]")
 @click.option("--no-judges", is_flag=True, help="ask no judge: cases with criteria alone are unscored")
 @click.pass_obj
 def run_(
@@ -69,6 +70,7 @@ def run_(
     resume: str,
     against: str,
     decision_only: bool,
+    push_: bool,
     no_judges: bool,
 ) -> int:
     """Run cases against an agent. Ctrl-C and kill -9 lose nothing: --resume last goes on. Exit 9: some do not pass."""
@@ -114,8 +116,24 @@ def run_(
     next_ = [f"pilothouse eval compare {base.about.run} {made.about.run}"] if base else []
     if progress.stopped:
         next_.append(f"pilothouse eval run --resume {made.about.run} --suite {found.folder}")
+    pushed: dict[str, Any] = {}
+    if push_ or settings.push:
+        pushed = _pushed(run, found, made, against)
+        summary["pushed"] = pushed
+        if "error" in pushed:
+            next_.insert(0, f"pilothouse eval push {made.about.run} --suite {found.folder}")
     run.output.answer(summary, human=_summary, next=next_ or [f"pilothouse eval runs --suite {found.folder}"])
-    return 0 if summary["passed"] == summary["cases"] else 9
+    return 0 if summary["passed"] == summary["cases"] and "error" not in pushed else 9
+
+
+def _pushed(run: Run, suite: Suite, made: EvalRun, against: str) -> dict[str, Any]:
+    """Where the run is on the server; the error instead, since the run itself is done and must not be lost with it."""
+    from .evals_push import send
+
+    try:
+        return send(run, suite, made, baseline=against)
+    except PilothouseError as error:
+        return {"error": error.message}
 
 
 def panel_of(suite: Suite, settings: SuiteSettings) -> Panel | None:
@@ -245,6 +263,8 @@ def _summary(data: Mapping[str, Any]) -> Iterable[str]:
     yield from (_judged(one) for one in data.get("judged", ()))
     if data["stopped"]:
         yield f"stopped: {clean(data['stopped'])}"
+    if "pushed" in data:
+        yield data["pushed"].get("url") or f"not pushed: {clean(data['pushed']['error'])}"
     rows = data["by_capability"]
     if len(rows) > 1:
         keys = ("capability", "cases", "passed", "failed", "flaky", "unscored")

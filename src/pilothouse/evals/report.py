@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 from pilothouse.records import clean
 
 from .compare import BUCKETS, Change, Comparison
+from .folding import failing_trace, reason, tally
+from .folding import folded as folded_of
 from .judges.gating import Hearing
 from .runs import Result, Run, by_case
 
@@ -22,7 +24,7 @@ def summary_of(run: Run) -> dict[str, Any]:
     # Without their texts, of which thousands of attempts have many megabytes.
     cases = by_case(replace(one, text="", tools=(), said=()) for one in run.results())
     attempts = [one for listed in cases.values() for one in listed]
-    folded = {case: _folded(listed) for case, listed in cases.items()}
+    folded = {case: folded_of(listed) for case, listed in cases.items()}
     return {
         "run": run.about.run,
         "suite": run.about.suite,
@@ -43,7 +45,7 @@ def summary_of(run: Run) -> dict[str, Any]:
         "seconds": round(sum(one.duration_s for one in attempts if not one.taken_from), 3),
         "by_capability": _by_capability(cases, folded),
         "failures": [
-            {"case": case, "why": _reason(listed), "attempts": _tally(listed), "trace_id": _trace(listed)}
+            {"case": case, "why": reason(listed), "attempts": tally(listed), "trace_id": failing_trace(listed)}
             for case, listed in cases.items()
             if folded[case] in ("fail", "flaky", "unscored")
         ][:_ROWS_MAX],
@@ -139,7 +141,7 @@ def junit(run: Run, *, quarantined: Mapping[str, str] | None = None, hearing: He
         seconds = sum(one.duration_s for one in listed)
         name = {"name": case, "classname": listed[0].capability or run.about.suite, "time": f"{seconds:.3f}"}
         element = ElementTree.SubElement(suite, "testcase", name)
-        folded, why = _folded(listed), _reason(listed)
+        folded, why = folded_of(listed), reason(listed)
         if quarantined and case in quarantined:
             skipped += 1
             ElementTree.SubElement(element, "skipped", message=_xml(f"quarantined: {quarantined[case]}"))
@@ -155,25 +157,6 @@ def junit(run: Run, *, quarantined: Mapping[str, str] | None = None, hearing: He
 
 
 # -- within ----------------------------------------------------------------------------------------------------------
-
-
-def _folded(attempts: Sequence[Result]) -> str:
-    outcomes = {one.outcome for one in attempts if one.outcome != "unscored"}
-    if not outcomes:
-        return "unscored"
-    return "flaky" if len(outcomes) == 2 else outcomes.pop()
-
-
-def _tally(attempts: Sequence[Result]) -> str:
-    return f"{sum(one.outcome == 'pass' for one in attempts)}/{len(attempts)}"
-
-
-def _reason(attempts: Sequence[Result]) -> str:
-    return next((one.why for one in attempts if one.outcome != "pass" and one.why), "")
-
-
-def _trace(attempts: Sequence[Result]) -> str:
-    return next((one.trace_id for one in attempts if one.outcome != "pass"), "")
 
 
 def _by_capability(cases: Mapping[str, Sequence[Result]], folded: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from pilothouse.records import BadRequest, PilothouseError, canonical_json, iso
 
 from .case import Case
 from .checks import CodeScorer, run_check
+from .grouping import groups_of
 from .observed import Observed, ToolUse
 from .playback import Playback
 from .runs import TEXT_CHARS_MAX, About, Result, Run, Said, Writer, begin, known
@@ -309,6 +310,7 @@ def _result(case: Case, repeat: int, seen: Observed, said: tuple[Said, ...], uns
         customer=case.metadata.customer,
         week=case.metadata.week,
         release=case.metadata.release,
+        groups=groups_of(case.metadata),
     )
 
 

@@ -15,12 +15,13 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pilothouse.records import BadRequest, NotFound
+from pilothouse.records import BadRequest, NotFound, iso
 
 from . import payloads
 from .plain import mapping_of
@@ -49,6 +50,8 @@ class About:
     note: str = ""
     backtest: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What was asked of history; empty for a run of the suite's own cases. Its cases stand in the run's folder."""
+    commit: str = ""
+    """Of the code beside the suite, with a hash where files were changed; empty where it is in no repository."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +99,8 @@ class Result:
     customer: str = ""
     week: str = ""
     release: str = ""
+    groups: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What else it may be grouped by: :func:`pilothouse.evals.grouping.groups_of`."""
 
 
 class Run:
@@ -118,7 +123,7 @@ class Run:
         try:
             with (self.folder / "results.jsonl").open("rb") as lines:
                 for line in lines:
-                    found = _result(line)
+                    found = read_result(line)
                     if found is not None:
                         yield found
         except FileNotFoundError:
@@ -143,7 +148,8 @@ class Run:
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Say that it is over, and what it came to."""
-        payloads.write(self.folder / "summary.json", json.dumps(summary, indent=1, default=str).encode())
+        told = {"ended": iso(time.time_ns()), **summary}
+        payloads.write(self.folder / "summary.json", json.dumps(told, indent=1, default=str).encode())
 
 
 class Writer:
@@ -259,13 +265,21 @@ def _open(folder: Path) -> Run:
         raise BadRequest("the run's run.json cannot be read", got=folder.name) from error
 
 
-def _result(line: bytes) -> Result | None:
+def read_result(line: bytes) -> Result | None:
+    """An attempt from its line; None where it is torn, or of a later version."""
     try:
-        row: Any = json.loads(line)
-        row["said"] = tuple(Said(**one) for one in row.get("said", ()))
-        return Result(**row)
-    except (ValueError, TypeError, KeyError):
-        # A torn line, or one of a later version.
+        return result_of(json.loads(line))
+    except ValueError:
+        return None
+
+
+def result_of(row: Any) -> Result | None:
+    """An attempt from plain data; None where it is none, or of a later version."""
+    try:
+        fields: dict[str, Any] = dict(row)
+        fields["said"] = tuple(Said(**one) for one in fields.get("said", ()))
+        return Result(**fields)
+    except (TypeError, ValueError):
         return None
 
 

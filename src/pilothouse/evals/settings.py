@@ -2,7 +2,7 @@
 
 target: my_agent:agent            # module:attribute, or an address
 repeats: 3
-run: {parallel: 8, timeout_s: 120, per_minute: 300, usd_max: 2.50}
+run: {parallel: 8, timeout_s: 120, per_minute: 300, usd_max: 2.50, push: true}
 tools: {writing: [refund]}        # these run only where a case says so
 gate: {margin: 0.02, alpha: 0.05, critical: true}
 judges:
@@ -51,6 +51,8 @@ class SuiteSettings:
     description: str = ""
     repeats: int = 1
     options: Options = field(default_factory=Options)
+    push: bool = False
+    """Whether each run is sent to the server as it ends."""
     gate: Gate = field(default_factory=Gate)
     judges: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     """Each judge's own section, by name: the judges read them."""
@@ -81,7 +83,7 @@ def read_settings(data: Any, *, shown: str = SUITE_FILE) -> SuiteSettings:
         BadRequest: as :func:`load_settings`.
     """
     row = _section(data, shown, _SECTIONS)
-    run = _section(row.get("run") or {}, f"{shown}: run", ("parallel", "timeout_s", "per_minute", "usd_max"))
+    run = _section(row.get("run") or {}, f"{shown}: run", ("parallel", "timeout_s", "per_minute", "usd_max", "push"))
     tools = _section(row.get("tools") or {}, f"{shown}: tools", ("writing",))
     writing: Any = tools.get("writing") or []
     if not is_texts(writing):
@@ -100,6 +102,7 @@ def read_settings(data: Any, *, shown: str = SUITE_FILE) -> SuiteSettings:
             usd_max=_number(run, "usd_max", 0.0, f"{shown}: run", least=0, most=1e6),
             writing=frozenset(writing),
         ),
+        push=_truth(run, "push", f"{shown}: run", default=False),
         gate=Gate(
             margin=_number(gate, "margin", MARGIN, f"{shown}: gate", least=0, most=0.99),
             alpha=_number(gate, "alpha", ALPHA, f"{shown}: gate", least=1e-6, most=0.49),
@@ -150,8 +153,8 @@ def _number(
     return value
 
 
-def _truth(row: Mapping[str, Any], name: str, place: str) -> bool:
-    value = row.get(name, True)
+def _truth(row: Mapping[str, Any], name: str, place: str, *, default: bool = True) -> bool:
+    value = row.get(name, default)
     if not isinstance(value, bool):
         raise BadRequest(f"{place}.{name} is true or false", got=str(value)[:100])
     return value

@@ -13,11 +13,13 @@ from pilothouse.cache import overview
 from pilothouse.deletions import find
 from pilothouse.gateway import GatewayStatus, hosts_only
 from pilothouse.guards import KINDS, read_guards
-from pilothouse.jobs import Desk, RunPage, RunState
+from pilothouse.jobs import Desk, RunState
+from pilothouse.jobs import RunPage as JobPage
 from pilothouse.online import Online, OnlineOverview
 from pilothouse.policies import Drafts, Policies, diff, switches
 from pilothouse.queues import Handed, QueueInfo
 from pilothouse.records import Forbidden, NotFound, iso
+from pilothouse.results import CasePage, Compared, EvalRun, Groups, Results, RunPage, SuiteRuns
 from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore, user_sql
 from pilothouse.store.annotation_rows import annotations_of
@@ -114,12 +116,14 @@ class PageReader:
         gateway_status: Callable[[], GatewayStatus] | None = None,
         answers: CacheStore | None = None,
         online: Online | None = None,
+        results: Results | None = None,
     ) -> None:
         """``actor_id`` and ``anybodys`` say whose annotations the visitor may remove."""
         self._jobs = jobs
         self._budgets = budgets
         self._online = online
         self._gateway_status, self._answers = gateway_status, answers
+        self._results = results
         self._analyses = analyses
         self._run_projects = run_projects
         self._store = store
@@ -300,11 +304,11 @@ class PageReader:
             self._store, self._project, since_ns=since_ns, until_ns=until_ns, server=self._server_facts(since_ns)
         )
 
-    def jobs(self, state: str, *, limit: int, cursor: str) -> RunPage:
+    def jobs(self, state: str, *, limit: int, cursor: str) -> JobPage:
         """Durable runs, newest first."""
         states: tuple[RunState, ...] = (cast("RunState", state),) if state else ()
         if self._jobs is None:
-            return RunPage(items=(), total=0, next="")
+            return JobPage(items=(), total=0, next="")
         return self._jobs.ls(self._run_projects, states=states, limit=limit, cursor=cursor)
 
     def job(self, run_id: str, *, limit: int) -> JobSteps:
@@ -469,6 +473,41 @@ class PageReader:
                 fix="PILOTHOUSE_MODE=write pilothouse sign-in",
             )
         return self._policies
+
+    def eval_suites(self) -> tuple[SuiteRuns, ...]:
+        """Suites with their newest runs."""
+        return self._results.suites(self._project) if self._results is not None else ()
+
+    def eval_runs(self, suite: str, *, limit: int, cursor: str) -> RunPage:
+        """Runs of suites, newest first."""
+        if self._results is None:
+            return RunPage(items=(), total=0, next="")
+        return self._results.runs(self._project, suite=suite, limit=limit, cursor=cursor)
+
+    def eval_run(self, run_id: str) -> EvalRun:
+        """One run of a suite."""
+        return self._kept_runs().run(self._project, run_id)
+
+    def eval_groups(self, run_id: str, by: str) -> Groups:
+        """A run taken apart by one key."""
+        return self._kept_runs().groups(self._project, run_id, by)
+
+    def eval_cases(
+        self, run_id: str, *, outcomes: tuple[str, ...], where: str, words: str, limit: int, cursor: str
+    ) -> CasePage:
+        """Cases of a run."""
+        return self._kept_runs().cases(
+            self._project, run_id, outcomes=outcomes, where=where, words=words, limit=limit, cursor=cursor
+        )
+
+    def eval_compared(self, base: str, candidate: str, bucket: str, *, limit: int) -> Compared:
+        """What one run is to an earlier one."""
+        return self._kept_runs().compare(self._project, base, candidate, bucket=bucket, limit=limit)
+
+    def _kept_runs(self) -> Results:
+        if self._results is None:
+            raise NotFound("this server keeps no runs of suites")
+        return self._results
 
     def sql(self, statement: str) -> SqlResult:
         """Run one read-only statement."""

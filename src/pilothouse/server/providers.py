@@ -23,6 +23,7 @@ from pilothouse.online import Online
 from pilothouse.policies import Policies
 from pilothouse.policy import Watch
 from pilothouse.records import PilothouseError, iso
+from pilothouse.results import Results
 from pilothouse.routing import Replays, Routing
 from pilothouse.runtime.served import ServedTools
 from pilothouse.signals import Rulebook
@@ -140,6 +141,11 @@ class ApiProvider:
     def keep_spans(self, project_id: str, body: bytes, items: int) -> None:
         """Make durable what the server itself has to tell. Called from a worker thread of the event loop."""
         from_thread.run(self._intake.keep, project_id, body, items)
+
+    @property
+    def results(self) -> Results:
+        """Runs of suites that were sent here."""
+        return self._state.results
 
     @property
     def routing(self) -> Routing:
@@ -321,6 +327,7 @@ class PageProvider:
                 gateway_status=lambda: status_of(self._gateway),
                 answers=state.answers,
                 online=state.online,
+                results=state.results,
             ),
             writer=PageWriter(state, grant, actor, decider),
             waiting=state.approvals.counts(grant.project_id).get("pending", 0),

@@ -16,6 +16,7 @@ from pilothouse.jobs import Desk
 from pilothouse.online import Online
 from pilothouse.policies import Drafts, Policies
 from pilothouse.policy import Watch
+from pilothouse.results import Results
 from pilothouse.routing import Replays, Routing
 from pilothouse.runtime.served import ServedTools
 from pilothouse.store import TraceStore
@@ -70,6 +71,8 @@ class ServerState:
     """Models of difficulty, and replays before a switch."""
     online: Online
     """Scores on sampled production traces under that policy."""
+    results: Results
+    """Runs of suites that were sent here."""
     config: Config
     project_id: str
     """The first project: what the one-time link and the local token open."""
@@ -102,6 +105,7 @@ class ServerState:
         self.answers.close()
         self.routing.close()
         self.online.close()
+        self.results.close()
         self.store.close()
         self.control.close()
 

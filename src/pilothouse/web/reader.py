@@ -13,9 +13,10 @@ from starlette.requests import Request
 
 from pilothouse.approvals import State
 from pilothouse.budgets import BudgetOverview
-from pilothouse.jobs import RunPage
+from pilothouse.jobs import RunPage as JobPage
 from pilothouse.online import OnlineOverview
 from pilothouse.queues import Handed, QueueInfo
+from pilothouse.results import CasePage, Compared, EvalRun, Groups, RunPage, SuiteRuns
 from pilothouse.store.deletion_log import DeletionRecord
 from pilothouse.traces.model import (
     AgentGraph,
@@ -207,7 +208,7 @@ class Reader(Protocol):
         """What keeps the recorded picture from being the whole truth."""
         ...
 
-    def jobs(self, state: str, *, limit: int, cursor: str) -> RunPage:
+    def jobs(self, state: str, *, limit: int, cursor: str) -> JobPage:
         """Durable runs the visitor may see, newest first; of one state where one is named."""
         ...
 
@@ -221,6 +222,32 @@ class Reader(Protocol):
 
     def analysis(self, analysis_id: str) -> AnalysisShown:
         """One analysis with what it found. Raises NotFound."""
+        ...
+
+    def eval_suites(self) -> tuple[SuiteRuns, ...]:
+        """Suites with their newest runs, the one that ran last first."""
+        ...
+
+    def eval_runs(self, suite: str, *, limit: int, cursor: str) -> RunPage:
+        """Runs of suites, newest first. An empty suite: all."""
+        ...
+
+    def eval_run(self, run_id: str) -> EvalRun:
+        """One run of a suite, by its id or the unique beginning of it."""
+        ...
+
+    def eval_groups(self, run_id: str, by: str) -> Groups:
+        """A run taken apart by one key of its cases."""
+        ...
+
+    def eval_cases(
+        self, run_id: str, *, outcomes: tuple[str, ...], where: str, words: str, limit: int, cursor: str
+    ) -> CasePage:
+        """Cases of a run, those that fail first."""
+        ...
+
+    def eval_compared(self, base: str, candidate: str, bucket: str, *, limit: int) -> Compared:
+        """What one run is to an earlier one. An empty bucket: all changes."""
         ...
 
     def sql(self, statement: str) -> SqlResult:
