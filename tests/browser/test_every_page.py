@@ -56,7 +56,7 @@ def test_every_empty_page(browser: Browser, empty_site: Site, width: int) -> Non
     """The same for a project nothing was sent to."""
     context = browser.new_context(viewport={"width": width, "height": 844}, base_url=empty_site.url)
     watched = watch(context)
-    for address in ("/", "/live", "/traces", "/sessions", "/fleet", "/sql", "/doctor", "/analysis", "/jobs"):
+    for address in ("/", "/live", "/traces", "/sessions", "/fleet", "/sql", "/doctor", "/analysis", "/evals", "/jobs"):
         watched.page.goto(address, wait_until="load")
         assert watched.page.evaluate(STICKING_OUT) == [], (address, width)
     context.close()

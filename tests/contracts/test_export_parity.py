@@ -171,6 +171,7 @@ PLACES: dict[tuple[str, str], tuple[str, str]] = {
     **dict.fromkeys(_of("online"), (NO_FILE, "eval")),
     **dict.fromkeys(_of("gateway"), (NO_FILE, "gateway")),
     **dict.fromkeys(_of("queues", "queue", "labelling"), (NO_FILE, "queues")),
+    **dict.fromkeys(_of("evals", "eval_run"), (NO_FILE, "eval")),
 }
 
 EXCEPTIONS: dict[tuple[str, str], str] = {
@@ -212,6 +213,9 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     **dict.fromkeys(
         _of("queues", "queue", "labelling"),
         "work that waits for people; what they said is annotations, which stand with the traces of an export",
+    ),
+    **dict.fromkeys(
+        _of("evals", "eval_run"), "runs of suites, made of files that stand beside the code; their traces are exported"
     ),
     **dict.fromkeys(_of("budgets"), "accounts of the server: what the calls of an export cost stands with them"),
     **dict.fromkeys(_of("online"), "sums over a project's scores: each score stands with its trace in an export"),

@@ -17,6 +17,7 @@ from pilothouse.records import BadRequest, NotAllowed, NotApproved
 from pilothouse.web import Reader, Refusals, Visitor, build, not_found_handler
 
 from .sample import NOW_NS, Scene, failing, hostile, huge, looping, research, running, scenes
+from .sample_evals import sample_runs_of_evals
 from .sample_reader import SampleReader
 
 HOUR = 3600 * 1_000_000_000
@@ -182,6 +183,7 @@ LOOPING = first(looping).trace_id
 FAILING = first(failing).trace_id
 RUNNING = first(running).trace_id
 HOSTILE_TRACE = first(hostile).trace_id
+EVALS = sample_runs_of_evals()
 
 ADDRESSES = (
     "/",
@@ -210,6 +212,13 @@ ADDRESSES = (
     "/analysis?state=running",
     "/analysis/run_01m8j5mrwwx9r99e0003",
     "/analysis/run_01m8j5mrwwx9r99e0000",
+    "/evals",
+    "/evals?suite=refunds",
+    f"/evals/runs/{EVALS[0]}",
+    f"/evals/runs/{EVALS[1]}?case=case-0001&by=customer",
+    f"/evals/runs/{EVALS[2]}",
+    f"/evals/runs/{EVALS[2]}?against={EVALS[3]}&case=case-0001&only=fail&by=week",
+    f"/evals/runs/{EVALS[2]}?against={EVALS[3]}&bucket=improved&where=customer%3Dacme",
     "/jobs",
     "/jobs?state=failed",
     "/jobs?cursor=50",

@@ -15,6 +15,8 @@ from pilothouse.jobs import RunPage
 from pilothouse.online import OnlineOverview
 from pilothouse.queues import Handed, QueueInfo
 from pilothouse.records import BadRequest, NotFound, iso, prompt_sha256
+from pilothouse.results import CasePage, CaseShown, Compared, EvalRun, Groups, SuiteRuns
+from pilothouse.results import RunPage as EvalRunPage
 from pilothouse.store.deletion_log import DeletionRecord
 from pilothouse.traces.graph import graph
 from pilothouse.traces.model import (
@@ -105,6 +107,7 @@ from .sample_analysis import sample_analyses, sample_shown
 from .sample_approvals import sample_approval, sample_queue
 from .sample_budgets import sample_budgets
 from .sample_compare import sample_context, sample_diff
+from .sample_evals import PROJECT, sample_evals
 from .sample_gateway import sample_gateway, sample_prompts
 from .sample_jobs import sample_runs, sample_steps
 from .sample_logs import sample_facets, sample_lost, sample_search, sample_trace_logs
@@ -904,6 +907,33 @@ class SampleReader:
 
     def queue_next(self, name: str, number: int | None, *, whole: bool) -> Handed:
         return sample_next(name, number, whole=whole)
+
+    def eval_suites(self) -> tuple[SuiteRuns, ...]:
+        return sample_evals().suites(PROJECT) if self.scenes else ()
+
+    def eval_runs(self, suite: str, *, limit: int, cursor: str) -> EvalRunPage:
+        if not self.scenes:
+            return EvalRunPage(items=(), total=0, next="")
+        return sample_evals().runs(PROJECT, suite=suite, limit=limit, cursor=cursor)
+
+    def eval_run(self, run_id: str) -> EvalRun:
+        return sample_evals().run(PROJECT, run_id)
+
+    def eval_groups(self, run_id: str, by: str) -> Groups:
+        return sample_evals().groups(PROJECT, run_id, by)
+
+    def eval_cases(
+        self, run_id: str, *, outcomes: tuple[str, ...], where: str, words: str, limit: int, cursor: str
+    ) -> CasePage:
+        return sample_evals().cases(
+            PROJECT, run_id, outcomes=outcomes, where=where, words=words, limit=limit, cursor=cursor
+        )
+
+    def eval_case(self, run_id: str, case: str) -> CaseShown:
+        return sample_evals().case(PROJECT, run_id, case)
+
+    def eval_compared(self, base: str, candidate: str, bucket: str, *, limit: int) -> Compared:
+        return sample_evals().compare(PROJECT, base, candidate, bucket=bucket, limit=limit)
 
     def budgets(self, *, limit: int) -> BudgetOverview:
         return sample_budgets(empty=not self.scenes)

@@ -59,5 +59,5 @@ def totals_as_dict(totals: Totals) -> dict[str, Any]:
 
 
 def totals_from(row: Mapping[str, Any]) -> Totals:
-    """Totals as they were kept; nothing where there is nothing."""
-    return Totals(**row) if row else NOTHING
+    """Totals as they were kept."""
+    return Totals(**row)

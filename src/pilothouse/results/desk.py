@@ -16,7 +16,7 @@ from pilothouse.records import BadRequest, NotFound, Overloaded, PilothouseError
 from pilothouse.store.result_store import CASES_MAX, FOLDED, CaseFilter, CaseRow, ResultStore, RunRow
 
 from .comparing import CHANGES_MAX, compare_kept
-from .counting import groups_of, totals_as_dict, totals_from, totals_of
+from .counting import NOTHING, groups_of, totals_as_dict, totals_from, totals_of
 from .model import (
     CHANGED,
     Begun,
@@ -334,7 +334,7 @@ def _shown(row: RunRow) -> EvalRun:
         barred=tuple(
             f"{one['judge']}: {'; '.join(one['why_not'])}" for one in head.get("standings") or () if not one["may_gate"]
         ),
-        totals=totals_from(totals),
+        totals=totals_from(totals) if totals else replace(NOTHING, cases=row.cases),
         held=Held(**row.held) if row.held else None,
         keys=keys,
     )

@@ -19,7 +19,7 @@ from pilothouse.online import Online, OnlineOverview
 from pilothouse.policies import Drafts, Policies, diff, switches
 from pilothouse.queues import Handed, QueueInfo
 from pilothouse.records import Forbidden, NotFound, iso
-from pilothouse.results import CasePage, Compared, EvalRun, Groups, Results, RunPage, SuiteRuns
+from pilothouse.results import CasePage, CaseShown, Compared, EvalRun, Groups, Results, RunPage, SuiteRuns
 from pilothouse.signals import Rulebook
 from pilothouse.store import TraceStore, user_sql
 from pilothouse.store.annotation_rows import annotations_of
@@ -499,6 +499,10 @@ class PageReader:
         return self._kept_runs().cases(
             self._project, run_id, outcomes=outcomes, where=where, words=words, limit=limit, cursor=cursor
         )
+
+    def eval_case(self, run_id: str, case: str) -> CaseShown:
+        """One case of a run with its attempts."""
+        return self._kept_runs().case(self._project, run_id, case)
 
     def eval_compared(self, base: str, candidate: str, bucket: str, *, limit: int) -> Compared:
         """What one run is to an earlier one."""

@@ -16,7 +16,7 @@ from pilothouse.budgets import BudgetOverview
 from pilothouse.jobs import RunPage as JobPage
 from pilothouse.online import OnlineOverview
 from pilothouse.queues import Handed, QueueInfo
-from pilothouse.results import CasePage, Compared, EvalRun, Groups, RunPage, SuiteRuns
+from pilothouse.results import CasePage, CaseShown, Compared, EvalRun, Groups, RunPage, SuiteRuns
 from pilothouse.store.deletion_log import DeletionRecord
 from pilothouse.traces.model import (
     AgentGraph,
@@ -244,6 +244,10 @@ class Reader(Protocol):
         self, run_id: str, *, outcomes: tuple[str, ...], where: str, words: str, limit: int, cursor: str
     ) -> CasePage:
         """Cases of a run, those that fail first."""
+        ...
+
+    def eval_case(self, run_id: str, case: str) -> CaseShown:
+        """One case of a run with its attempts."""
         ...
 
     def eval_compared(self, base: str, candidate: str, bucket: str, *, limit: int) -> Compared:

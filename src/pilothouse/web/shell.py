@@ -25,6 +25,7 @@ NAV = (
             ("sql", "/sql", "SQL"),
             ("analysis", "/analysis", "Analysis"),
             ("queues", "/queues", "Queues"),
+            ("evals", "/evals", "Evals"),
             ("doctor", "/doctor", "Doctor"),
             ("jobs", "/jobs", "Jobs"),
         ),

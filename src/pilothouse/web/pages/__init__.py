@@ -12,6 +12,8 @@ from .compare import COMPARE
 from .context import CONTEXT
 from .deletion import DELETION
 from .doctor import DOCTOR
+from .eval_run import EVAL_RUN
+from .evals import EVALS
 from .fleet import FLEET
 from .gateway import GATEWAY
 from .guards import GUARDS
@@ -57,6 +59,8 @@ PAGES: tuple[PageSpec, ...] = (
     QUEUES,
     QUEUE,
     LABELLING,
+    EVALS,
+    EVAL_RUN,
     JOBS,
     JOB,
     APPROVALS,
