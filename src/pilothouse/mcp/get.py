@@ -50,6 +50,7 @@ PAGES: Mapping[str, str] = {
         )
     },
     "guards": "/guard/activity",
+    "evals": "/evals/runs",
     "switches": "/guard/switches",
     "online": "/evals/online",
 }
