@@ -133,6 +133,18 @@ def test_an_agent_that_fails_or_hangs_hurts_no_other_case(suite: Suite) -> None:
     assert "RuntimeError: out of order" in results["in-time"].why
 
 
+def test_a_file_that_is_no_case_ends_a_run_of_all_before_it_begins(suite: Suite) -> None:
+    """Left out unseen, it would pass."""
+    (suite.folder / "cases" / "slip.yaml").write_text("input: hello\nsevrity: critical\nchecks: [{text: hello}]\n")
+    fresh = Suite(suite.folder)
+    with pytest.raises(BadRequest, match="slip.yaml is no case: not all cases can be run") as told:
+        go(fresh)
+    assert "sevrity" in str(told.value.got) and "eval list --broken" in str(told.value.fix)
+    assert runs.every(suite.folder) == []
+    _, results = go(fresh, cases=["late"])
+    assert set(results) == {"late"}
+
+
 def test_a_whole_session_is_held_turn_by_turn(suite: Suite) -> None:
     def counts(messages: list[dict[str, Any]]) -> str:
         return f"{len(messages)} so far"

@@ -139,7 +139,7 @@ def _begin(
     named = target or settings.target
     if not named or named.startswith(("http://", "https://")):
         raise BadRequest("a target that reads the prompt is a module:attribute, run in this folder", got=named or None, fix="--target my_agent:agent")  # fmt: skip
-    cases = [(id, suite.case(id).metadata.cluster) for id, one in suite.places().items() if not one.quarantined]
+    cases = [(id, suite.case(id).metadata.cluster) for id, one in suite.whole().items() if not one.quarantined]
     bounds = Bounds(rounds=rounds, usd_max=usd_max if usd_max >= 0 else 5.0, repeats=repeats, simplify=simplify)
     sha = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
     made = journal.begin(

@@ -126,13 +126,13 @@ async def run_suite(
     run as soon as there is one. ``runs_of``: the suite whose runs know earlier results, where it is another.
 
     Raises:
-        BadRequest: an option is out of bounds, or the run is under way elsewhere.
+        BadRequest: an option is out of bounds, the run is under way elsewhere, or all cases are wanted and a file is none.
         NotFound: there is no such case.
     """
     options = options or Options()
     if not 1 <= options.parallel <= PARALLEL_MAX:
         raise BadRequest(f"1 to {PARALLEL_MAX:,} attempts run at once", got=options.parallel)
-    ids = [suite.place(id).id for id in cases] or list(suite.places())
+    ids = [suite.place(id).id for id in cases] or list(suite.whole())
     run = again or begin(suite.folder, replace(about, started=about.started or iso(time.time_ns())))
     if begun is not None:
         begun(run)

@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -92,6 +93,21 @@ class Suite:
         """Files and lines that are no cases, and why."""
         self.places()
         return self._broken
+
+    def whole(self) -> Mapping[str, Place]:
+        """All cases of a suite in which every file is one: what is left out must not pass unseen.
+
+        Raises:
+            BadRequest: a file or a line is no case.
+        """
+        if self.broken():
+            first, more = self._broken[0], len(self._broken) - 1
+            raise BadRequest(
+                f"{first.file} is no case" + (f", nor are {more} more" if more else "") + ": not all cases can be run",
+                got=first.error,
+                fix=f"pilothouse eval list --broken --suite {shlex.quote(str(self.folder))}",
+            )
+        return self.places()
 
     def version(self) -> str:
         """The version of the cases: 12 hex digits over all of them, in whatever files they stand."""
