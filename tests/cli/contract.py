@@ -315,6 +315,7 @@ def record_sample(server: LiveServer) -> Sample:
     server.wait_for("SELECT count() FROM logs WHERE service = 'shop'", len(records))
     note = {"kind": "note", "id": trace, "text": "seen by the contract"}
     server.post("/api/v1/annotations", {"items": [note], "run": "contract", "dry_run": False})
+    server.post("/api/v1/queues", {"name": "contract", "question": "Is the answer right?"})
     step = server.sql(f"SELECT min(step) FROM spans WHERE trace_id = '{trace}' AND kind = 'model'")[0][0]
     return Sample(
         trace=trace,

@@ -90,17 +90,17 @@ def test_what_does_not_fit_the_judge_is_unscored(bench: Bench) -> None:
 def test_the_cap_of_a_day_is_never_passed_and_the_next_day_goes_on(bench: Bench) -> None:
     for number in range(1, 7):
         bench.add(number)
-    # One question is held at about a cent and a half, and costs a fifth of a cent.
-    scorer = bench.scorer(usd_per_day=0.016, judge=bench.judge(model="gpt-4.1-mini"))
+    # A cent is held for a question, which costs 0.02 cents: there is room for one at once, and for two one by one.
+    scorer = bench.scorer(usd_per_day=0.0105, judge=bench.judge(model="gpt-4.1-mini"))
     bench.score(scorer)
     states = list(bench.states().values())
     scored = states.count(("scored", ""))
     assert 0 < scored < 6 and states.count(("unscored", "cap")) == 6 - scored
     assert len(bench.asked) == scored
     (day,) = bench.kept.spends("helpful", "").values()
-    assert 0 < day.spent_nano <= 0.016 * NANO and day.held_nano == 0
+    assert 0 < day.spent_nano <= 0.0105 * NANO and day.held_nano == 0
     report = _online(bench, scorer).report(bench.project, "helpful", now_ns=bench.now_ns)
-    assert report.state == "capped" and report.unscored[0].reason == "cap" and report.spent_usd <= 0.016
+    assert report.state == "capped" and report.unscored[0].reason == "cap" and report.spent_usd <= 0.0105
 
     bench.now_ns += 1200 * SECOND_NS
     late = bench.add(7)
