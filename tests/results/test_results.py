@@ -161,7 +161,7 @@ def test_the_gate_and_quarantine_of_the_suite_hold(results: Results, tmp_path: P
     results.delete(PROJECT, strict.run_id)
     failed = send(results, after)
     assert failed.held is not None and failed.held.verdict == "fail"
-    assert "a critical case regressed: case-0003" in failed.held.sentence
+    assert failed.held.sentence.startswith("a critical case regressed: case-0003; ")
 
 
 def test_a_judge_that_may_not_gate_decides_nothing(results: Results, tmp_path: Path) -> None:

@@ -277,17 +277,17 @@ def _outcome(
         decision = decide_all({**checks, **by_judge})
         outcome = decision.verdict
         reasons = [f"{one.name}: {one.verdict.sentence}" for one in decision.gates]
+    # What closes the gate whatever the statistics say stands before them.
+    closed: list[str] = []
     critical = [one.case for one in changes if one.bucket == "regressed" and one.severity == "critical"]
     if critical and gate.critical:
-        outcome = "fail"
         more = f" and {len(critical) - 1} more" if len(critical) > 1 else ""
-        reasons.append(f"a critical case regressed: {critical[0]}{more}")
+        closed.append(f"a critical case regressed: {critical[0]}{more}")
     passing = [passes for attempts in after.values() if (passes := _passes(attempts)) is not None]
     share = sum(passing) / len(passing) if passing else 0.0
     if gate.least_pass and share < gate.least_pass:
-        outcome = "fail"
-        reasons.append(f"{share:.1%} of the cases pass, and {gate.least_pass:.1%} must")
-    return outcome, reasons
+        closed.append(f"{share:.1%} of the cases pass, and {gate.least_pass:.1%} must")
+    return "fail" if closed else outcome, [*closed, *reasons]
 
 
 def _counts(changes: Sequence[Change]) -> dict[str, int]:
