@@ -337,6 +337,6 @@ def test_nothing_runs_that_was_not_approved_and_nothing_twice(
 @pytest.mark.slow
 @pytest.mark.timeout(1_800)
 @given(numbers=NUMBERS, steps=strategies.lists(STEP, min_size=30, max_size=120))
-@settings(max_examples=500, deadline=None, print_blob=True, suppress_health_check=HEALTH)
+@settings(max_examples=200, deadline=None, print_blob=True, suppress_health_check=HEALTH)
 def test_the_same_for_long(numbers: tuple[int, ...], steps: list[tuple[Any, ...]]) -> None:
     _go(numbers, steps)

@@ -17,7 +17,7 @@ from tests.live_server import LiveServer, start_server
 
 ROOT = Path(__file__).parents[2]
 FLUSH_S = 0.5
-AWAY_S = 60.0
+AWAY_S = 30.0
 AGENT = """
 import sys, time, threading
 from pathlib import Path
