@@ -136,10 +136,10 @@ def take(
     shown = _Fetching()
     with taking.open() as keeping, ThreadPoolExecutor(max(1, min(parallel, 16)), thread_name_prefix="history") as pool:
         shown.total = sum(1 for _ in taking.rows())
-        todo = (one for one in taking.rows() if one.id not in keeping.taken)
+        rows = (one for one in taking.rows() if one.id not in keeping.taken)
         shown.done = len(keeping.taken)
         fetched = 0
-        for selected, result in _ahead(pool, todo, lambda one: _recording(client, one, customer)):
+        for selected, result in _ahead(pool, rows, lambda one: _recording(client, one, customer)):
             try:
                 one, recording = result()
                 keeping.keep(selected, checked(made(one, recording)))
@@ -152,13 +152,13 @@ def take(
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, todo: Iterator[Selected], ask: Callable[[Selected], Any]
+    pool: ThreadPoolExecutor, rows: Iterator[Selected], ask: Callable[[Selected], Any]
 ) -> Iterator[tuple[Selected, Callable[[], Any]]]:
     """What ``ask`` says of each, as it comes, with no more under way than may be held."""
     waiting: dict[Future[Any], Selected] = {}
     try:
         while True:
-            while len(waiting) < _AHEAD and (one := next(todo, None)) is not None:
+            while len(waiting) < _AHEAD and (one := next(rows, None)) is not None:
                 waiting[pool.submit(ask, one)] = one
             if not waiting:
                 return

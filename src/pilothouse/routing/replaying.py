@@ -29,6 +29,7 @@ from pilothouse.records import (
     iso,
     new_id,
 )
+from pilothouse.records.statistics import wilson
 from pilothouse.store import TraceStore
 from pilothouse.store.content_reads import contents
 from pilothouse.store.routing_reads import RoutedCall, routed_calls
@@ -38,7 +39,7 @@ from pilothouse.store.schema import TOKEN_BUCKETS
 from .asking import BOUNDS, Wire, output_bound, request_of
 from .comparing import agreement
 from .features import task_class
-from .training import messages_of, wilson
+from .training import messages_of
 
 LOG: Final = logging.getLogger("pilothouse.routing")
 CALLS_MAX: Final = 500
@@ -497,8 +498,8 @@ class Replays:
 
 def _class(task: str, bodies: Sequence[Mapping[str, Any]], floor: float) -> ClassReport:
     same, count = sum(bool(one["same"]) for one in bodies), len(bodies)
-    low, high = wilson(same, count)
-    verdict: Verdict = "ok" if low >= floor else "worse" if high < floor else "not enough data"
+    interval = wilson(same, count)
+    verdict: Verdict = "ok" if interval.low >= floor else "worse" if interval.high < floor else "not enough data"
     answered = [one for one in bodies if not one["error"]]
 
     def middle(name: str) -> float | None:
@@ -513,8 +514,8 @@ def _class(task: str, bodies: Sequence[Mapping[str, Any]], floor: float) -> Clas
         calls=count,
         same=same,
         share=round(same / count, 4) if count else None,
-        low=round(low, 4),
-        high=round(high, 4),
+        low=round(interval.low, 4),
+        high=round(interval.high, 4),
         errors=count - len(answered),
         cost_before_usd=money("cost_before_usd"),
         cost_after_usd=money("cost_usd"),
@@ -531,8 +532,8 @@ def _needed(same: int, count: int, floor: float) -> int:
     """Calls more until the interval no longer holds the floor, at the share as it is; at most 10,000."""
     share = same / count if count else 1.0
     for more in (10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000):
-        low, high = wilson(round(share * (count + more)), count + more)
-        if low >= floor or high < floor:
+        interval = wilson(round(share * (count + more)), count + more)
+        if interval.low >= floor or interval.high < floor:
             return more
     return 10_000
 

@@ -12,6 +12,7 @@ from math import sqrt
 from typing import Final
 
 from pilothouse.records import BadRequest, Message, decode_message, iso
+from pilothouse.records.statistics import wilson
 from pilothouse.store import TraceStore
 from pilothouse.store.content_reads import contents
 from pilothouse.store.routing_reads import RoutedCall, outcome_scores, routed_calls, trace_outcomes
@@ -160,7 +161,7 @@ def thresholds(weights: Weights, held: Sequence[_Sample], traffic: Sequence[floa
         below = ranked[min(int(len(ranked) * (1 - share)), len(ranked) - 1)]
         under = [bad for difficulty, bad in scored if difficulty < below]
         good = len(under) - sum(under)
-        low, high = wilson(good, len(under))
+        interval = wilson(good, len(under))
         found.append(
             Threshold(
                 below=round(below, 4),
@@ -168,22 +169,11 @@ def thresholds(weights: Weights, held: Sequence[_Sample], traffic: Sequence[floa
                 calls=len(under),
                 good=good,
                 good_share=round(good / len(under), 4) if under else None,
-                good_low=round(low, 4),
-                good_high=round(high, 4),
+                good_low=round(interval.low, 4),
+                good_high=round(interval.high, 4),
             )
         )
     return tuple(found)
-
-
-def wilson(hits: int, of: int) -> tuple[float, float]:
-    """The 95 % interval of a share, by Wilson's score; 0 to 1 where nothing was counted."""
-    if not of:
-        return 0.0, 1.0
-    z = 1.959964
-    share = hits / of
-    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
-    half = z / (1 + z * z / of) * sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _cheapest(calls: Sequence[RoutedCall]) -> str:
@@ -278,14 +268,14 @@ def _evaluated(weights: Weights, held: Sequence[_Sample]) -> Evaluation:
     for number in range(_BINS):
         part = scored[count * number // _BINS : count * (number + 1) // _BINS]
         hits = sum(one for _, one in part)
-        low, high = wilson(hits, len(part))
+        interval = wilson(hits, len(part))
         bins.append(
             Bin(
                 calls=len(part),
                 predicted=round(sum(guess for guess, _ in part) / len(part), 4),
                 bad_share=round(hits / len(part), 4),
-                bad_low=round(low, 4),
-                bad_high=round(high, 4),
+                bad_low=round(interval.low, 4),
+                bad_high=round(interval.high, 4),
             )
         )
     return Evaluation(
