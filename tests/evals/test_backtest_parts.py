@@ -20,9 +20,9 @@ from pilothouse.evals.checks import run_check
 from pilothouse.evals.interop.tau_bench import read, recording
 from pilothouse.evals.recording import Recording
 from pilothouse.evals.runs import About, Result, Run, Said
-from pilothouse.evals.statistics.two_rates import fisher
 from pilothouse.evals.suite import Suite
 from pilothouse.records import BadRequest
+from pilothouse.records.statistics import fisher
 
 
 def row(id: str, customer: str = "a") -> Selected:

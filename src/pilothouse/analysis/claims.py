@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pilothouse.records.statistics import fisher
+
 from .cluster import HOLE, template
 from .cohorts import Cohort
 from .export import Export
-from .statistics import fisher
 
 CONFIRMED_SHARE = 0.8
 """A query that finds fewer of the cohort's items does not confirm it."""

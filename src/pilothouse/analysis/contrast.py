@@ -7,11 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pilothouse.records.statistics import corrected, wilson
+from pilothouse.records.statistics import corrected, fisher, wilson
 
 from .export import values_of
 from .run_record import AnalysisRun
-from .statistics import fisher
 
 FIELDS = ("agent", "agent_version", "environment", "service", "models", "tools", "user_id")
 NUMBERS = (("input", "length of the input"), ("spans", "steps"), ("tokens", "tokens"), ("duration_ms", "duration"))

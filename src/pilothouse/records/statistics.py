@@ -1,4 +1,5 @@
-"""The few statistics that many packages need: an interval for a share, a correction for many tests, kappa."""
+"""The few statistics that many packages need: an interval for a share, the test of two shares, a correction for many
+tests, kappa."""
 
 from __future__ import annotations
 
@@ -33,6 +34,28 @@ def wilson(hits: float, of: float, *, confidence: float = 0.95) -> Interval:
     # At the ends the formula is exactly 0 and 1, but for the last bits of a float.
     low = 0.0 if hits == 0 else max(0.0, middle - half)
     return Interval(low=low, high=1.0 if hits == of else min(1.0, middle + half))
+
+
+def fisher(hits: int, of: int, others: int, of_others: int) -> float:
+    """Fisher's exact test, two-sided: how probable a split at most as probable as this one is, were the shares equal.
+
+    Raises:
+        ValueError: there are more hits than there are in all.
+    """
+    if not (0 <= hits <= of and 0 <= others <= of_others):
+        raise ValueError(f"{hits} of {of} and {others} of {of_others} are no shares")
+    found = hits + others
+    low, high = max(0, found - of_others), min(of, found)
+    logs = [_log_choose(of, k) + _log_choose(of_others, found - k) for k in range(low, high + 1)]
+    here, biggest = logs[hits - low], max(logs)
+    every = sum(math.exp(value - biggest) for value in logs)
+    # A hair of tolerance: equal tables computed in another order differ in their last bits.
+    extreme = sum(math.exp(value - biggest) for value in logs if value <= here + 1e-7)
+    return min(1.0, extreme / every)
+
+
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 def corrected(values: Sequence[float]) -> list[float]:

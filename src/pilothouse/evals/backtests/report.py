@@ -22,8 +22,7 @@ from pilothouse.evals.statistics.judge_correction import JudgeBar
 from pilothouse.evals.statistics.model import Looks, Outcome
 from pilothouse.evals.statistics.multiple import benjamini_hochberg
 from pilothouse.evals.statistics.power import unchanged_needed
-from pilothouse.evals.statistics.two_rates import fisher
-from pilothouse.records.statistics import Interval, wilson
+from pilothouse.records.statistics import Interval, fisher, wilson
 
 from .failures import Failed, Group, failed_of, groups
 from .selection import UNKNOWN

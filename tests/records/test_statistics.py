@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pilothouse.analysis.statistics import fisher
-from pilothouse.records.statistics import corrected, kappa, wilson
+from pilothouse.records.statistics import corrected, fisher, kappa, wilson
 
 
 @pytest.mark.parametrize(
@@ -23,6 +22,11 @@ def test_wilsons_interval(hits: int, of: int, low: float, high: float) -> None:
 )  # fmt: skip
 def test_fishers_test(table: tuple[int, int, int, int], p: float) -> None:
     assert fisher(*table) == pytest.approx(p, abs=1e-6)
+
+
+def test_more_hits_than_there_are_in_all_are_no_share() -> None:
+    with pytest.raises(ValueError, match="6 of 5"):
+        fisher(6, 5, 0, 5)
 
 
 def test_the_correction_for_many_tests() -> None:
