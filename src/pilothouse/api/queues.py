@@ -288,7 +288,7 @@ def list_queues(caller: Caller) -> Response:
     """Annotation queues and how far they are, the newest first; closed ones at the end."""
     caller.need("read")
     found = _queues(caller).list()
-    following = [command("queues", "next", found[0].queue.name)] if found else [_MAKE]
+    following = [_step(found[0])] if found else [_MAKE]
     return answer([_summary(one) for one in found], next=following)
 
 
@@ -325,11 +325,13 @@ def show_queue(caller: Caller, queue: NamePart) -> Response:
 def add_items(caller: Caller, queue: NamePart, wanted: NewItems) -> Response:
     """Put things into a queue; what is in it already stays where it is. Needs write."""
     caller.need("write")
-    added = _queues(caller).add(queue, _targets(caller, wanted), dry_run=wanted.dry_run)
+    queues = _queues(caller)
+    added = queues.add(queue, _targets(caller, wanted), dry_run=wanted.dry_run)
     if not wanted.dry_run:
         caller.audit("queue add", f"{queue}: {added.added} items")
     data = {name: getattr(added, name) for name in added.__slots__} | {"dry_run": wanted.dry_run}
-    return answer(data, next=[f"pilothouse queues next {added.queue}", f"pilothouse queues show {added.queue}"])
+    following = [_step(queues.show(added.queue)), f"pilothouse queues show {added.queue}"]
+    return answer(data, next=list(dict.fromkeys(following)))
 
 
 @router.get("/queues/{queue}/items", response_model=Envelope[list[QueueItemInfo]])
@@ -500,6 +502,14 @@ def _choices(handed: Handed) -> list[str]:
     return [*first, f"pilothouse queues skip {name} {number}"]
 
 
+def _step(found: QueueInfo) -> str:
+    """What the one who asks can do now; nothing is left to who may not label."""
+    name = found.queue.name
+    if not found.progress.items and not found.queue.closed:
+        return f"pilothouse queues add {name} --sample 50"
+    return f"pilothouse queues {'next' if found.progress.left else 'show'} {name}"
+
+
 def _following(found: QueueInfo) -> list[str]:
     name = found.queue.name
     if not found.progress.items:
@@ -514,7 +524,7 @@ def _following(found: QueueInfo) -> list[str]:
 def _given(caller: Context, given: Given) -> Response:
     left = _queues(caller).show(given.queue).progress.left
     data = {name: getattr(given, name) for name in Given.__slots__} | {"left": left}
-    following = [f"pilothouse queues next {given.queue}"]
+    following = [f"pilothouse queues {'next' if left else 'show'} {given.queue}"]
     if given.act != "undo":
         following.append(f"pilothouse queues undo {given.queue}")
     return answer(data, next=following)
