@@ -54,7 +54,7 @@ class Setup:
     def standing(self, budget: str) -> tuple[Decimal, Decimal]:
         """Spent and held, once every call is settled."""
         self.running.idle()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while True:
             rows = self.budgets.overview("prj_tests", budget=budget).standing
             spent, held = (

@@ -286,7 +286,7 @@ def test_a_hundred_calls_that_hang_do_not_delay_others_or_take_more_than_their_s
     gateway.set({"upstreams": {"hanging": hanging, "good": good}, "routes": routes})
     with ThreadPoolExecutor(60) as threads:
         asked = [threads.submit(post, gateway, {"model": "hang", "messages": QUESTION}) for _ in range(60)]
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while gateway.gateway.under_way.get("hanging", 0) < 50:
             assert time.monotonic() < deadline
             time.sleep(0.01)

@@ -34,10 +34,10 @@ def test_a_wait_that_takes_too_long_ends_and_the_others_go_on() -> None:
 def test_each_further_piece_gives_the_time_anew() -> None:
     async def main() -> int:
         pieces = 0
-        with Patience().within(0.5) as limit:
+        with Patience().within(2) as limit:
             for _ in range(8):
-                await asyncio.sleep(0.1)
-                limit.again(0.5)
+                await asyncio.sleep(0.3)
+                limit.again(2)
                 pieces += 1
         return pieces
 

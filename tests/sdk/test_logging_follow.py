@@ -248,7 +248,7 @@ def test_a_server_that_is_full_is_waited_for(follow: Follow, sink: OtlpSink, tmp
     log.write_text("".join(line(number) for number in range(2_500)))
     sink.status = status
     running = follow(str(log), from_start=True)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not running.said:
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -154,10 +153,8 @@ def test_the_package_needs_nothing_but_the_base_install() -> None:
         "import sys, pilothouse.testing;"
         "print([name for name in ('fastapi', 'pydantic', 'google.protobuf', 'opentelemetry') if name in sys.modules])"
     )
-    started = time.perf_counter()
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"
-    assert time.perf_counter() - started < 10
 
 
 @pytest.mark.parametrize(

@@ -86,15 +86,19 @@ def test_following_hears_what_happens_until_its_time_is_over(shell: Shell) -> No
     agent = agent_at_work(shell.watch)
     cursor = shell.watch.calling.get("/live")["cursor"]
 
+    feeds = shell.watch.calling.app.state.feeds
+
     def later() -> None:
-        time.sleep(0.5)
+        deadline = time.monotonic() + WAIT_S
+        while not feeds.listeners and time.monotonic() < deadline:
+            time.sleep(0.02)
         for number in range(3):
             step = agent.end(agent.begin("tool", f"call {number}", at_s=3 + number), at_s=4 + number)
             shell.watch.send(agent.spans(step))
 
     worker = threading.Thread(target=later)
     worker.start()
-    *events, end = shell.json("tail", "--follow", "--cursor", cursor, "--for", "4s")
+    *events, end = shell.json("tail", "--follow", "--cursor", cursor, "--for", "8s")
     worker.join()
     assert [event["name"] for event in events if event["event"] == "span"] == ["call 0", "call 1", "call 2"]
     assert end["reason"] == "time is over"
