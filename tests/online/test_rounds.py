@@ -205,7 +205,9 @@ def test_code_runs_where_the_operator_named_it_and_holds_no_key(bench: Bench, mo
     (bench.folder / "scorers_of_a_shop.py").write_text(SLOW)
     trace = bench.add(1)
     names = ("polite", "late", "broken", "thief")
-    scorers = [bench.scorer(name, code=f"scorers_of_a_shop:{name}", timeout_s=1 if name == "late" else 30) for name in names]
+    scorers = [
+        bench.scorer(name, code=f"scorers_of_a_shop:{name}", timeout_s=1 if name == "late" else 30) for name in names
+    ]
     bench.score(*scorers)
     assert "scorers_of_a_shop:polite" in bench.kept.told()["polite"].problem and bench.states("polite") == {}
     with pytest.raises(NotAllowed, match="configuration"):

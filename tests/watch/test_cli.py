@@ -114,6 +114,7 @@ def test_a_limit_and_a_budget_hold_and_nothing_is_lost_by_them(shell: Shell) -> 
     for bound, reason in ((("--limit", "7"), "limit"), (("--budget", "2000"), "budget")):
         found: list[str] = []
         cursor, reasons = start, set[str]()
+        deadline = time.monotonic() + WAIT_S
         while True:
             code, lines, err = shell.run("tail", "--follow", "--for", "2s", "--cursor", cursor, *bound)
             assert code == 0, err
@@ -122,7 +123,8 @@ def test_a_limit_and_a_budget_hold_and_nothing_is_lost_by_them(shell: Shell) -> 
             found += [event["name"] for event in events if event["event"] == "span"]
             cursor = end["cursor"]
             reasons.add(end["reason"])
-            if end["reason"] == "time is over":
+            # On a busy machine the time can be over before all have come.
+            if end["reason"] == "time is over" and (len(found) >= 30 or time.monotonic() > deadline):
                 break
             assert len(events) <= 7 or reason == "budget"
         assert found == [f"call {n:02}" for n in range(30)]
@@ -169,7 +171,7 @@ def test_a_broken_connection_is_taken_up_again(shell: Shell, monkeypatch: pytest
     feeds = shell.watch.calling.app.state.feeds
 
     def later() -> None:
-        for number in range(5):
+        for number in range(3):
             deadline = time.monotonic() + WAIT_S
             while not feeds.listeners and time.monotonic() < deadline:
                 time.sleep(0.02)
@@ -182,9 +184,9 @@ def test_a_broken_connection_is_taken_up_again(shell: Shell, monkeypatch: pytest
 
     worker = threading.Thread(target=later)
     worker.start()
-    *events, _ = shell.json("tail", "--follow", "--cursor", cursor, "--for", "6s")
+    *events, _ = shell.json("tail", "--follow", "--cursor", cursor, "--for", "8s")
     worker.join()
-    assert [e["name"] for e in events if e["event"] == "span"] == [f"call {number}" for number in range(5)]
+    assert [e["name"] for e in events if e["event"] == "span"] == [f"call {number}" for number in range(3)]
 
 
 def test_a_server_that_is_gone_is_said(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
