@@ -14,7 +14,9 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from tests import preloaded
 
 
 @dataclass
@@ -22,11 +24,13 @@ class LiveServer:
     """A running ``pilothouse up``."""
 
     data: Path
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | preloaded.Forked
     url: str
     grpc: str
     sign_in: str
     key: str
+    stdout: IO[str]
+    """What it prints; whoever closes it has the server's next words fail."""
 
     def post(
         self, path: str, body: bytes, headers: Mapping[str, str] | None = None, timeout: float = 30
@@ -102,16 +106,26 @@ class LiveServer:
                 self.kill()
 
 
-def start_server(data: Path, *arguments: str, key: str = "", env: Mapping[str, str] | None = None) -> LiveServer:
-    """Start a server on free ports and wait until it is ready. ``key`` is needed from the second start on."""
+def start_server(
+    data: Path, *arguments: str, key: str = "", env: Mapping[str, str] | None = None, anew: bool = False
+) -> LiveServer:
+    """Start a server on free ports and wait until it is ready. ``key`` is needed from the second start on.
+
+    It starts with its modules loaded; ``anew`` starts it as a user does.
+    """
     data.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pilothouse.cli", "up", "--data", str(data)]
-    command += ["--port", "0", "--grpc-port", "0", "--json", *arguments]
+    words = ["up", "--data", str(data), "--port", "0", "--grpc-port", "0", "--json", *arguments]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PILOTHOUSE_")} | dict(env or {})
-    log = open(data.with_name(data.name + ".log"), "ab")  # noqa: SIM115  # the process writes to it
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
-    assert process.stdout is not None
-    line = process.stdout.readline()
+    process: subprocess.Popen[str] | preloaded.Forked
+    with open(data.with_name(data.name + ".log"), "ab") as log:
+        if anew or sys.platform != "linux":
+            command = [sys.executable, "-m", "pilothouse.cli", *words]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+            assert process.stdout is not None
+            stdout = process.stdout
+        else:
+            process, stdout = preloaded.start(words, env=environment, stderr=log)
+    line = stdout.readline()
     if '"ready"' not in line:
         process.kill()
         raise AssertionError(f"the server did not start: {line!r} {Path(log.name).read_text()[-3000:]}")
@@ -121,6 +135,7 @@ def start_server(data: Path, *arguments: str, key: str = "", env: Mapping[str, s
         process=process,
         url=ready["url"],
         grpc=ready["grpc"],
+        stdout=stdout,
         sign_in=ready["sign_in"],
         key=key or ready["new_key"],
     )

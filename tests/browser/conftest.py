@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import shutil
 import socket
@@ -88,6 +89,8 @@ def site() -> Iterator[Site]:
     """A project with a day's traffic, a trace of 50,000 spans and a session of 6,000 turns."""
     reader = SampleReader((*scenes(), LONG, *long_session()))
     reader.rows()  # made before a browser waits for them
+    gc.collect()
+    gc.freeze()  # it stays until the end
     provider = SampleProvider(reader, Refusals(posts=3, why="401 not_allowed", last="2026-11-20T14:00:00.000Z"))
     for url in serve(provider):
         yield Site(url, provider, reader)

@@ -27,7 +27,7 @@ LONG_BODY = b'{"x":"' + b"a" * 12_000_000 + b'"}'
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    with running_server(tmp_path_factory.mktemp("server") / "data") as running:
+    with running_server(tmp_path_factory.mktemp("server") / "data", anew=True) as running:
         yield running
 
 
