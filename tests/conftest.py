@@ -150,9 +150,12 @@ def fresh_store(engine: Engine) -> Iterator[TraceStore]:
 
 
 def tables_of(store: TraceStore) -> list[list[str]]:
-    """What a database is made of."""
+    """What a database is made of, and which version it says it is."""
     sql = "SELECT name, create_table_query FROM system.tables WHERE database = {database:String} ORDER BY name"
-    return store.query(sql, {"database": store.database}).rows
+    tables = store.query(sql, {"database": store.database}).rows
+    if "schema_version" not in [name for name, _ in tables]:
+        return tables
+    return tables + store.query("SELECT toString(count()), toString(max(version)) FROM {db}.schema_version").rows
 
 
 def id_of(engine: Engine) -> str:
