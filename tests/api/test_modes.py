@@ -38,6 +38,7 @@ CHANGES: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("post", "/routing/replays/{replay_id}/resume"): ("write", {}),
     ("post", "/routing/replays/{replay_id}/stop"): ("write", {}),
     ("post", "/evals/online/{name}/try"): ("write", {"id": "last"}),
+    ("post", "/evals/online/{name}/retry"): ("write", {}),
     ("post", "/evals/online/{name}/stop"): ("write", {}),
     ("post", "/evals/online/{name}/start"): ("write", {}),
     ("post", "/budgets/renew"): ("write", {"reservation_id": "r"}),

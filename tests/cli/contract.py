@@ -152,7 +152,7 @@ ELSEWHERE: dict[str, str] = {
     "review": "a group; `review DIFF` is `review diff DIFF`",
     **dict.fromkeys(("review diff", "review init", "review rules", "review lint"), "work on files: tests/review"),
     **dict.fromkeys(
-        ("eval online show", "eval online try", "eval online stop", "eval online start"),
+        ("eval online show", "eval online try", "eval online stop", "eval online start", "eval online retry"),
         "need a scorer in the policy: tests/online",
     ),
     "approvals": "a group",

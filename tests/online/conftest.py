@@ -109,13 +109,13 @@ class Bench:
 
 @dataclass(frozen=True)
 class Ground:
-    """What the tests of a file share: making a store anew takes longer than they do."""
+    """What the tests of this folder share: making a store anew takes longer than they do."""
 
     store: TraceStore
     control: ControlStore
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def ground(chdb_engine: ChdbEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     """A real store, and what is written about its traces."""
     folder = tmp_path_factory.mktemp("online")

@@ -99,7 +99,7 @@ def test_the_cap_of_a_day_is_never_passed_and_the_next_day_goes_on(bench: Bench)
     assert len(bench.asked) == scored
     (day,) = bench.kept.spends("helpful", "").values()
     assert 0 < day.spent_nano <= 0.0105 * NANO and day.held_nano == 0
-    report = _online(bench, scorer).report(bench.project, "helpful", now_ns=bench.now_ns)
+    report = online_of_bench(bench, scorer).report(bench.project, "helpful", now_ns=bench.now_ns)
     assert report.state == "capped" and report.unscored[0].reason == "cap" and report.spent_usd <= 0.0105
 
     bench.now_ns += 1200 * SECOND_NS
@@ -211,7 +211,7 @@ def test_code_runs_where_the_operator_named_it_and_holds_no_key(bench: Bench, mo
     bench.score(*scorers)
     assert "scorers_of_a_shop:polite" in bench.kept.told()["polite"].problem and bench.states("polite") == {}
     with pytest.raises(NotAllowed, match="configuration"):
-        _online(bench, scorers[0]).try_on(bench.project, "polite", trace)
+        online_of_bench(bench, scorers[0]).try_on(bench.project, "polite", trace)
 
     bench.allowed = tuple(f"scorers_of_a_shop:{name}" for name in names)
     bench.score(*scorers)
@@ -252,7 +252,7 @@ def test_a_process_that_dies_between_any_two_steps_leaves_one_score(
 def test_stopped_until_it_is_started(bench: Bench) -> None:
     trace = bench.add(1)
     scorer = bench.scorer("done", check="finished")
-    online = _online(bench, scorer)
+    online = online_of_bench(bench, scorer)
     assert online.stop(bench.project, "done", "ann").changed and not online.stop(bench.project, "done", "ann").changed
     assert bench.score(scorer) == 0 and online.report(bench.project, "done").state == "stopped"
     assert online.start(bench.project, "done").changed
@@ -264,7 +264,7 @@ def test_stopped_until_it_is_started(bench: Bench) -> None:
 def test_a_try_writes_nothing(bench: Bench) -> None:
     trace = bench.add(1, session="chat")
     scorer = bench.scorer()
-    online = _online(bench, scorer)
+    online = online_of_bench(bench, scorer)
     tried = online.try_on(bench.project, "helpful", trace)
     assert [(one.value, one.label, one.reason) for one in tried.results] == [(1.0, "pass", "")]
     assert bench.written(trace) == [] and bench.states() == {}
@@ -280,7 +280,7 @@ def test_what_is_deleted_is_forgotten(bench: Bench) -> None:
     planned = deletions.plan(
         bench.store, bench.project, Target(trace_id=gone), Actor(id="a", name="ann", kind="person"), bench.now_ns
     )
-    assert _online(bench, done).forget(planned) == 1
+    assert online_of_bench(bench, done).forget(planned) == 1
     assert set(bench.states("done")) == {other}
 
 
@@ -291,7 +291,7 @@ def test_a_new_version_scores_the_last_hour_again_and_the_report_is_of_one_versi
     stricter = bench.scorer(criterion="It helps at once")
     bench.score(stricter)
     assert sorted(one.label for one in bench.written(trace)) == ["fail", "pass"]
-    report = _online(bench, stricter).report(bench.project, "helpful", now_ns=bench.now_ns)
+    report = online_of_bench(bench, stricter).report(bench.project, "helpful", now_ns=bench.now_ns)
     assert (report.figures.scored, report.figures.passed, report.worst[0].trace_id) == (1, 0, trace)
     assert report.days[-1].figures.scored == 2
 
@@ -309,7 +309,9 @@ def test_a_judge_of_a_suite_is_marked_by_its_labels(bench: Bench) -> None:
     told = bench.kept.told()
     assert "30" in told["helpful"].calibrated and "not calibrated" in bench.written(trace)[0].text
     assert "nobody" in told["other"].problem and "below it" in told["outside"].problem
-    report = _online(bench, bench.scorer("other", judge="nobody", suite="evals/refunds")).report(bench.project, "other")
+    report = online_of_bench(bench, bench.scorer("other", judge="nobody", suite="evals/refunds")).report(
+        bench.project, "other"
+    )
     assert report.state == "broken" and report.figures.scored == 0
 
 
@@ -335,7 +337,8 @@ class _Fixed(Online):
         return self.given
 
 
-def _online(bench: Bench, *scorers: Scorer) -> Online:
+def online_of_bench(bench: Bench, *scorers: Scorer) -> Online:
+    """The verbs as a server has them, over these scorers."""
     made = _Fixed(
         bench.kept,
         watch(data_folder=bench.folder),

@@ -7,10 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from pilothouse.online import DAYS_MAX, OnlineOverview, ScorerReport, Switched, Tried
+from pilothouse.online import DAYS_MAX, RETRIED, OnlineOverview, Retried, ScorerReport, Switched, Tried
 
 from .context import Caller
 from .envelope import Envelope, answer
+from .params import moment
 
 router = APIRouter(tags=["evals"])
 
@@ -48,6 +49,25 @@ def try_scorer(caller: Caller, name: _Name, wanted: Trying) -> Response:
     caller.need("write")
     found = caller.provider.online.try_on(caller.project_id, name, wanted.id)
     caller.audit("online.try", f"{name} on {wanted.id}")
+    return answer(found, next=[f"pilothouse eval online show {name}"])
+
+
+class Retrying(BaseModel):
+    """What is asked about again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field("judge_failed", max_length=40, description=f"Why it is unscored: {', '.join(RETRIED)}.")
+    since: str = Field("", max_length=40, description="15m, 24h, 7d (ago) or ISO 8601; all of it unless said.")
+
+
+@router.post("/evals/online/{name}/retry", response_model=Envelope[Retried])
+def retry_scorer(caller: Caller, name: _Name, wanted: Retrying) -> Response:
+    """Ask again about what the scorer left unscored, within its money of the day. Needs write."""
+    caller.need("write")
+    since_ns = moment(wanted.since, "since") or 0
+    found = caller.provider.online.retry(caller.project_id, name, reason=wanted.reason, since_ns=since_ns)
+    caller.audit("online.retry", f"{name}: {found.count} of {wanted.reason}")
     return answer(found, next=[f"pilothouse eval online show {name}"])
 
 

@@ -73,6 +73,7 @@ ROUTES: dict[str, tuple[str, str]] = {
     "eval online": ("get", "/evals/online"),
     "eval online show": ("get", "/evals/online/{name}"),
     "eval online try": ("post", "/evals/online/{name}/try"),
+    "eval online retry": ("post", "/evals/online/{name}/retry"),
     "eval online stop": ("post", "/evals/online/{name}/stop"),
     "eval online start": ("post", "/evals/online/{name}/start"),
     "sessions": ("get", "/sessions"),

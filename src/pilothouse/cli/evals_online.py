@@ -18,6 +18,7 @@ usage: pilothouse eval online [COMMAND]
 
   show NAME      one scorer: by day, unscored by reason, worst traces
   try NAME ID    run it once on a trace or session; writes nothing
+  retry NAME     ask again about what its judge left unscored
   stop NAME      until it is started
   start NAME
 
@@ -30,7 +31,7 @@ examples:
   pilothouse eval online show helpful --days 30
   pilothouse eval online try helpful last
 
-answer: data: scorers[]: name state version calibrated figures{scored unscored rate rate_low rate_high mean} spent_usd usd_per_day days[] unscored[] worst[]
+answer: data: scorers[]: name state to_retry down_since version calibrated figures{scored unscored rate rate_low rate_high mean} spent_usd usd_per_day days[] unscored[] worst[]
 also: --json --human --budget N --fields a,b --out FILE
 exit: 0 ok, 2 the call is wrong, 3 not found, 4 key missing, wrong or without the right, 5 the server does not answer
 """
@@ -58,7 +59,7 @@ def online(ctx: click.Context, days: int) -> None:
         "pilothouse eval online show helpful --days 30 --json",
         "pilothouse eval online show helpful --fields figures,unscored",
     ),
-    keys="data: name state problem version run scored_by calibrated figures{} days[] unscored[] worst[] (words of judges and traces: data)",
+    keys="data: name state to_retry down_since next_retry problem version run scored_by calibrated figures{} days[] unscored[] worst[] (words of judges and traces: data)",
     group=online,
 )
 @click.argument("name")
@@ -85,6 +86,26 @@ def show(run: Run, name: str, days: int) -> None:
 def try_scorer(run: Run, name: str, id: str) -> None:
     """Run a scorer once on a trace or session, and write nothing. A judge spends money, which counts for the day."""
     run.output.envelope(run.client.post(f"/evals/online/{segment(name)}/try", {"id": id}), human=_tried)
+
+
+@command(
+    "retry",
+    examples=(
+        "pilothouse eval online retry helpful",
+        "pilothouse eval online retry helpful --since 24h --json",
+        "pilothouse eval online retry helpful --reason cap --fields count",
+    ),
+    keys="data: name reason count since",
+    group=online,
+)
+@click.argument("name")
+@click.option("--reason", default="judge_failed", show_default=True, metavar="WORD", help="why it is unscored")
+@click.option("--since", default="", metavar="TIME", help="24h, 7d or ISO 8601  [all of it]")
+@click.pass_obj
+def retry(run: Run, name: str, reason: str, since: str) -> None:
+    """Ask again about what a scorer left unscored. It spends the money of the day, up to the cap."""
+    body = {"reason": reason, "since": since}
+    run.output.envelope(run.client.post(f"/evals/online/{segment(name)}/retry", body), human=_retried)
 
 
 @command(
@@ -155,6 +176,10 @@ def _troubles(one: dict[str, Any]) -> Iterable[str]:
         yield f"{one['name']} does not run: {one_line(one['problem'], 300)}"
     if one["state"] == "capped":
         yield f"{one['name']} has spent the money of the day, and goes on at 0:00 UTC"
+    if one["down_since"]:
+        yield f"{one['name']}: its judge does not answer since {one['down_since']}: {one_line(one['down_why'], 200)}; asked again at {one['next_retry']}"
+    if one["to_retry"]:
+        yield f"{one['name']}: {one['to_retry']} wait until the judge answers"
     if one["calibrated"] not in ("", "yes"):
         yield f"{one['name']}: its judge is not calibrated: {one_line(one['calibrated'], 200)}"
 
@@ -223,6 +248,10 @@ def _tried(data: dict[str, Any]) -> Iterable[str]:
             yield f"  ${one['usd']:.4f}"
     if data["calibrated"] not in ("", "yes"):
         yield f"the judge is not calibrated: {one_line(data['calibrated'], 200)}"
+
+
+def _retried(data: dict[str, Any]) -> Iterable[str]:
+    yield f"{data['count']} of {data['name']} are asked about again"
 
 
 def _switched(data: dict[str, Any]) -> Iterable[str]:

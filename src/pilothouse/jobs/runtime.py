@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from pilothouse import __version__
 from pilothouse.records import BadRequest, PilothouseError, Unreachable, iso, new_id
+from pilothouse.records.process_identity import is_gone, machine, process_start
 from pilothouse.store.job_store import SCHEMA, JobStore, JobWorker
 
 from . import schedules as cron
@@ -23,7 +24,6 @@ from .adoption import BEAT_S, LEASE_S, Watch
 from .client import APPLICATION, QUEUES, SYSTEM, Jobs
 from .journal_json import JsonSerializer
 from .model import Json, Queue, Schedule, Workflow
-from .process_identity import is_gone, machine, process_start
 
 LOG = logging.getLogger("pilothouse.jobs")
 _OPEN = threading.Lock()

@@ -1,11 +1,12 @@
 """Online evals: scorers over sampled production traces, within a cap on money. What asks judges is loaded when one runs."""
 
-from .desk import DAYS_MAX, Online, check_days
+from .desk import DAYS_MAX, RETRIED, Online, check_days
 from .model import (
     REASONS,
     Figures,
     OnlineOverview,
     OnlineScore,
+    Retried,
     ScorerDay,
     ScorerReport,
     Switched,
@@ -21,10 +22,12 @@ __all__ = [
     "DAYS_MAX",
     "LEVELS",
     "REASONS",
+    "RETRIED",
     "Figures",
     "Online",
     "OnlineOverview",
     "OnlineScore",
+    "Retried",
     "Scorer",
     "ScorerDay",
     "ScorerReport",

@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from pilothouse.policy import Watch
-from pilothouse.records import BadRequest, NotFound
+from pilothouse.records import BadRequest, NotFound, iso
 from pilothouse.store.deletion_log import DeletionRecord
 from pilothouse.store.online_store import NANO, OnlineStore, ScorerState
 from pilothouse.traces import load, resolve
 
 from .figures import by_day, figures, unscored, worst
-from .model import OnlineOverview, Outcome, ScorerReport, State, Switched, Tried, TriedUnit
+from .model import OnlineOverview, Outcome, Retried, ScorerReport, State, Switched, Tried, TriedUnit
 from .rules import CHECKS, Scorer, read_online
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .units import Unit
 
 DAYS_MAX: Final = 90
+RETRIED: Final = ("judge_failed", "cap", "no_price", "code_failed", "code_late", "defect")
+"""Reasons for which something is unscored that may be gone later."""
 _ROWS_MAX: Final = 50_000
 _TRIED_MAX: Final = 5
 """Units of one trace that a try scores."""
@@ -94,6 +96,27 @@ class Online:
         """
         changed = self._kept.start(project, self._find(name).name)
         return Switched(name=name, state="running", changed=changed)
+
+    def retry(self, project: str, name: str, *, reason: str = "judge_failed", since_ns: int = 0) -> Retried:
+        """Ask again about what the scorer's version of now left unscored, for a reason that may be gone.
+
+        Raises:
+            NotFound: there is no such scorer.
+            BadRequest: the reason is none for which asking again would help.
+        """
+        scorer = self._find(name)
+        if reason not in RETRIED:
+            raise BadRequest(
+                "asking again helps where the reason may be gone",
+                got=reason[:40],
+                allowed=list(RETRIED),
+                fix=f"pilothouse eval online retry {name} --reason {RETRIED[0]}",
+            )
+        told = self._kept.told().get(scorer.name)
+        now_ns = time.time_ns()
+        version = told.version if told is not None else ""
+        count = self._kept.ask_again(project, scorer.name, version, reason, since_ns, now_ns) if version else 0
+        return Retried(name=scorer.name, reason=reason, count=count, since=iso(since_ns) if since_ns else "")
 
     def forget(self, deleted: DeletionRecord) -> int:
         """Let go of what was said of traces that are deleted; how many scores it was of."""
@@ -166,6 +189,7 @@ class Online:
         full = spend is not None and spend.full_at_nano >= round(scorer.usd_per_day * NANO)
         at = self._kept.cursor(project, scorer.name, version) if version else None
         problem = told.problem if told is not None else ""
+        down = self._kept.down(scorer.name, version) if version else None
         return ScorerReport(
             name=scorer.name,
             kind=scorer.kind,
@@ -174,7 +198,7 @@ class Online:
             filter=scorer.filter,
             sample=scorer.sample,
             per_minute=scorer.per_minute,
-            state=_state(told, stopped=stopped, full=full),
+            state=_state(told, stopped=stopped, full=full, down=down is not None),
             problem=problem,
             version=version,
             run=f"online:{scorer.name}@{version}" if version else "",
@@ -183,6 +207,10 @@ class Online:
             usd_per_day=scorer.usd_per_day if scorer.kind == "judge" else None,
             spent_usd=spend.spent_nano / NANO if spend is not None else 0.0,
             held_usd=spend.held_nano / NANO if spend is not None else 0.0,
+            to_retry=self._kept.waiting(project, scorer.name, version) if version else 0,
+            down_since=iso(down.since_ns) if down is not None else "",
+            down_why=down.why if down is not None else "",
+            next_retry=iso(down.next_ns) if down is not None else "",
             behind_s=None if at is None else max(0.0, round((now_ns - at) / 1e9 - scorer.quiet_s, 1)),
             figures=figures(own),
             days=by_day(rows, spends),
@@ -202,12 +230,12 @@ def check_days(days: int) -> None:
         raise BadRequest(f"days is a number from 1 to {DAYS_MAX}", got=days, fix="pilothouse eval online --days 14")
 
 
-def _state(told: ScorerState | None, *, stopped: bool, full: bool) -> State:
+def _state(told: ScorerState | None, *, stopped: bool, full: bool, down: bool) -> State:
     if stopped:
         return "stopped"
     if told is None:
         return "waiting"
-    return "broken" if told.problem else "capped" if full else "running"
+    return "broken" if told.problem else "capped" if full else "down" if down else "running"
 
 
 def _what(scorer: Scorer) -> str:

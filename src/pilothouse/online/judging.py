@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from pilothouse.evals.judges.asking import Purse, Verdict, ask_about
+from pilothouse.evals.judges.asking import Purse, Sample, Verdict, ask_about
 from pilothouse.evals.judges.calibration import standing
 from pilothouse.evals.judges.model import THREADS
+from pilothouse.evals.judges.prompt import Reading
 from pilothouse.evals.judges.rubrics import TEMPLATES, Rubric
 from pilothouse.evals.judges.settings import PROMPT_VERSION, Judge, read_judge, read_judges
 from pilothouse.evals.judges.transcript import Step, Transcript
@@ -117,28 +120,42 @@ class DayPurse(Purse):
     scorer: str
     day: str
     refused: bool = False
+    _holds: dict[float, list[str]] = field(default_factory=dict[float, list[str]])
+    """Under way, by what each is estimated at: of those of one estimate any may be settled for another."""
 
     def take(self, usd: float) -> bool:
         """Put aside what a question may come to at worst."""
-        if self.store.hold(self.scorer, self.day, self._held(usd), round(self.usd_max * NANO)):
-            return True
-        self.refused = True
-        return False
+        hold = self.store.hold(
+            self.scorer,
+            self.day,
+            round(usd * HOLD_FACTOR * NANO),
+            round(self.usd_max * NANO),
+            estimate_nano=round(usd * NANO),
+            now_ns=time.time_ns(),
+        )
+        if hold:
+            self._holds.setdefault(usd, []).append(hold)
+        self.refused |= not hold
+        return bool(hold)
 
     def give_back(self, usd: float, *, spent: float) -> None:
         """Book what it came to."""
         self.spent += spent
-        self.store.settle(self.scorer, self.day, self._held(usd), round(spent * NANO))
-
-    @staticmethod
-    def _held(usd: float) -> int:
-        return round(usd * HOLD_FACTOR * NANO)
+        self.store.settle(self._holds[usd].pop(), round(spent * NANO))
 
 
 async def judged(
-    scorer: Scorer, held: Seat, seen: Seen, *, project: str, store: OnlineStore, day: str, gateway: OwnGateway
+    scorer: Scorer,
+    held: Seat,
+    seen: Seen,
+    *,
+    project: str,
+    store: OnlineStore,
+    day: str,
+    gateway: OwnGateway,
+    answered: str = "",
 ) -> Outcome:
-    """What the judge says of a unit. Never raises for what a judge or its model did."""
+    """What the judge says of a unit; ``answered``: by an earlier outcome. Never raises for what a judge or its model did."""
     if seen.too_large:
         return Outcome.none("too_long", f"it was not read: {seen.too_large}")
     shown = transcript(seen)
@@ -146,7 +163,8 @@ async def judged(
         return Outcome.none("no_content", "what was said is not recorded")
     purse = DayPurse(usd_max=scorer.usd_per_day, store=store, scorer=scorer.name, day=day)
     try:
-        verdict = await ask_about(_aimed(held.judge, project, gateway), shown, scorer.criterion, purse=purse)
+        judge = _aimed(held.judge, project, gateway)
+        verdict = await ask_about(judge, shown, scorer.criterion, purse=purse, before=_samples(answered))
     except PilothouseError as error:
         return Outcome.none("judge_failed", error.message, usd=purse.spent)
     return _outcome(verdict, purse)
@@ -154,7 +172,8 @@ async def judged(
 
 def _aimed(judge: Judge, project: str, gateway: OwnGateway) -> Judge:
     if judge.url:
-        return judge
+        # It may be our own gateway all the same, by its address: what it is asked there must not be scored in its turn.
+        return replace(judge, agent=AGENT)
     key = gateway.keys.get(project, "")
     if not gateway.url or not key:
         raise BadRequest("the judge has no address", got=judge.model, fix="url: https://api.openai.com/v1")
@@ -181,8 +200,17 @@ def _outcome(verdict: Verdict, purse: DayPurse) -> Outcome:
         reason = next((name for begins, name in _READ if why.startswith(begins)), "judge_failed")
         if purse.refused:
             reason, why = "cap", f"${purse.usd_max:g} of the day leave no room for another question"
+        elif verdict.down:
+            said = json.dumps([asdict(one) for one in verdict.asked])
+            return Outcome(reason="judge_failed", why=why, usd=purse.spent, down=True, answered=said)
         return Outcome.none(reason, why, usd=purse.spent)
     return Outcome(value=reading.score, label=reading.outcome, why=why, usd=purse.spent)
+
+
+def _samples(answered: str) -> list[Sample]:
+    """Of our own rows, and of a judge whose version is the same."""
+    rows: list[dict[str, Any]] = json.loads(answered) if answered else []
+    return [Sample(reading=Reading(**row["reading"]), down=bool(row["down"]), unread=row["unread"]) for row in rows]
 
 
 # -- what a judge is shown ---------------------------------------------------------------------------------------------

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-State = Literal["running", "stopped", "capped", "broken", "waiting"]
-"""``capped``: it goes on with the next day (UTC). ``waiting``: the process that scores has not run it yet."""
+State = Literal["running", "stopped", "capped", "down", "broken", "waiting"]
+"""``capped``: it goes on with the next day (UTC). ``down``: its judge does not answer, and is asked again. ``waiting``: the
+process that scores has not run it yet."""
 
 REASONS = {
     "cap": "the money of the day was spent",
     "too_long": "it does not fit the judge, whatever is left out",
     "unreadable": "the judge's answer was not of the form asked for, twice",
     "unclear": "the judge finds it unclear, or its samples are split",
-    "judge_failed": "the judge's model did not answer",
+    "judge_failed": "the judge's model did not answer, however often it was asked",
     "no_price": "the price of the judge's model is not known, so its money cannot be capped",
     "no_content": "what was said was not recorded, or is not kept any more",
     "code_failed": "the code raised, or gave no score",
@@ -35,6 +36,10 @@ class Outcome:
     reason: str = ""
     """Why there is no score: one of ``REASONS``; empty where there is one."""
     usd: float = 0.0
+    down: bool = False
+    """True where the judge did not answer, and may answer later."""
+    answered: str = ""
+    """With it: what was answered all the same, for the next time."""
 
     @property
     def scored(self) -> bool:
@@ -127,7 +132,15 @@ class ScorerReport:
     spent_usd: float
     """Today."""
     held_usd: float
-    """For calls under way, and for those that a killed process had under way."""
+    """For calls under way."""
+    to_retry: int
+    """Traces that wait until the judge answers: each is asked about 12 times at most, within 24 hours."""
+    down_since: str
+    """Since when its judge does not answer; empty where it does."""
+    down_why: str
+    """What became of the last question."""
+    next_retry: str
+    """When it is asked next."""
     behind_s: float | None
     """How old the oldest change is that it has not looked at; None where it has not run yet."""
     figures: Figures
@@ -176,6 +189,17 @@ class TriedUnit:
     why: str
     reason: str
     usd: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried:
+    """What was left unscored and is asked about again."""
+
+    name: str
+    reason: str
+    """Why it was unscored."""
+    count: int
+    since: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,8 @@
 Once: a unit is claimed in the ledger before anything else, kept when it is scored, and written among the annotations under a
 name that follows from the version of the scorer. Killed in between, a claim is given back at the next start, a score that
 was kept is written, and one that was written stays the same.
+
+Where a judge does not answer, its units wait in the ledger and are asked about again, until they are given up.
 """
 
 from __future__ import annotations
@@ -12,18 +14,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from pilothouse.annotations import Change, write
 from pilothouse.records import Actor, NotFound, PilothouseError, Target, clean
 from pilothouse.store.control_store import ControlStore
 from pilothouse.store.online_reads import Quiet, last_changes, quiet_traces
-from pilothouse.store.online_store import NANO, Claim, OnlineStore, ScoreRow, ScorerState
+from pilothouse.store.online_store import NANO, Claim, Down, OnlineStore, ScoreRow, ScorerState, Waiting
 from pilothouse.traces import load, parse_filter
 
 from .judging import AGENT, ASKED_AT_ONCE
 from .model import Outcome
+from .retrying import SOON_NS, WAIT_NS_MAX, WAITING_MAX, given_up, judge_pause_ns, trace_pause_ns
 from .rules import Scorer
 from .sampling import chosen
 from .scoring import Means, Ready, day_of, make_ready, score
@@ -43,6 +46,9 @@ _CHUNK: Final = 20
 _READY_S: Final = 20.0
 _SWEEP_NS: Final = 3_600_000_000_000
 _CHANGES_A_WRITE: Final = 200
+_RELEASE_NS: Final = 60_000_000_000
+_LEASE_NS: Final = 3 * 3_600_000_000_000
+"""Of what is held on another machine: a question takes an hour at most, and waits for a thread before that."""
 
 
 @dataclass(slots=True)
@@ -84,6 +90,7 @@ class Rounds:
     _known: dict[str, _Known] = field(default_factory=dict[str, "_Known"], init=False)
     _rates: dict[str, _Rate] = field(default_factory=dict[str, _Rate], init=False)
     _swept_ns: int = field(default=0, init=False)
+    _released_ns: int = field(default=0, init=False)
 
     @property
     def kept(self) -> OnlineStore:
@@ -93,6 +100,7 @@ class Rounds:
     def begin(self) -> None:
         """Take up what a killed process left."""
         self.kept.take_over(self.owner)
+        self._release()
         self.show()
 
     def close(self) -> None:
@@ -106,6 +114,8 @@ class Rounds:
         self._forget(scorers)
         stopped = self.kept.stopped()
         listed, done = list(projects), 0
+        if self.clock_ns() - self._released_ns > _RELEASE_NS:
+            self._release()
         for scorer in scorers:
             known = self._ready(scorer)
             if known.ready is None:
@@ -114,12 +124,20 @@ class Rounds:
                 if self.stopping.is_set():
                     return done
                 if (project, scorer.name) not in stopped:
+                    done += self._again(known.ready, project)
                     done += self._one(known.ready, project)
         now_ns = self.clock_ns()
         if now_ns - self._swept_ns > _SWEEP_NS:
             self._swept_ns = now_ns
             self.kept.sweep(now_ns - KEPT_NS)
+            # Also of scorers that are not in the policy any more, or not as they were.
+            late = now_ns - WAIT_NS_MAX
+            self.kept.give_up(late, why="waited a day for the judge: ", at_ns=now_ns, day=day_of(now_ns))
         return done
+
+    def _release(self) -> None:
+        self._released_ns = self.clock_ns()
+        self.kept.release_ended(time.time_ns(), lease_ns=_LEASE_NS)
 
     # -- scorers ---------------------------------------------------------------------------------------------------
 
@@ -204,6 +222,10 @@ class Rounds:
             claims = self._new_claims(ready, project, chunk)
             if claims and self._full(scorer):
                 done += self._pass_over(scorer, claims)
+            elif claims and self._down(ready) is not None:
+                if self.kept.waiting(project, scorer.name, ready.version) >= WAITING_MAX:
+                    return done, up_to
+                self._wait_unasked(ready, [claim for _, claim in claims])
             elif claims:
                 room = self._rate(scorer).take(len(claims), time.monotonic())
                 done += asyncio.run(self._score(ready, project, claims[:room]))
@@ -255,15 +277,28 @@ class Rounds:
             self._rates[scorer.name] = found
         return found
 
-    async def _score(self, ready: Ready, project: str, claims: Sequence[tuple[Unit, Claim]]) -> int:
+    async def _score(
+        self, ready: Ready, project: str, claims: Sequence[tuple[Unit, Claim]], *, probing: bool = False
+    ) -> int:
         side_by_side = asyncio.Semaphore(ASKED_AT_ONCE if ready.seat is not None else 1)
 
         async def one(unit: Unit, claim: Claim) -> int:
             async with side_by_side:
-                if self.stopping.is_set() or not self.kept.claim(claim, self.owner, self.clock_ns()):
+                waited = claim if isinstance(claim, Waiting) else None
+                if self.stopping.is_set():
                     return 0
+                if self._down(ready) is not None and not probing:
+                    # It went down with one of those before. What waited already still does.
+                    if waited is None:
+                        self._wait_unasked(ready, [claim])
+                    return 0
+                now_ns = self.clock_ns()
+                taken = self.kept.claim if waited is None else self.kept.claim_again
+                if not taken(claim, self.owner, now_ns):
+                    return 0
+                answered = waited.answered if waited is not None else ""
                 try:
-                    found = await score(ready, unit, project, self.means, self.clock_ns())
+                    found = await score(ready, unit, project, self.means, now_ns, answered=answered)
                 except PilothouseError:
                     # The store does not answer: it is taken up again when it does.
                     self.kept.let_go([claim])
@@ -271,13 +306,97 @@ class Rounds:
                 except Exception as error:
                     LOG.exception("%s could not score %s", ready.scorer.name, unit.id)
                     found = Outcome.none("defect", f"{type(error).__name__}")
-                self.kept.finish(_row(claim, found, self.clock_ns()))
-                return 1
+                self._note(ready, found)
+                return self._keep(claim, found)
 
         try:
             return sum(await asyncio.gather(*(one(unit, claim) for unit, claim in claims)))
         finally:
             self.show(ready)
+
+    def _keep(self, claim: Claim, found: Outcome) -> int:
+        """Write down what came of a claim; how many are done with it."""
+        now_ns = self.clock_ns()
+        waited = claim if isinstance(claim, Waiting) else None
+        tries = 1 if waited is None else waited.tries + 1
+        since_ns = now_ns if waited is None else waited.since_ns
+        if waited is not None:
+            found = replace(found, usd=found.usd + waited.usd_nano / NANO)
+        if found.down:
+            if not (over := given_up(tries, since_ns, now_ns)):
+                self.kept.wait(
+                    Waiting(
+                        **_ids(claim),
+                        tries=tries,
+                        since_ns=since_ns,
+                        next_ns=now_ns + trace_pause_ns(tries),
+                        why=found.why[:1_000],
+                        answered=found.answered,
+                        usd_nano=round(found.usd * NANO),
+                    )
+                )
+                return 0
+            found = replace(found, why=over + found.why)
+        self.kept.finish(_row(claim, found, now_ns))
+        return 1
+
+    # -- judges that do not answer ---------------------------------------------------------------------------------
+
+    def _down(self, ready: Ready) -> Down | None:
+        return self.kept.down(ready.scorer.name, ready.version) if ready.seat is not None else None
+
+    def _note(self, ready: Ready, found: Outcome) -> None:
+        """Keep whether the judge answers, as far as an outcome tells."""
+        if ready.seat is None or (not found.down and found.reason not in ("", *_ANSWERED)):
+            return
+        name, version, now_ns = ready.scorer.name, ready.version, self.clock_ns()
+        before = self._down(ready)
+        if found.down and before is not None and now_ns < before.next_ns:
+            return  # one of those that were under way as it went down
+        if found.down:
+            tries = 1 if before is None else before.tries + 1
+            self.kept.set_down(
+                Down(
+                    scorer=name,
+                    version=version,
+                    since_ns=now_ns if before is None else before.since_ns,
+                    next_ns=now_ns + judge_pause_ns(tries),
+                    tries=tries,
+                    why=found.why[:1_000],
+                )
+            )
+        elif before is not None:
+            self.kept.set_up(name, version)
+            self.kept.hurry(name, version, now_ns, each_try_ns=SOON_NS)
+
+    def _wait_unasked(self, ready: Ready, claims: Sequence[Claim]) -> None:
+        now_ns, down = self.clock_ns(), self._down(ready)
+        why = down.why if down is not None else ""
+        self.kept.wait_unasked(
+            Waiting(**_ids(one), tries=0, since_ns=now_ns, next_ns=now_ns, why=why) for one in claims
+        )
+
+    def _again(self, ready: Ready, project: str) -> int:
+        """Ask again about what waits: one of them while the judge is down, all that are due once it answers."""
+        scorer, done = ready.scorer, 0
+        for _ in range(_PAGES_A_ROUND):
+            now_ns, down = self.clock_ns(), self._down(ready)
+            if self.stopping.is_set() or (down is not None and now_ns < down.next_ns):
+                return done
+            some = self.kept.due(project, scorer.name, ready.version, now_ns, limit=1 if down else _CHUNK)
+            late = [one for one in some if now_ns - one.since_ns > WAIT_NS_MAX]
+            for one in late:
+                if self.kept.claim_again(one, self.owner, now_ns):
+                    why = given_up(one.tries, one.since_ns, now_ns) + one.why
+                    found = Outcome.none("judge_failed", why, usd=one.usd_nano / NANO)
+                    self.kept.finish(_row(one, found, now_ns))
+                    done += 1
+            rest = [(_unit(one), one) for one in some if one not in late]
+            room = self._rate(scorer).take(len(rest), time.monotonic()) if rest else 0
+            done += asyncio.run(self._score(ready, project, rest[:room], probing=down is not None)) if room else 0
+            if not some or room < len(rest):
+                return done
+        return done
 
     # -- annotations -----------------------------------------------------------------------------------------------
 
@@ -310,9 +429,21 @@ def is_full(kept: OnlineStore, scorer: Scorer, day: str) -> bool:
     return spend is not None and spend.full_at_nano >= round(scorer.usd_per_day * NANO)
 
 
+_ANSWERED: Final = ("unreadable", "unclear", "judge_failed")
+"""Why something is unscored though its judge's model answered."""
+
+
+def _ids(claim: Claim) -> dict[str, Any]:
+    return {name: getattr(claim, name) for name in Claim.__slots__}
+
+
+def _unit(claim: Claim) -> Unit:
+    return Unit(trace_id=claim.trace_id, span_id=claim.span_id, session_id=claim.session_id)
+
+
 def _row(claim: Claim, found: Outcome, at_ns: int) -> ScoreRow:
     return ScoreRow(
-        **{name: getattr(claim, name) for name in Claim.__slots__},
+        **_ids(claim),
         state="scored" if found.scored else "unscored",
         value=found.value,
         label=found.label,

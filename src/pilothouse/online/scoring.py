@@ -78,8 +78,8 @@ def make_ready(scorer: Scorer, means: Means) -> Ready:
     return Ready(scorer=scorer, version=scorer.version("check 1"), scored_by=f"check {scorer.check}")
 
 
-async def score(ready: Ready, unit: Unit, project: str, means: Means, now_ns: int) -> Outcome:
-    """Score one unit. What the unit, the judge or the code did wrong is an outcome and no error.
+async def score(ready: Ready, unit: Unit, project: str, means: Means, now_ns: int, *, answered: str = "") -> Outcome:
+    """Score one unit; ``answered``: what its judge said before it was down. What the unit, the judge or the code did wrong is an outcome and no error.
 
     Raises:
         Unreachable: the store does not answer.
@@ -93,7 +93,16 @@ async def score(ready: Ready, unit: Unit, project: str, means: Means, now_ns: in
         return Outcome.none("gone", error.message)
     if ready.seat is not None:
         day = day_of(now_ns)
-        return await judged(scorer, ready.seat, seen, project=project, store=means.kept, day=day, gateway=means.gateway)
+        return await judged(
+            scorer,
+            ready.seat,
+            seen,
+            project=project,
+            store=means.kept,
+            day=day,
+            gateway=means.gateway,
+            answered=answered,
+        )
     if ready.code is None:
         return run_check(scorer, seen)
     if seen.too_large:

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from pilothouse.evals.runner import Judged
 from pilothouse.evals.runs import Said
 from pilothouse.records import NotFound, PilothouseError
 
-from .model import OUTPUT_TOKENS_MAX, TooLate, ask, price_of, told
+from .model import OUTPUT_TOKENS_MAX, Down, TooLate, ask, price_of, told
 from .prompt import Reading, question, read_answer, repair
 from .settings import Judge
 from .transcript import BYTES_PER_TOKEN, Transcript, fit, from_data, transcript_of
@@ -53,6 +53,18 @@ class Purse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """How far one sample has come: what was answered is not asked again."""
+
+    reading: Reading
+    usd: float = 0.0
+    down: bool = False
+    """True where the judge did not answer, and may answer later."""
+    unread: str | None = None
+    """Its first answer, where that could not be read and the second question found nobody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What a judge says of one thing, over all its samples."""
 
@@ -61,6 +73,13 @@ class Verdict:
     """The score of each sample that could be read."""
     usd: float = 0.0
     cut: str = ""
+    asked: tuple[Sample, ...] = ()
+    """Each sample; empty where nothing was asked."""
+
+    @property
+    def down(self) -> bool:
+        """Whether there is no score because the judge did not answer: asked later for what is missing, it may be one."""
+        return self.reading.outcome == "unscored" and any(one.down for one in self.asked)
 
     @property
     def why(self) -> str:
@@ -125,8 +144,10 @@ class Panel:
         return said, verdict.usd
 
 
-async def ask_about(judge: Judge, found: Transcript, criterion: str, *, purse: Purse | None = None) -> Verdict:
-    """What a judge says of an attempt by one criterion."""
+async def ask_about(
+    judge: Judge, found: Transcript, criterion: str, *, purse: Purse | None = None, before: Sequence[Sample] = ()
+) -> Verdict:
+    """What a judge says of an attempt by one criterion. ``before``: the samples of a time when it was down."""
     around = len((judge.rubric.text + criterion + (found.expected if judge.reference else "")).encode())
     fitted = fit(found, judge.max_input_tokens - around // BYTES_PER_TOKEN - _PROMPT_TOKENS)
     if fitted.too_long:
@@ -139,49 +160,60 @@ async def ask_about(judge: Judge, found: Transcript, criterion: str, *, purse: P
     def read(text: str) -> Reading:
         return read_answer(text, judge.scale, pass_at=judge.pass_at, trajectory=judge.rubric.trajectory)
 
-    numbers = range(judge.samples)
-    each = await asyncio.gather(*(ask_once(judge, messages, read, purse, sample=number) for number in numbers))
-    return _together(judge, [one for one, _ in each], sum(usd for _, usd in each), fitted.cut)
+    async def one(number: int) -> Sample:
+        last = before[number] if number < len(before) else None
+        if last is not None and not last.down:
+            return replace(last, usd=0.0)
+        return await _ask_sample(judge, messages, read, purse, number, unread=last.unread if last else None)
+
+    each = await asyncio.gather(*(one(number) for number in range(judge.samples)))
+    found_together = _together(judge, [one.reading for one in each], sum(one.usd for one in each), fitted.cut)
+    return replace(found_together, asked=tuple(each))
 
 
-async def ask_once(
+async def _ask_sample(
     judge: Judge,
     messages: Callable[[], list[dict[str, str]]],
     read: Callable[[str], Reading],
     purse: Purse | None,
+    number: int,
     *,
-    sample: int = 0,
-) -> tuple[Reading, float]:
-    """One sample, and a second question where its answer cannot be read."""
+    unread: str | None,
+) -> Sample:
+    """One sample, and a second question where its answer cannot be read. ``unread``: such an answer of an earlier time."""
     spent = 0.0
-    asked = messages()
+    asked = messages() if unread is None else repair(messages(), unread)
     reading = _no("it was not asked")
-    for _ in range(2):
+
+    def ended(why: str, *, down: bool = False) -> Sample:
+        return Sample(reading=_no(why), usd=spent, down=down, unread=unread)
+
+    for _ in range(2 if unread is None else 1):
         size = sum(len(one["content"].encode("utf-8", "replace")) for one in asked) // BYTES_PER_TOKEN
         worst = price_of(judge, size, OUTPUT_TOKENS_MAX)
         if purse is not None and purse.usd_max and worst is None:
-            return _no(f"the price of {judge.model} is not known, so max_usd cannot be kept: set judges.{judge.name}.price"), spent  # fmt: skip
+            return ended(f"the price of {judge.model} is not known, so max_usd cannot be kept: set judges.{judge.name}.price")  # fmt: skip
         if purse is not None and not purse.take(worst or 0.0):
-            return _no(f"the judge's money is spent: {purse.spent:.4f} of {purse.usd_max:g} USD"), spent
+            return ended(f"the judge's money is spent: {purse.spent:.4f} of {purse.usd_max:g} USD")
         cost = 0.0
         try:
-            said = await ask(judge, asked, sample=sample)
+            said = await ask(judge, asked, sample=number)
             # Whoever does not say what was used is taken to have used all that was put aside.
             cost = (said.usd or 0.0) if said.input_tokens or said.output_tokens else (worst or 0.0)
-        except TooLate as error:
-            cost = worst or 0.0
-            return _no(told(error)), spent + cost
         except PilothouseError as error:
-            return _no(told(error)), spent
-        finally:
+            if isinstance(error, TooLate):
+                cost = worst or 0.0
             spent += cost
+            return ended(told(error), down=isinstance(error, Down))
+        finally:
             if purse is not None:
                 purse.give_back(worst or 0.0, spent=cost)
+        spent += cost
         reading = read(said.text)
         if reading.readable:
-            return reading, spent
-        asked = repair(asked, said.text)
-    return reading, spent
+            break
+        unread, asked = said.text[:4_000], repair(asked, said.text)
+    return Sample(reading=reading, usd=spent)
 
 
 def _together(judge: Judge, readings: Sequence[Reading], usd: float, cut: str) -> Verdict:

@@ -54,7 +54,7 @@ async def ask(
     """Ask once; again where the other side says that it is overloaded or broken.
 
     Raises:
-        Unreachable: it does not answer, or not with an answer.
+        Unreachable: it does not answer, or not with an answer; ``Down`` where it may answer later.
         NotAllowed: the variable of its key is not set.
     """
     place = _place(judge)
@@ -67,7 +67,7 @@ async def ask(
             raise TooLate("the judge did not answer in time", got=f"{judge.timeout_s:g} s") from error
         except _Again as again:
             if attempt == RETRIES:
-                raise Unreachable(f"the judge failed: {again.why}", got=judge.model) from again
+                raise Down(f"the judge failed: {again.why}", got=judge.model) from again
             await asyncio.sleep(min(_WAIT_S_MAX, again.after_s if again.after_s is not None else 0.5 * 2**attempt))
     raise AssertionError("unreachable")
 
@@ -104,7 +104,11 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS, thread_name_prefix="judge")
 
 
-class TooLate(Unreachable):
+class Down(Unreachable):
+    """It cannot be reached, is overloaded or broken: the same question may be answered later."""
+
+
+class TooLate(Down):
     """The question was sent, and no answer came in time: it may have been paid for."""
 
 
