@@ -507,7 +507,7 @@ def _step(found: QueueInfo) -> str:
     name = found.queue.name
     if not found.progress.items and not found.queue.closed:
         return f"pilothouse queues add {name} --sample 50"
-    return f"pilothouse queues {'next' if found.progress.left else 'show'} {name}"
+    return f"pilothouse queues next {name}" if found.progress.left else f"pilothouse queues show {name}"
 
 
 def _following(found: QueueInfo) -> list[str]:
@@ -524,7 +524,7 @@ def _following(found: QueueInfo) -> list[str]:
 def _given(caller: Context, given: Given) -> Response:
     left = _queues(caller).show(given.queue).progress.left
     data = {name: getattr(given, name) for name in Given.__slots__} | {"left": left}
-    following = [f"pilothouse queues {'next' if left else 'show'} {given.queue}"]
+    following = [f"pilothouse queues next {given.queue}" if left else f"pilothouse queues show {given.queue}"]
     if given.act != "undo":
         following.append(f"pilothouse queues undo {given.queue}")
     return answer(data, next=following)

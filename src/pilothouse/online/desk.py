@@ -110,7 +110,7 @@ class Online:
                 "asking again helps where the reason may be gone",
                 got=reason[:40],
                 allowed=list(RETRIED),
-                fix=f"pilothouse eval online retry {name} --reason {RETRIED[0]}",
+                fix=f"pilothouse eval online retry {name} --reason judge_failed",
             )
         told = self._kept.told().get(scorer.name)
         now_ns = time.time_ns()
