@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +22,8 @@ from pilothouse.records import BadRequest
 from tests.live import LiveServer
 
 from .conftest import Evals
+from .judges.asked import JudgeServer
+from .judges.asked import said as judged_by
 from .recorded import answered, said, send, wish
 from .test_tau_bench import as_recorded
 
@@ -181,6 +184,25 @@ def test_a_stored_session_is_replayed_from_the_command_line(
     assert [step["verdict"] for step in found.json["data"]["steps"]] == ["same", "text", "same"]
     assert evals("replay", trace, "--target", "replayed_agent:agent", "--mode", "nearest").code == 0
     assert evals("replay", trace, "--target", "replayed_agent:nobody").code == 3
+    suite = tmp_path / "evals" / "judged"
+    suite.mkdir(parents=True)
+    call = ("replay", trace, "--target", "replayed_agent:agent", "--judge")
+    why = "five dollars are five dollars"
+    waiting = ""
+    with JudgeServer(lambda outside, inside: judged_by("different_but_valid", why)) as model:
+        at = f"model: gpt-4.1, url: {model.openai_url}"
+        for gate, code, by in (("calibrated", 7, "mode"), ("always", 0, "judge")):
+            judges = f"kind: {{{at}, rubric: style}}\n  sure: {{{at}, rubric: trajectory, gate: {gate}}}\n"
+            (suite / "suite.yaml").write_text(f"judges:\n  {judges}")
+            found = evals(*call, "sure")
+            data = found.json["data"]
+            assert (found.code, data["holds"], data["decided_by"]) == (code, code == 0, by)
+            assert (data["judged"]["verdict"], data["judged"]["why"]) == ("different_but_valid", why)
+            waiting = found.json["next"][0]
+        assert evals(*call, "trajectory").json["data"]["judged"]["judge"].startswith("trajectory@")
+        assert evals(*call, "kind").code == 2
+    label = evals(*shlex.split(waiting.removeprefix("pilothouse eval ")))
+    assert (label.code, label.json["data"]["item"]["case"]) == (0, trace)
 
 
 def test_every_verdict_has_a_meaning() -> None:

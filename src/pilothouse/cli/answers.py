@@ -233,7 +233,7 @@ OWN: dict[str, Mapping[str, Any]] = {
     "eval from-trace": shape("id:text suite:text file:text checks:texts input:text stubs:count bytes:count verdict:text masked:object", "trimmed:object minimised:object"),
     "eval minimise": shape("id:text file:text minimised:object"),
     "eval replay": shape(
-        "mode:text holds:yes decisions:count failing:count counts:object",
+        "mode:text holds:yes decided_by:text decisions:count failing:count counts:object", "judged:object",
         steps=rows("number:count verdict:text holds:yes", "recorded:any today:any why:text"),
     ),
     "eval backtest": shape(
@@ -361,7 +361,8 @@ OWN.update(
         },
         "eval minimise": shape("id:text file:text", minimised=_MINIMISED),
         "eval replay": shape(
-            "mode:text holds:yes decisions:count failing:count counts:object",
+            "mode:text holds:yes decided_by:text decisions:count failing:count counts:object",
+            "judged:object",
             steps=rows("number:count verdict:text holds:yes recorded:text today:text why:text"),
         ),
     }

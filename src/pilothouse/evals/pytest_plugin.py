@@ -11,6 +11,10 @@
     def test_the_answer_is_kind(decision):
         decision(agent, "Where is it?", whole=True).meets("The tone is kind", suite="evals/refunds", unscored="skip")
 
+    def test_last_weeks_session(trajectory):
+        trajectory(agent, "sessions/refund-7.json").holds(judge="careful", suite="evals/refunds")
+
+``trajectory`` lets it decide again at each decision of a recorded session.
 ``decision`` builds the history up to a decision, runs the real orchestrator and stops it there where it can be stopped;
 ``eval_case`` is every case of a suite in turn. Comparison is tolerant: ``2 s`` is ``2000 ms``.
 """
@@ -27,9 +31,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 if TYPE_CHECKING:
-    from pilothouse.evals.case import Case
+    from pilothouse.evals.case import Case, Replay
     from pilothouse.evals.judges.asking import Panel
     from pilothouse.evals.observed import Observed
+    from pilothouse.evals.pytest_trajectory import Session, Trajectory
     from pilothouse.evals.runner import Options
 
 MARK = "pilothouse"
@@ -90,6 +95,30 @@ def eval_case(request: pytest.FixtureRequest) -> EvalCase:
 def decision() -> Callable[..., Seen]:
     """Runs an orchestrator up to its next decision, on a history; see the head of this file."""
     return decide
+
+
+@pytest.fixture
+def trajectory() -> Callable[..., Trajectory]:
+    """Replays a recorded session, decision by decision; see the head of this file."""
+    return replay
+
+
+def replay(
+    target: Any,
+    session: Session,
+    *,
+    mode: Replay = "in_order",
+    live: Sequence[str] = (),
+    safe: Sequence[str] = (),
+    writing: Sequence[str] = (),
+) -> Trajectory:
+    """Let an orchestrator decide again at each decision of a session: its messages, or a JSON file that holds them.
+
+    ``mode``, ``live``, ``safe`` and ``writing`` as in ``pilothouse eval replay``.
+    """
+    from pilothouse.evals.pytest_trajectory import replayed
+
+    return replayed(_waited, target, session, mode=mode, live=live, safe=safe, writing=writing)
 
 
 @dataclass(frozen=True, kw_only=True)

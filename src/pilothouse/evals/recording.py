@@ -82,6 +82,12 @@ class Recording:
         )
 
 
+def recorded(messages: Sequence[Message]) -> Recording:
+    """The recording of a whole conversation, in any form that a case may have its messages in."""
+    first = next((n for n, turn in enumerate(turns(messages)) if turn.role == "assistant"), len(messages))
+    return Recording(given=list(messages[:first]), later=list(messages[first:]), calls=calls_in(messages[first:]))
+
+
 def calls_in(messages: Sequence[Message]) -> tuple[Call, ...]:
     """The calls of a conversation with their results, in the order they were asked for; those without one are left out."""
     waiting: list[tuple[int, Wish]] = []

@@ -80,6 +80,10 @@ class Replayed:
 
     mode: Replay
     steps: tuple[Step, ...]
+    decisions: tuple[Decision, ...] = ()
+    """What was decided then, step by step."""
+    seen: tuple[Observed, ...] = ()
+    """What the agent of today did from there, step by step."""
 
     @property
     def holds(self) -> bool:
@@ -152,16 +156,19 @@ async def replay(
     done = [sum(len(turn.results) for turn in turns(one.history)) for one in todo]
     slots = asyncio.Semaphore(max(1, parallel))
 
-    async def one(at: int) -> Step:
+    async def one(at: int) -> tuple[Step, Observed]:
         async with slots:
             decision = todo[at]
             stubs = Stubs(calls=tuple(calls[done[at] :]), mode="nearest", live=tuple(live), safe=tuple(safe))
-            step = await _decide_again(decision, recording, stubs, target, mode, writing, timeout_s)
+            step, seen = await _decide_again(decision, recording, stubs, target, mode, writing, timeout_s)
             if watch is not None:
                 watch(step)
-            return step
+            return step, seen
 
-    return Replayed(mode=mode, steps=tuple(await asyncio.gather(*(one(at) for at in range(len(todo))))))
+    made = await asyncio.gather(*(one(at) for at in range(len(todo))))
+    return Replayed(
+        mode=mode, steps=tuple(step for step, _ in made), decisions=tuple(todo), seen=tuple(seen for _, seen in made)
+    )
 
 
 async def _decide_again(
@@ -172,7 +179,7 @@ async def _decide_again(
     mode: Replay,
     writing: frozenset[str],
     timeout_s: float,
-) -> Step:
+) -> tuple[Step, Observed]:
     case = Case(
         id=f"decision-{decision.number}",
         input=Input(messages=decision.history),
@@ -192,7 +199,7 @@ async def _decide_again(
     except Exception as error:
         seen = Observed(tools=playback.uses, error=f"{type(error).__name__}: {error}"[:500])
     verdict, why = _compared(decision, seen, playback)
-    return Step(
+    step = Step(
         number=decision.number,
         verdict=verdict,
         holds=verdict in _HOLDS[mode],
@@ -200,6 +207,7 @@ async def _decide_again(
         today=_line([_shown(one.name, one.arguments) for one in seen.tools], seen.text or seen.error),
         why=why,
     )
+    return step, seen
 
 
 def _compared(decision: Decision, seen: Observed, playback: Playback) -> tuple[Verdict, str]:

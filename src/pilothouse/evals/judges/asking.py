@@ -228,7 +228,9 @@ def _together(judge: Judge, readings: Sequence[Reading], usd: float, cut: str) -
         why = f"the judge's samples are split, {passes} to {len(scored) - passes}"
         return Verdict(reading=Reading(outcome="unscored", why=why), samples=samples, usd=usd, cut=cut)
     outcome = "pass" if passes * 2 > len(scored) else "fail"
-    one = next(one for one in scored if one.outcome == outcome)
+    alike = [one for one in scored if one.outcome == outcome]
+    # Of several words for the same outcome, the one that most samples take.
+    one = max(alike, key=lambda each: sum(each.label == other.label for other in alike))
     split = f" ({max(passes, len(scored) - passes)} of {len(scored)} samples)" if 0 < passes < len(scored) else ""
     label = f"{one.label}: " if one.label else ""
     reading = Reading(

@@ -15,9 +15,9 @@ from typing import Any, Final, Literal
 from pilothouse.evals.plain import mapping_of
 from pilothouse.records import Fence
 
+from .rubrics import TRAJECTORY
 from .settings import Judge, Scale
 
-TRAJECTORY: Final = ("same_outcome", "right_next_steps", "different_but_valid", "wrong")
 _ANSWER: Final = {
     "pass_fail": '{"reason": "<two sentences at most>", "verdict": "pass" or "fail" or "unclear"}',
     "0..1": '{"reason": "<two sentences at most>", "score": <a number from 0 to 1, or null where it is unclear>}',

@@ -10,6 +10,8 @@ from typing import Final
 from pilothouse.records import BadRequest, NotFound
 
 _BYTES_MAX: Final = 200_000
+TRAJECTORY: Final = ("same_outcome", "right_next_steps", "different_but_valid", "wrong")
+"""What becomes of a recorded way. A rubric that names all four is one for trajectories, also one of the user's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +155,7 @@ def find_rubric(name: str, folder: Path) -> Rubric:
         raise BadRequest("a rubric is text in UTF-8", got=name) from error
     if not text:
         raise BadRequest("the rubric is empty", got=name)
-    return Rubric(name=name, text=text)
+    return Rubric(name=name, text=text, trajectory=all(verdict in text for verdict in TRAJECTORY))
 
 
 def made_of(criteria: Sequence[str], *, describe: str = "") -> str:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from pilothouse.evals.case import Case
 from pilothouse.evals.case_text import as_data
-from pilothouse.evals.conversation import turns
+from pilothouse.evals.conversation import Turn, turns
 from pilothouse.evals.observed import Observed
 from pilothouse.evals.plain import list_of, mapping_of
 from pilothouse.evals.recording import Recording
@@ -80,9 +80,9 @@ def transcript_of(case: Case, seen: Observed) -> Transcript:
     """What happened in an attempt."""
     steps: list[Step] = []
     if seen.messages and len(seen.messages) > len(case.input.messages):
-        steps += _conversation(seen.messages)
+        steps += steps_of(seen.messages)
     else:
-        steps += _conversation(case.input.messages)
+        steps += steps_of(case.input.messages)
         steps += [Step(what="user", text=clean(one)) for one in case.input.turns]
         if not case.input.messages and not case.input.turns:
             steps.append(Step(what="input", text=clean(_text(case.input.data)), keep=True))
@@ -105,12 +105,12 @@ def transcript_of(case: Case, seen: Observed) -> Transcript:
         ]
     told = canonical_json(expected) if any(expected.values()) else ""
     found = Transcript(case=case.id, steps=tuple(steps), answer=clean(answer), expected=clean(_short(told, 20_000)))
-    return _bounded(found)
+    return bounded(found)
 
 
 def recorded(found: Recording, *, case: str) -> Transcript:
     """What was recorded of an agent at work: a session, or a decision with what led to it."""
-    steps = _conversation([*found.given, *found.later])
+    steps = steps_of([*found.given, *found.later])
     if not found.given:
         steps.insert(0, Step(what="input", text=clean(_text(found.data)), keep=True))
     if not any(one.what.startswith("call ") for one in steps):
@@ -124,7 +124,7 @@ def recorded(found: Recording, *, case: str) -> Transcript:
     last = max((n for n, one in enumerate(steps) if one.what == "user"), default=None)
     if last is not None:
         steps[last] = Step(what="user", text=steps[last].text, keep=True)
-    return _bounded(Transcript(case=case, steps=tuple(steps), answer=clean(answer)))
+    return bounded(Transcript(case=case, steps=tuple(steps), answer=clean(answer)))
 
 
 def from_data(data: Mapping[str, Any]) -> Transcript:
@@ -174,9 +174,15 @@ def fit(found: Transcript, tokens_max: int) -> Fitted:
     return Fitted(text=text, cut=cut)
 
 
-def _conversation(messages: Sequence[Mapping[str, Any]]) -> list[Step]:
+def steps_of(messages: Sequence[Mapping[str, Any]]) -> list[Step]:
+    """What happened in a conversation, message by message."""
+    return steps_in(turns(messages))
+
+
+def steps_in(found: Sequence[Turn]) -> list[Step]:
+    """The same, of messages that are read already."""
     steps: list[Step] = []
-    for turn in turns(messages):
+    for turn in found:
         if turn.text:
             steps.append(Step(what=clean(turn.role), text=clean(turn.text)))
         steps += [
@@ -189,7 +195,7 @@ def _conversation(messages: Sequence[Mapping[str, Any]]) -> list[Step]:
     return steps
 
 
-def _bounded(found: Transcript) -> Transcript:
+def bounded(found: Transcript) -> Transcript:
     """What is kept on disk: a session of many megabytes is shortened as for a judge with a very large context."""
     if sum(len(one.text) for one in found.steps) <= _KEPT_CHARS:
         return found
