@@ -48,7 +48,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="the same; the same tools; whatever exists",
 )
-@click.option("--live", default="", metavar="A,B", help="tools that may run themselves")
+@click.option(
+    "--live", default="", metavar="A,B", help="tools that may run themselves; effect:read for all that only read"
+)
 @click.option("--safe", default="", metavar="A,B", help="those of them that may although they write")
 @click.option("--writes", default="", metavar="A,B", help="tools that change the world")
 @click.option("--judge", default="", metavar="NAME", help="of suite.yaml, or a rubric: is another way as good?")
@@ -84,7 +86,7 @@ def replay(
             recording,
             agent,
             mode=cast("Replay", mode),
-            live=_names(live),
+            live=[*settings.options.live, *_names(live)],
             safe=_names(safe),
             writing=settings.options.writing | set(_names(writes)),
             timeout_s=settings.options.timeout_s,

@@ -86,6 +86,7 @@ def eval_case(request: pytest.FixtureRequest) -> EvalCase:
         case=case,
         repeats=options.get("repeats", 0),
         decision_only=options.get("decision_only", False),
+        folder=options["folder"],
         suite=options["folder"] if options.get("judges") else None,
         unscored=options.get("unscored", "fail"),
     )
@@ -128,6 +129,8 @@ class EvalCase:
     case: Case
     repeats: int = 0
     decision_only: bool = False
+    folder: Path | None = None
+    """Whose suite.yaml says which tools write and which run themselves; None: nobody says."""
     suite: Path | None = None
     """Where the judges of its criteria stand; None: no judge is asked."""
     unscored: Unscored = "fail"
@@ -145,7 +148,7 @@ class EvalCase:
         open_ = ""
         for number in range(1, max(1, self.repeats or self.case.repeats) + 1):
             found = _waited(
-                attempt(self.case, number, run, _options(decision_only=self.decision_only), judges, scorers)
+                attempt(self.case, number, run, _options(self.folder, self.decision_only), judges, scorers)
             )
             if found.outcome == "unscored":
                 open_ = open_ or f"{self.case.id} says nothing: {found.why}"
@@ -164,11 +167,14 @@ def decide(
     messages: str | Sequence[Mapping[str, Any]],
     *,
     stubs: Mapping[str, Any] | Sequence[Mapping[str, Any]] = (),
+    live: Sequence[str] = (),
+    safe: Sequence[str] = (),
     whole: bool = False,
 ) -> Seen:
     """Run an orchestrator on a history, up to its next decision.
 
-    ``stubs``: answers of tools, as in a case. ``whole``: let it go on to its answer.
+    ``stubs``, ``live``, ``safe``: answers of tools, those that run themselves, and those that may although they write, as
+    in a case. ``whole``: let it go on to its answer.
     """
     from pilothouse.evals.case_text import read_case
     from pilothouse.evals.playback import Playback
@@ -177,7 +183,8 @@ def decide(
 
     given = messages if isinstance(messages, str) else {"messages": [dict(one) for one in messages]}
     calls = dict(stubs) if isinstance(stubs, Mapping) else [dict(one) for one in stubs]
-    case = read_case({"id": "decision", "input": given, "stubs": {"calls": calls}}, shown="decision")
+    answers = {"calls": calls, "live": list(live), "safe": list(safe)}
+    case = read_case({"id": "decision", "input": given, "stubs": answers}, shown="decision")
     tried = Attempt(case=case, playback=Playback(case.stubs), decision_only=not whole)
 
     async def run() -> Observed:
@@ -267,10 +274,12 @@ def _undecided(why: str, how: Unscored) -> None:
     pytest.fail(why, pytrace=False)
 
 
-def _options(*, decision_only: bool) -> Options:
+def _options(folder: Path | None, decision_only: bool) -> Options:
     from pilothouse.evals.runner import Options
+    from pilothouse.evals.settings import load_settings
 
-    return Options(decision_only=decision_only)
+    said = load_settings(folder).options if folder is not None else Options()
+    return Options(decision_only=decision_only, writing=said.writing, live=said.live)
 
 
 def _waited(running: Any) -> Any:

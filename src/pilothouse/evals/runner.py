@@ -56,6 +56,8 @@ class Options:
     decision_only: bool = False
     writing: frozenset[str] = frozenset()
     """Tools that change the world: they run only where a case names them in ``stubs.safe``."""
+    live: frozenset[str] = frozenset()
+    """Tools that run themselves where nothing is recorded; ``effect:read``: whichever declare that they only read."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -231,7 +233,7 @@ async def attempt(
     decision_only = options.decision_only or bool(case.settings.get("decision_only"))
     # What was recorded in production is played back or not answered at all: a refund must not be paid a second time.
     live = not decision_only and "captured" not in case.metadata.provenance
-    playback = Playback(case.stubs, writing=options.writing, live=live)
+    playback = Playback(case.stubs, writing=options.writing, also_live=options.live, live=live)
     tried = Attempt(case=case, playback=playback, number=repeat, decision_only=decision_only)
     begun = time.perf_counter()
     unscored = ""

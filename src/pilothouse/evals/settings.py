@@ -3,7 +3,7 @@
 target: my_agent:agent            # module:attribute, or an address
 repeats: 3
 run: {parallel: 8, timeout_s: 120, per_minute: 300, usd_max: 2.50, push: true}
-tools: {writing: [refund]}        # these run only where a case says so
+tools: {writing: [refund], live: [search, "effect:read"]}   # run only where a case says so; run themselves
 gate: {margin: 0.02, alpha: 0.05, critical: true}
 judges:
   careful: {model: gpt-4.1, url: http://127.0.0.1:4318/gateway/openai/v1}
@@ -84,10 +84,11 @@ def read_settings(data: Any, *, shown: str = SUITE_FILE) -> SuiteSettings:
     """
     row = _section(data, shown, _SECTIONS)
     run = _section(row.get("run") or {}, f"{shown}: run", ("parallel", "timeout_s", "per_minute", "usd_max", "push"))
-    tools = _section(row.get("tools") or {}, f"{shown}: tools", ("writing",))
-    writing: Any = tools.get("writing") or []
-    if not is_texts(writing):
-        raise BadRequest(f"{shown}: tools.writing is a list of names", got=str(writing)[:100])
+    tools = _section(row.get("tools") or {}, f"{shown}: tools", ("writing", "live"))
+    named: dict[str, Any] = {name: tools.get(name) or [] for name in ("writing", "live")}
+    for name, value in named.items():
+        if not is_texts(value):
+            raise BadRequest(f"{shown}: tools.{name} is a list of names", got=str(value)[:100])
     gate = _section(row.get("gate") or {}, f"{shown}: gate", ("margin", "alpha", "critical", "least_pass"))
     judges = _section(row.get("judges") or {}, f"{shown}: judges")
     return SuiteSettings(
@@ -100,7 +101,8 @@ def read_settings(data: Any, *, shown: str = SUITE_FILE) -> SuiteSettings:
             timeout_s=_number(run, "timeout_s", TIMEOUT_S, f"{shown}: run", least=0.01, most=86_400),
             per_minute=_number(run, "per_minute", 0.0, f"{shown}: run", least=0, most=1e6),
             usd_max=_number(run, "usd_max", 0.0, f"{shown}: run", least=0, most=1e6),
-            writing=frozenset(writing),
+            writing=frozenset(named["writing"]),
+            live=frozenset(named["live"]),
         ),
         push=_truth(run, "push", f"{shown}: run", default=False),
         gate=Gate(

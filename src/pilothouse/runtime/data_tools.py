@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from pilothouse.records import BadRequest, PilothouseError
+from pilothouse.sdk.tool_playback import inner
 
 from .handles import Handle, HandleStore
 from .paths import follow, path_text, read_path
@@ -68,6 +69,7 @@ class DataTools:
         except PilothouseError as error:
             return self.failed(error)
 
+    @inner
     def jq(self, id: str, program: str) -> Answer:
         """Run a jq program over a value; each result is a line of JSON."""
         try:
@@ -75,6 +77,7 @@ class DataTools:
         except PilothouseError as error:
             return self.failed(error)
 
+    @inner
     def grep_json(self, id: str, pattern: str, *, ignore_case: bool = False) -> Answer:
         """Find a regular expression in keys and values; each hit is a path that ``jq`` and ``slice`` take, and its text."""
         try:
@@ -82,6 +85,7 @@ class DataTools:
         except PilothouseError as error:
             return self.failed(error)
 
+    @inner
     def slice(self, id: str, path: str = ".", start: int = 0, count: int = 20) -> Answer:
         """Members ``start`` to ``start + count`` of an array, object or text, whole where they fit."""
         try:
@@ -90,6 +94,7 @@ class DataTools:
         except PilothouseError as error:
             return self.failed(error)
 
+    @inner
     def schema(self, id: str, path: str = ".") -> Answer:
         """Every path in a value with its types, how often it is there, and an example."""
         try:

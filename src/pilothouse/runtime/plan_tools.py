@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from pilothouse.records import PilothouseError
+from pilothouse.sdk.tool_playback import inner
 
 from .plan import Plan, PlanError, answered, as_dict, asked, from_dict, plan_text, problem_text, update, write
 
@@ -44,6 +45,7 @@ class PlanTools:
         found = self.keeper.load(self.key)
         return from_dict(found) if found is not None else Plan(request=self.request)
 
+    @inner
     def todo_write(self, tasks: Sequence[str | Mapping[str, Any]] | str, request: str = "") -> str:
         """Write the plan, or write it anew. Tasks are texts, or objects with text, id, state, note, parallel.
 
@@ -51,10 +53,12 @@ class PlanTools:
         """
         return self._change(lambda plan: write(asked(plan, request), tasks))
 
+    @inner
     def todo_update(self, id: str, state: str, note: str = "") -> str:
         """Change one task: pending, in_progress, completed (note: evidence), blocked (note: question), dropped (note: why)."""
         return self._change(lambda plan: update(plan, id, state, note))
 
+    @inner
     def todo_read(self) -> str:
         """The request and the plan as they are."""
         return plan_text(self.plan())

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from pilothouse.records import BadRequest, PilothouseError
+from pilothouse.sdk.tool_playback import inner
 
 from .data_tools import Answer, DataTools
 from .handles import Handle
@@ -58,24 +59,28 @@ class SourceTools:
     bytes_held_max: int = BYTES_HELD_MAX
     _held: dict[str, _Held] = field(default_factory=dict[str, _Held], repr=False)
 
+    @inner
     def jq(self, id: str, program: str) -> Answer:
         """Run a jq program; one of the form ``.[] | …`` over a selection of any size."""
         if not is_source(id):
             return self.data.jq(id, program)
         return self._guarded(lambda: self._jq(read_source(id), program))
 
+    @inner
     def grep_json(self, id: str, pattern: str, *, ignore_case: bool = False) -> Answer:
         """Find a regular expression in keys and values."""
         if not is_source(id):
             return self.data.grep_json(id, pattern, ignore_case=ignore_case)
         return self._guarded(lambda: self._grep(read_source(id), pattern, ignore_case))
 
+    @inner
     def slice(self, id: str, path: str = ".", start: int = 0, count: int = 20) -> Answer:
         """Rows ``start`` to ``start + count``, or members of what lies at a path."""
         if not is_source(id):
             return self.data.slice(id, path, start, count)
         return self._guarded(lambda: self._slice(read_source(id), path, start, max(1, count)))
 
+    @inner
     def schema(self, id: str, path: str = ".") -> Answer:
         """Every path with its types; of a large selection that of its first rows."""
         if not is_source(id):

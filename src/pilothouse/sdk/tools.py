@@ -13,7 +13,7 @@ from .code import code_of
 from .contents import keep, kept, put_content
 from .decorators import name_of
 from .jsons import plain, plain_text, readable, to_text
-from .tool_playback import played
+from .tool_playback import permitted_session, played
 from .tool_probe import probed
 from .wrapping import is_wrapped, trouble, wrap
 
@@ -52,6 +52,8 @@ class ToolPlan:
         self._skip = skip
         self.name = name or name_of(function)
         """The tool's name."""
+        self.effect = effect
+        """What it does to the world; empty where nobody said."""
         self._key = idempotency_key
         self._key_names = frozenset[str]()
         if callable(idempotency_key):
@@ -212,7 +214,7 @@ def wrap_tool(
     }
     thing: Any = target
     if inspect.iscoroutinefunction(getattr(thing, "call_tool", None)) and hasattr(thing, "list_tools"):
-        _replace(thing, "call_tool", lambda method: wrap(method, _McpPlan(method, options)))
+        _replace(thing, "call_tool", lambda method: wrap(permitted_session(method, effect), _McpPlan(method, options)))
         return target
     named = name or str(getattr(thing, "name", "") or "")
     if hasattr(thing, "function_schema") and callable(getattr(thing, "function", None)):
@@ -236,7 +238,7 @@ def wrap_tool(
 
 
 def _wrapped(function: Any, plan: ToolPlan) -> Any:
-    return wrap(played(probed(function, plan.name), plan.name), plan)
+    return wrap(played(probed(function, plan.name), plan.name, plan.effect), plan)
 
 
 def check_effect(effect: str) -> None:

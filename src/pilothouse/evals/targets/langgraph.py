@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 from uuid import uuid4
 
@@ -20,7 +21,7 @@ from pilothouse.evals.observed import Observed
 from pilothouse.evals.plain import data_of, mapping_of
 from pilothouse.evals.playback import NotRecorded, Playback, ToolFailed
 from pilothouse.records import BadRequest
-from pilothouse.sdk.tool_playback import PLAYER
+from pilothouse.sdk.tool_playback import PLAYER, effect_of
 
 from .attempt import Attempt, Target
 
@@ -142,16 +143,17 @@ def _play(node: Any) -> None:
             answered = _answer(request)
             if answered is not None:
                 return answered
-            value = own(request, execute) if own is not None else execute(request)
+            with _within():
+                value = own(request, execute) if own is not None else execute(request)
             return _ran(request, value)
 
         async def awrap(request: Any, execute: Any) -> Any:
             answered = _answer(request)
             if answered is not None:
                 return answered
-            if own_async is not None:
-                return _ran(request, await own_async(request, execute))
-            return _ran(request, await execute(request))
+            with _within():
+                value = await (own_async(request, execute) if own_async is not None else execute(request))
+            return _ran(request, value)
 
         node._wrap_tool_call = wrap
         # A node with a plain wrapper only goes on with that.
@@ -166,13 +168,19 @@ def _answer(request: Any) -> Any:
         return None
     call = request.tool_call
     try:
-        answer = player.answer(call["name"], call["args"])
+        answer = player.answer(call["name"], call["args"], effect_of(request.tool))
     except (ToolFailed, NotRecorded) as error:
         return ToolMessage(f"error: {error}", tool_call_id=call["id"], name=call["name"], status="error")
     if answer is None:
         return None
     value = answer.value if isinstance(answer.value, str) else json.dumps(answer.value, ensure_ascii=False)
     return ToolMessage(value, tool_call_id=call["id"], name=call["name"])
+
+
+def _within() -> Any:
+    """Around a tool that runs itself: what it is wrapped by is not asked for a second time."""
+    player: Any = PLAYER.get()
+    return player.within() if isinstance(player, Playback) else nullcontext()
 
 
 def _ran(request: Any, value: Any) -> Any:

@@ -19,6 +19,7 @@ from pilothouse.evals.observed import Observed
 from pilothouse.evals.plain import data_of, mapping_of
 from pilothouse.evals.playback import NotRecorded, Playback, ToolFailed
 from pilothouse.records import BadRequest
+from pilothouse.sdk.tool_playback import effect_of
 
 from .attempt import Attempt, Target
 
@@ -136,14 +137,15 @@ def _tool(tool: Any, playback: Playback) -> Any:
     async def invoke(context: Any, arguments: str) -> Any:
         given = mapping_of(parsed(arguments)) or {}
         try:
-            answer = playback.answer(name, given)
+            answer = playback.answer(name, given, effect_of(tool))
         except (ToolFailed, NotRecorded) as error:
             return f"error: {error}"
         if answer is not None:
             value = answer.value
             return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         try:
-            value = await own(context, arguments)
+            with playback.within():
+                value = await own(context, arguments)
         except BaseException as error:
             playback.ran(name, given, None, error)
             raise

@@ -27,6 +27,7 @@ from pilothouse.evals.observed import Observed
 from pilothouse.evals.plain import data_of, mapping_of
 from pilothouse.evals.playback import NotRecorded, Playback, ToolFailed
 from pilothouse.records import BadRequest
+from pilothouse.sdk.tool_playback import effect_of
 
 from .attempt import Attempt, Target
 
@@ -91,18 +92,31 @@ class _Played(AbstractCapability[Any]):
         given = mapping_of(args) or {}
         self.unknown.pop(call.tool_call_id, None)
         try:
-            answer = self.playback.answer(call.tool_name, given)
+            answer = self.playback.answer(call.tool_name, given, _effect(ctx, call.tool_name))
         except (ToolFailed, NotRecorded) as error:
             return f"error: {error}"
         if answer is not None:
             return answer.value
         try:
-            value = await handler(args)
+            with self.playback.within():
+                value = await handler(args)
+        except NotRecorded as error:
+            # Noted already: the tool, or one that it called, writes.
+            return f"error: {error}"
         except BaseException as error:
             self.playback.ran(call.tool_name, given, None, error)
             raise
         self.playback.ran(call.tool_name, given, value, None)
         return value
+
+
+def _effect(ctx: RunContext[Any], name: str) -> str:
+    """What a tool's function declares; empty where the tool is none of a function."""
+    tools: Any = getattr(ctx.tool_manager, "tools", None) or {}
+    tool: Any = tools.get(name)
+    while (source := getattr(tool, "source_tool", None)) is not None:
+        tool = source
+    return effect_of(getattr(getattr(tool, "call_func", None), "__self__", None))
 
 
 def pydantic_ai_target(agent: Agent[Any, Any], *, deps: Any = None, model: Any = None) -> Target:

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from pilothouse.runtime.finish_gate import PersonNeeded
 from pilothouse.runtime.toolbox import Tool
+from pilothouse.sdk.tool_playback import inner
 
 from .shared_tools import Keeping
 
@@ -131,9 +132,11 @@ class KeptToTask(AgentMiddleware):
         return _back("A person has answered:\n" + "\n".join(told) + "\nGo on.", structured)
 
     def _tool(self, tool: Tool) -> StructuredTool:
+        @inner
         def call(**arguments: Any) -> str:
             return self.keeping.box(self._key()).call(tool.name, arguments).text
 
+        @inner
         async def acall(**arguments: Any) -> str:
             return await asyncio.to_thread(call, **arguments)
 

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from pilothouse.runtime.finish_gate import PersonNeeded
 from pilothouse.runtime.toolbox import Tool
+from pilothouse.sdk.tool_playback import inner
 
 from .shared_tools import Keeping
 
@@ -89,6 +90,7 @@ class KeptToTask:
         return agent.clone(tools=[*own, *(self._tool(tool, key) for tool in self.keeping.tools)])
 
     def _tool(self, tool: Tool, key: str) -> FunctionTool:
+        @inner
         async def call(_: Any, arguments: str) -> str:
             try:
                 given = json.loads(arguments or "{}")

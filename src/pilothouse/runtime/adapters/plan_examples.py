@@ -13,6 +13,7 @@ from pydantic_ai.toolsets import AbstractToolset, FunctionToolset
 from pilothouse.records import PilothouseError
 from pilothouse.runtime.plan import problem_text
 from pilothouse.runtime.plan_examples import PlanExample, class_of, example_of, task_classes
+from pilothouse.sdk.tool_playback import inner
 
 from .pydantic_ai import request_of
 
@@ -47,6 +48,7 @@ class PlanExamples(AbstractCapability[Any]):
         if not self.tool:
             return None
 
+        @inner
         def plan_example(task_class: str) -> str:
             """See a good plan for another task of this class, before you write yours."""
             try:

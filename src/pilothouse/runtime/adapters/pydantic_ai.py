@@ -34,6 +34,7 @@ from pilothouse.runtime.source_tools import SourceTools
 from pilothouse.runtime.sources import RowReader
 from pilothouse.runtime.steps import observed
 from pilothouse.runtime.tracing import data_kept, gate_asked, plan_changed
+from pilothouse.sdk.tool_playback import inner
 
 Placement = Literal["tail", "after_system"]
 """``tail``: behind what the model said last, so that the provider's prompt cache of everything before it stays good.
@@ -88,6 +89,7 @@ class Planning(AbstractCapability[Any]):
     def get_toolset(self) -> AbstractToolset[Any]:
         """The three tools."""
 
+        @inner
         def todo_write(tasks: list[str | dict[str, Any]] | str) -> str:
             """Write the plan before you begin, or write it anew. Every open task stays in it.
 
@@ -96,6 +98,7 @@ class Planning(AbstractCapability[Any]):
             """
             return self._run_tools().todo_write(cast("list[str | Mapping[str, Any]] | str", tasks))
 
+        @inner
         def todo_update(id: str, state: str, note: str = "") -> str:
             """Change one task of the plan.
 
@@ -106,6 +109,7 @@ class Planning(AbstractCapability[Any]):
             """
             return self._run_tools().todo_update(id, state, note)
 
+        @inner
         def todo_read() -> str:
             """Read the user's request and the plan."""
             return self._run_tools().todo_read()
@@ -211,6 +215,7 @@ class LargeData(AbstractCapability[Any]):
         """``jq``, ``grep_json``, ``slice`` and ``schema``."""
         data = SourceTools(data=self._data(), rows=self.rows)
 
+        @inner
         def jq(id: str, program: str) -> str:
             """Run a jq program over a kept value. A result that is too long is kept and gets an id of its own.
 
@@ -220,6 +225,7 @@ class LargeData(AbstractCapability[Any]):
             """
             return _told(data.jq(id, program))
 
+        @inner
         def grep_json(id: str, pattern: str, ignore_case: bool = False) -> str:
             """Find a regular expression (RE2) in the keys and values of a kept value; hits come with their paths.
 
@@ -230,6 +236,7 @@ class LargeData(AbstractCapability[Any]):
             """
             return _told(data.grep_json(id, pattern, ignore_case=ignore_case))
 
+        @inner
         def slice(id: str, path: str = ".", start: int = 0, count: int = 20) -> str:
             """Read members of an array or object, or lines of a text, whole where they fit.
 
@@ -241,6 +248,7 @@ class LargeData(AbstractCapability[Any]):
             """
             return _told(data.slice(id, path, start, count))
 
+        @inner
         def schema(id: str, path: str = ".") -> str:
             """Every path in a kept value with its types, how often it is there, and an example.
 

@@ -18,6 +18,7 @@ from pydantic_ai.toolsets.abstract import ToolsetTool
 from pilothouse.records import names
 from pilothouse.runtime.tool_catalogue import SEARCH_MAX, ToolCatalogue, ToolEntry
 from pilothouse.runtime.tracing import note
+from pilothouse.sdk.tool_playback import inner
 
 _LOADED: Final = re.compile(r"^(\S+) is loaded: call it$", re.MULTILINE)
 """The last line of an answer that loaded something. The history is the state: a run that is gone on with has it too."""
@@ -62,6 +63,7 @@ class ToolDisclosure(AbstractCapability[Any]):
         own = FunctionToolset[Any](list(self.tools), id="pilothouse_catalogue_tools")
         catalogue = _LoadedToolset(wrapped=CombinedToolset[Any]([own, *self.toolsets]), disclosure=self)
 
+        @inner
         def search_tools(query: str) -> str:
             """Find tools by what they do.
 
@@ -70,6 +72,7 @@ class ToolDisclosure(AbstractCapability[Any]):
             """
             return self._search(query)
 
+        @inner
         def load_tool(name: str) -> str:
             """Load a tool that search_tools found, so that it can be called.
 
