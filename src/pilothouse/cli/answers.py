@@ -205,6 +205,7 @@ OWN: dict[str, Mapping[str, Any]] = {
         "unscored:count attempts:count attempts_passed:count taken_over:count cost_usd:number judge_usd:number "
         "seconds:number wall_s:number stopped:text by_capability:objects judges:texts judged:objects",
         "pushed:object",
+        by_tool=rows("tool:text scorer:text calls:count passed:count failed:count unscored:count mean:number?", "worst:any"),
         failures=rows("case:text why:text attempts:text trace_id:text"),
     ),
     "eval push": shape(

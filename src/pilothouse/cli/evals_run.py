@@ -39,7 +39,7 @@ _PROGRESS_S = 0.2
         "pilothouse eval run late-refund --repeats 10 --target my_agent:agent",
         "pilothouse eval run --resume last",
     ),
-    keys="data: run cases passed failed flaky unscored by_capability failures[] judges[] judged[] cost_usd judge_usd stopped pushed{url}",
+    keys="data: run cases passed failed flaky unscored by_capability by_tool[] failures[] judges[] judged[] cost_usd judge_usd stopped pushed{url}",
     exits=(0, 2, 3, 9),
     group=evals,
 )
@@ -269,10 +269,22 @@ def _summary(data: Mapping[str, Any]) -> Iterable[str]:
     if len(rows) > 1:
         keys = ("capability", "cases", "passed", "failed", "flaky", "unscored")
         yield from table(keys, ([str(row[key]) for key in keys] for row in rows))
+    if data["by_tool"]:
+        yield from table(
+            ("tool", "scorer", "calls", "passed", "unscored", "mean", "worst"), map(_tool, data["by_tool"])
+        )
     for one in data["failures"][:20]:
         yield f"{one['case']}  {one['attempts']}  {one_line(one['why'], 140)}"
     if len(data["failures"]) > 20:
         yield "… more: --json"
+
+
+def _tool(one: Mapping[str, Any]) -> list[str]:
+    from pilothouse.evals.by_tool import worst_of
+
+    mean = "–" if one["mean"] is None else f"{one['mean']:.3g}"
+    counts = [f"{one[name]:,}" for name in ("calls", "passed", "unscored")]
+    return [one_line(one["tool"], 40), one_line(one["scorer"], 40), *counts, mean, one_line(worst_of(one), 100)]
 
 
 def _judged(one: Mapping[str, Any]) -> str:

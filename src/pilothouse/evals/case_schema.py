@@ -7,6 +7,7 @@ from typing import Any, Final
 from .case import DIFFICULTIES, KINDS, REPLAYS, SEVERITIES
 from .case_text import REPEATS_MAX
 from .checks import CHECK_KINDS, CHECK_OPTIONS
+from .code_checks import LEVELS
 from .matching import MODES
 
 ID: Final = "https://pilothouse.dev/schemas/case.json"
@@ -52,6 +53,7 @@ _OPTION: Final[dict[str, Any]] = {
     "within_share": {"type": ["number", "string"]},
     "of": _TEXTS,
     "at_least": {"type": "number"},
+    "level": {"enum": list(LEVELS)},
 }
 
 

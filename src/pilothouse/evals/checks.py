@@ -12,7 +12,7 @@
 | ``label: NAME``, with ``of: [NAME, …]`` | the answer names this class, and none of the others |
 | ``at_most: {model_calls, tool_calls, tokens, cost_usd, duration_s}`` | it took no more than that |
 | ``no_error: true`` | neither the agent nor a tool failed |
-| ``code: MODULE:FUNCTION`` | the function says so |
+| ``code: MODULE:FUNCTION``, with ``at_least``; ``level: tool_call`` and ``of: [NAME, …]`` | the function says so; of each call |
 
 ``when`` in any of them names a capability or severity for the report; ``id`` names the check.
 """
@@ -27,6 +27,7 @@ from typing import Any, Final, Literal, cast
 
 from pilothouse.records import BadRequest
 
+from .code_checks import LEVELS, CallScore, ask_code
 from .matching import MODES, Mode, check_expected, match, reading
 from .observed import Observed, ToolUse
 from .plain import is_texts, list_of, mapping_of
@@ -52,6 +53,8 @@ class CheckResult:
     """One sentence; empty where it passes."""
     score: float | None = None
     """From 0 to 1, where the check grades."""
+    calls: tuple[CallScore, ...] = ()
+    """Of each tool call, where the check is asked of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +71,7 @@ class Check:
         return {self.kind: self.wanted, **self.options}
 
 
-CodeScorer = Callable[[Observed], "bool | float | tuple[bool | float, str] | CheckResult | None"]
+CodeScorer = Callable[..., "bool | float | tuple[bool | float, str] | CheckResult | None"]
 
 
 def read_check(data: Any, place: str) -> Check:
@@ -128,8 +131,13 @@ def _look_at(kind: str, wanted: Any, options: Mapping[str, Any], place: str) -> 
         _look_at_bounds(wanted, place)
     if "arguments" in options:
         check_expected(options["arguments"], f"{place}.arguments")
-    for name, allowed in (("mode", MODES), ("order", ("exact", "in_order", "any")), ("extra", ("allow", "forbid"))):
-        if options.get(name, allowed[0]) not in allowed:
+    for name, allowed in (
+        ("mode", MODES),
+        ("order", ("exact", "in_order", "any")),
+        ("extra", ("allow", "forbid")),
+        ("level", LEVELS),
+    ):
+        if name in options and options[name] not in allowed:
             raise BadRequest(f"{place}.{name} is one of these", got=options[name], allowed=list(allowed))
     if "times" in options and not _is_times(options["times"]):
         raise BadRequest(f"{place}.times is a number or [least, most]", got=options["times"])
@@ -331,18 +339,11 @@ def _code(check: Check, seen: Observed, scorers: Callable[[str], CodeScorer] | N
     if scorers is None:
         return CheckResult(name=check.name, outcome="unscored", why="code is not run here")
     try:
-        said = scorers(check.wanted)(seen)
-    except Exception as error:  # the user's own code: it may raise anything, and one case must not end the others
+        function = scorers(check.wanted)
+    except Exception as error:
         return CheckResult(name=check.name, outcome="unscored", why=f"{type(error).__name__}: {_shown(str(error))}")
-    if isinstance(said, CheckResult):
-        return said
-    value, why = said if isinstance(said, tuple) else (said, "")
-    if value is None:
-        return CheckResult(name=check.name, outcome="unscored", why=why or "the function says nothing")
-    passed = value if isinstance(value, bool) else value >= check.options.get("at_least", 1.0)
-    score = None if isinstance(value, bool) else float(value)
-    told = why or ("" if passed else f"the function says {value}")
-    return CheckResult(name=check.name, outcome="pass" if passed else "fail", why=told, score=score)
+    said = ask_code(function, seen, check.options)
+    return CheckResult(name=check.name, outcome=said.outcome, why=said.why, score=said.score, calls=said.calls)
 
 
 # -- words -----------------------------------------------------------------------------------------------------------
@@ -392,7 +393,7 @@ _OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "label": ("of",),
     "at_most": (),
     "no_error": (),
-    "code": ("at_least",),
+    "code": ("at_least", "level", "of"),
 }
 CHECK_KINDS: Final = tuple(_KINDS)
 CHECK_OPTIONS: Final[Mapping[str, tuple[str, ...]]] = _OPTIONS

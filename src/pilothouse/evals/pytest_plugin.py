@@ -147,9 +147,7 @@ class EvalCase:
         judges = _panel(self.suite) if self.suite is not None and self.case.criteria else None
         open_ = ""
         for number in range(1, max(1, self.repeats or self.case.repeats) + 1):
-            found = _waited(
-                attempt(self.case, number, run, _options(self.folder, self.decision_only), judges, scorers)
-            )
+            found = _waited(attempt(self.case, number, run, _options(self.folder, self.decision_only), judges, scorers))
             if found.outcome == "unscored":
                 open_ = open_ or f"{self.case.id} says nothing: {found.why}"
             if found.outcome == "fail":

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 from pilothouse.records import clean
 
+from .by_tool import ByTool, worst_of
 from .compare import BUCKETS, Change, Comparison
 from .folding import failing_trace, reason, tally
 from .folding import folded as folded_of
@@ -22,7 +23,8 @@ _XML_BAD: Final = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 65534, 65535
 def summary_of(run: Run) -> dict[str, Any]:
     """What a run came to: counts of cases and attempts, by capability, cost and time."""
     # Without their texts, of which thousands of attempts have many megabytes.
-    cases = by_case(replace(one, text="", tools=(), said=()) for one in run.results())
+    tools = ByTool()
+    cases = by_case(replace(tools.noted(one), text="", tools=(), said=()) for one in run.results())
     attempts = [one for listed in cases.values() for one in listed]
     folded = {case: folded_of(listed) for case, listed in cases.items()}
     return {
@@ -44,6 +46,7 @@ def summary_of(run: Run) -> dict[str, Any]:
         "judge_usd": round(sum(one.judge_usd for one in attempts if not one.taken_from), 6),
         "seconds": round(sum(one.duration_s for one in attempts if not one.taken_from), 3),
         "by_capability": _by_capability(cases, folded),
+        "by_tool": tools.rows(),
         "failures": [
             {"case": case, "why": reason(listed), "attempts": tally(listed), "trace_id": failing_trace(listed)}
             for case, listed in cases.items()
@@ -61,6 +64,13 @@ def run_markdown(run: Run) -> str:
     if found["failures"]:
         lines += ["| case | attempts | why |", "| --- | --- | --- |"]
         lines += [f"| {one['case']} | {one['attempts']} | {markdown_cell(one['why'])} |" for one in found["failures"]]
+    if found["by_tool"]:
+        lines += ["", "| tool | scorer | calls | passed | mean | worst |", "| --- | --- | --- | --- | --- | --- |"]
+        lines += [
+            f"| {markdown_cell(one['tool'])} | {markdown_cell(one['scorer'])} | {one['calls']} | {one['passed']} |"
+            f" {'–' if one['mean'] is None else format(one['mean'], '.3g')} | {markdown_cell(worst_of(one))} |"
+            for one in found["by_tool"]
+        ]
     return "\n".join(lines)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from pilothouse.records import BadRequest, PilothouseError, canonical_json, iso
 
 from .case import Case
-from .checks import CodeScorer, run_check
+from .checks import Check, CodeScorer, run_check
 from .grouping import groups_of
 from .observed import Observed, ToolUse
 from .playback import Playback
@@ -58,6 +58,8 @@ class Options:
     """Tools that change the world: they run only where a case names them in ``stubs.safe``."""
     live: frozenset[str] = frozenset()
     """Tools that run themselves where nothing is recorded; ``effect:read``: whichever declare that they only read."""
+    scorers: tuple[Check, ...] = ()
+    """Functions of the suite's own, asked about every case."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -249,16 +251,31 @@ async def attempt(
     except Exception as error:
         seen = Observed(tools=playback.uses, error=f"{type(error).__name__}: {error}"[:2_000])
     seen = replace(seen, duration_s=time.perf_counter() - begun, unconsumed=playback.unconsumed)
-    said = [*_of_playback(case, seen), *(_of_check(case, n, seen, scorers) for n in range(len(case.checks)))]
+    said = [*_of_playback(case, seen), *(_of_check(one, seen, scorers) for one in case.checks)]
+    said += _of_suite(options.scorers, seen, scorers)
     judged = Judged()
     if judges is not None and case.criteria and not unscored and not seen.error:
         judged = await judges(case, seen)
     return _result(case, repeat, seen, (*said, *judged.said), unscored, judged.cost_usd)
 
 
-def _of_check(case: Case, number: int, seen: Observed, scorers: Callable[[str], CodeScorer] | None) -> Said:
-    found = run_check(case.checks[number], seen, scorers=scorers)
-    return Said(name=found.name, outcome=found.outcome, why=found.why, score=found.score)
+def _of_check(check: Check, seen: Observed, scorers: Callable[[str], CodeScorer] | None) -> Said:
+    found = run_check(check, seen, scorers=scorers)
+    calls = [asdict(one) for one in found.calls]
+    return Said(name=found.name, outcome=found.outcome, why=found.why, score=found.score, calls=calls)
+
+
+def _of_suite(checks: Sequence[Check], seen: Observed, scorers: Callable[[str], CodeScorer] | None) -> Iterable[Said]:
+    """What the suite's own scorers say; one that is asked of calls says nothing of an attempt without one."""
+    for one in checks:
+        found = _of_check(one, seen, scorers)
+        if found.outcome != "unscored" or found.calls or one.options.get("level") != "tool_call" or _calls(one, seen):
+            yield found
+
+
+def _calls(check: Check, seen: Observed) -> bool:
+    wanted = check.options.get("of", ())
+    return any(not wanted or use.name in wanted for use in seen.tools)
 
 
 def _of_playback(case: Case, seen: Observed) -> Iterable[Said]:

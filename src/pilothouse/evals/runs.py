@@ -68,6 +68,8 @@ class Said:
     """What the judge was shown and asked: people label it by this name."""
     samples: Sequence[float] = ()
     """The score of each sample of a judge, from 0 to 1."""
+    calls: Sequence[Mapping[str, Any]] = ()
+    """Of a function that is asked of each tool call: tool, call (from 1), outcome, score and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,8 @@ target: my_agent:agent            # module:attribute, or an address
 repeats: 3
 run: {parallel: 8, timeout_s: 120, per_minute: 300, usd_max: 2.50, push: true}
 tools: {writing: [refund], live: [search, "effect:read"]}   # run only where a case says so; run themselves
+scorers:                          # functions asked about every case
+  - {code: "shop:exact_amount", level: tool_call, of: [refund], at_least: 0.8}
 gate: {margin: 0.02, alpha: 0.05, critical: true}
 judges:
   careful: {model: gpt-4.1, url: http://127.0.0.1:4318/gateway/openai/v1}
@@ -19,13 +21,25 @@ from typing import Any, Final
 from pilothouse.records import BadRequest
 from pilothouse.records.plain_yaml import plain_yaml
 
-from .plain import is_texts, mapping_of
+from .checks import Check, read_check
+from .plain import is_texts, list_of, mapping_of
 from .runner import PARALLEL, PARALLEL_MAX, TIMEOUT_S, Options
 from .suite import SUITE_FILE
 
 MARGIN: Final = 0.02
 ALPHA: Final = 0.05
-_SECTIONS: Final = ("target", "version", "repeats", "run", "tools", "gate", "judges", "optimizer", "description")
+_SECTIONS: Final = (
+    "target",
+    "version",
+    "repeats",
+    "run",
+    "tools",
+    "scorers",
+    "gate",
+    "judges",
+    "optimizer",
+    "description",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +117,7 @@ def read_settings(data: Any, *, shown: str = SUITE_FILE) -> SuiteSettings:
             usd_max=_number(run, "usd_max", 0.0, f"{shown}: run", least=0, most=1e6),
             writing=frozenset(named["writing"]),
             live=frozenset(named["live"]),
+            scorers=_scorers(row.get("scorers") or [], f"{shown}: scorers"),
         ),
         push=_truth(run, "push", f"{shown}: run", default=False),
         gate=Gate(
@@ -114,6 +129,17 @@ def read_settings(data: Any, *, shown: str = SUITE_FILE) -> SuiteSettings:
         optimizer=_section(row.get("optimizer") or {}, f"{shown}: optimizer"),
         judges={name: _section(one, f"{shown}: judges.{name}") for name, one in judges.items()},
     )
+
+
+def _scorers(data: Any, place: str) -> tuple[Check, ...]:
+    listed = list_of(data)
+    if listed is None:
+        raise BadRequest(f"{place} is a list", got=str(data)[:100], fix="scorers: [{code: 'shop:polite'}]")
+    found = tuple(read_check(one, f"{place}[{n}]") for n, one in enumerate(listed))
+    other = next((one.kind for one in found if one.kind != "code"), "")
+    if other:
+        raise BadRequest(f"{place} are functions", got=other, allowed=["code"], fix="put it into the checks of a case")
+    return found
 
 
 def scorer_finder(folder: Path, find: Callable[[str], Any]) -> Callable[[str], Any]:
