@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import re
 import shutil
 import signal
 import socket
@@ -39,6 +40,33 @@ sys.dont_write_bytecode = False
 settings.register_profile("busy", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 NODE_LIBRARY = HERE / "store/node/node_modules/@chdb/lib-linux-x64-gnu/libchdb.so"
+
+
+MEMORY = Path("/dev/shm/pilothouse-tests")
+"""Folders of tests lie in memory where there is room: stores and journals wait for the disk at every step."""
+ROOM_BYTES = 8_000_000_000
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take memory for the folders of a quick run; what earlier runs left there goes."""
+    if hasattr(config, "workerinput") or config.option.basetemp or config.option.markexpr != "not slow":
+        return
+    with contextlib.suppress(OSError):
+        for left in MEMORY.glob("*"):
+            if not Path(f"/proc/{left.name}").exists():
+                shutil.rmtree(left, ignore_errors=True)
+        available = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text())
+        free = shutil.disk_usage(MEMORY.parent).free
+        if available and min(free, int(available[1]) * 1000) >= ROOM_BYTES:
+            folder = MEMORY / str(os.getpid())
+            folder.mkdir(parents=True, exist_ok=True)
+            os.environ["PYTEST_DEBUG_TEMPROOT"] = str(folder)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """What a green run leaves goes at once; that of another one with the next run."""
+    if not hasattr(session.config, "workerinput") and exitstatus == 0:
+        shutil.rmtree(MEMORY / str(os.getpid()), ignore_errors=True)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,15 @@ _AROUND: dict[str, Any] = {
 _CUT = "Of the whole answer: where cut is there, long texts are shortened and lists folded. --fields keeps those named."
 
 
+@cache
+def described() -> dict[str, Any]:
+    """What the API says of itself; it is not to be changed."""
+    return build(None).openapi()  # type: ignore[arg-type]  # the description needs nobody who answers
+
+
 def made() -> str:
     """The file."""
-    document = build(None).openapi()  # type: ignore[arg-type]  # the description needs nobody who answers
+    document = described()
     models: dict[str, Any] = _with_defs(document["components"]["schemas"])
     commands: dict[str, Any] = {}
     for name, (method, path) in ROUTES.items():

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import tracemalloc
 import zlib
+from array import array
 
 import pytest
 import zstandard
@@ -55,7 +56,7 @@ def test_every_encoding_gives_back_what_was_sent(encoding, pack, data):
 
 @pytest.mark.parametrize(("encoding", "pack"), PACKERS, ids=IDS)
 def test_a_body_of_several_chunks_comes_back_whole(encoding, pack):
-    data = b"".join(number.to_bytes(4, "big") for number in range(1_000_000))
+    data = array("I", range(1_000_000)).tobytes()
     assert decompress(encoding, pack(data), len(data)) == data
 
 
@@ -68,7 +69,7 @@ def test_the_bound_is_exact(encoding, pack):
 
 @pytest.mark.parametrize(("encoding", "pack"), COMPRESSED, ids=IDS[1:])
 def test_a_decompression_bomb_costs_no_more_memory_than_the_bound(encoding, pack):
-    bomb = pack(bytes(256 * MIB))
+    bomb = pack(bytes(96 * MIB))
     assert len(bomb) < MIB
     tracemalloc.start()
     try:

@@ -45,17 +45,25 @@ def test_any_split_into_requests_gives_the_same_trace(store: TraceStore) -> None
         span(3, parent=1, kind="TOOL", start=30, end=40),
         span(4, parent=1, start=50, end=90, tokens=(200, 20)),
     ]
-    outcomes = set()
-    for number, order in enumerate(itertools.permutations(parts)):
-        ingest = Ingest(store, SystemClock(), read_maskers({}))
-        project = f"p{number}"
-        for part in order:
-            ingest.run([traces(part, project=project)])
-        outcomes.add(json.dumps(store.query(
-            "SELECT step, span_id, usage_scope, cost_usd FROM {db}.spans_of(project = {p:String}) ORDER BY span_id",
-            {"p": project}).rows + store.query(
-            "SELECT root_name, status, spans, errors, total_tokens, cost_usd FROM {db}.traces_of(project = {p:String})",
-            {"p": project}).rows))  # fmt: skip
+    orders = {f"{number:032x}": order for number, order in enumerate(itertools.permutations(parts), 1)}
+    # A trace for each order. They take each step at once, but for those of a project of its own, whose requests go alone.
+    together, alone = (Ingest(store, SystemClock(), read_maskers({})) for _ in range(2))
+    some = list(orders)[::8]
+    for step in range(len(parts)):
+        together.run([traces(order[step] | {"traceId": id}, project="all") for id, order in orders.items()])
+        for id in some:
+            alone.run([traces(orders[id][step] | {"traceId": id}, project="some")])
+    outcomes: set[str] = set()
+    for project, ids in (("all", list(orders)), ("some", some)):
+        stored: dict[str, list[list[Any]]] = {id: [] for id in ids}
+        for columns, table, key in (
+            ("step, span_id, usage_scope, cost_usd", "spans_of", "span_id"),
+            ("root_name, status, spans, errors, total_tokens, cost_usd", "traces_of", "trace_id"),
+        ):
+            sql = f"SELECT trace_id, {columns} FROM {{db}}.{table}(project = {{p:String}}) ORDER BY {key}"
+            for id, *row in store.query(sql, {"p": project}).rows:
+                stored[id].append(row)
+        outcomes |= {json.dumps(rows) for rows in stored.values()}
     assert len(outcomes) == 1, outcomes
     rows = json.loads(outcomes.pop())
     assert [row[:3] for row in rows[:4]] == [
