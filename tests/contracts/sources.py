@@ -65,12 +65,11 @@ def own_imports() -> tuple[Import, ...]:
 
 
 def _imports(path: Path) -> Iterator[Import]:
-    inside: set[ast.AST] = set()
-    for node in ast.walk(tree(path)):
+    waiting: list[tuple[ast.AST, bool]] = [(tree(path), False)]
+    while waiting:
+        node, lazy = waiting.pop()
         for_types = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-        if for_types or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            inside.update(ast.walk(node))
-    for node in ast.walk(tree(path)):
+        lazy = lazy or for_types or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         for module in _modules(node, path):
             name, _, rest = module.partition(".")
             if name == "pilothouse" and rest:
@@ -79,8 +78,13 @@ def _imports(path: Path) -> Iterator[Import]:
                     line=getattr(node, "lineno", 0),
                     package=package_of(path),
                     target=rest,
-                    lazy=node in inside,
+                    lazy=lazy,
                 )
+        # Imports are statements: no expression holds one.
+        waiting += [(child, lazy) for child in ast.iter_child_nodes(node) if isinstance(child, _HOLDERS)]
+
+
+_HOLDERS = (ast.stmt, ast.excepthandler, ast.match_case)
 
 
 def _modules(node: ast.AST, path: Path) -> list[str]:
