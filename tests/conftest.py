@@ -63,10 +63,13 @@ def pytest_configure(config: pytest.Config) -> None:
             os.environ["PYTEST_DEBUG_TEMPROOT"] = str(folder)
 
 
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """What a green run leaves goes at once; that of another one with the next run."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None, object, object]:
+    """What a green run leaves goes at once, after all that used it; that of another one with the next run."""
+    result = yield
     if not hasattr(session.config, "workerinput") and exitstatus == 0:
         shutil.rmtree(MEMORY / str(os.getpid()), ignore_errors=True)
+    return result
 
 
 @pytest.hookimpl(wrapper=True)
