@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from typing import Any
 
 from pilothouse.budgets import Purpose
 from pilothouse.records import PilothouseError
@@ -31,12 +32,13 @@ class Courses:
         self._upstreams = upstreams
         self._record = record
 
-    async def run(self, call: Call, target: Target, rules: Rules, headers: list[Header], answering: Answering) -> None:
+    def run(
+        self, call: Call, target: Target, rules: Rules, headers: list[Header], answering: Answering
+    ) -> Coroutine[Any, Any, None]:
         """Ask, as often as the policy says, and pass the answer on."""
         if rules.survivor is None or not call.endpoint.traced:
-            await self._once(call, target, rules, headers, answering)
-        else:
-            await self._surviving(call, target, rules, rules.survivor, headers, answering)
+            return self._once(call, target, rules, headers, answering)
+        return self._surviving(call, target, rules, rules.survivor, headers, answering)
 
     async def _once(
         self, call: Call, target: Target, rules: Rules, headers: list[Header], answering: Answering

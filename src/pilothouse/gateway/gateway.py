@@ -22,6 +22,7 @@ from .config import GatewayConfig, Target
 from .connection import Header
 from .course import Courses
 from .endpoints import ENDPOINTS, Endpoint, Wire, find
+from .exchange import AsgiExchange, Exchange
 from .failures import CallerLeft
 from .incoming import Incoming, Room
 from .passing import give
@@ -114,31 +115,34 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http":
-            return
-        path: str = scope["path"]
+        if scope["type"] == "http":
+            await self.answer(AsgiExchange(scope, receive, send))
+
+    async def answer(self, exchange: Exchange) -> None:
+        """Answer one request."""
+        path = exchange.path
         wire: Wire = "anthropic" if path.startswith("/gateway/anthropic/") else "openai"
-        headers: list[Header] = scope["headers"]
         # Of a header that came twice, the first counts.
-        given = dict(reversed(headers))
-        incoming = Incoming(scope["method"], given, receive)
-        answering = Answering(wire, send)
+        given = dict(reversed(exchange.headers))
+        incoming = Incoming(exchange, given)
+        answering = Answering(wire, exchange)
         body_bytes = 0
         call: Call | None = None
         self.active += 1
         try:
-            endpoint = find(scope["method"], path)
+            endpoint = find(exchange.method, path)
             if endpoint is None:
                 raise NotFound("the gateway does not serve this", got=path[:200], allowed=_served(wire))
             rules = self._rules()
             caller = self._caller(rules.gateway, given)
             body = b""
             if endpoint.method == "POST":
-                body = await incoming.read(self._room, self._patience)
+                at_hand = incoming.at_hand(self._room)
+                body = at_hand if at_hand is not None else await incoming.read(self._room, self._patience)
             body_bytes = len(body)
             self._room.held_bytes += body_bytes
             call = await self._begin(endpoint, caller, given, body)
-            await self._serve(call, rules, headers, receive, answering)
+            await self._serve(call, rules, exchange, answering)
         except PilothouseError as error:
             if call is not None and call.error is None:
                 call.error = error
@@ -180,32 +184,25 @@ class Gateway:
         model, stream = "", False
         if endpoint.method == "POST":
             reading = request_body.read
-            small = len(body) <= _INLINE_BYTES_MAX
-            asked = reading(body) if small else await asyncio.to_thread(reading, body)
+            asked = reading(body) if len(body) <= _INLINE_BYTES_MAX else await asyncio.to_thread(reading, body)
             model, stream = asked.model, asked.stream
-        said = {
-            name.decode("latin-1"): value.decode("utf-8", "replace")
-            for name, value in given.items()
-            if name.startswith(b"x-pilothouse-") or name == b"traceparent"
-        }
         return Call(
             project_id=caller.project_id,
             key_id=caller.key_id,
             endpoint=endpoint,
-            labels=labels.read(said),
+            labels=labels.of_call(given),
             model=model,
             stream=stream,
             request=body,
-            task=said.get("x-pilothouse-task", "")[:200],
-            run=said.get("x-pilothouse-run", "")[:200],
-            tenant=said.get("x-pilothouse-tenant", "")[:200],
+            task=_said(given, b"x-pilothouse-task"),
+            run=_said(given, b"x-pilothouse-run"),
+            tenant=_said(given, b"x-pilothouse-tenant"),
             started_ns=time.time_ns(),
         )
 
-    async def _serve(
-        self, call: Call, rules: Rules, headers: list[Header], receive: Receive, answering: Answering
-    ) -> None:
+    async def _serve(self, call: Call, rules: Rules, exchange: Exchange, answering: Answering) -> None:
         """Ask for an answer and pass it on, for as long as the caller waits."""
+        headers = exchange.headers
         target = rules.gateway.target(call.endpoint.wire, call.model, partial(_facts, call, rules))
         call.chosen_by, call.route = target.chosen_by, target.route
         guard = rules.guards.now() if rules.guards is not None and call.endpoint.traced else None
@@ -217,7 +214,7 @@ class Gateway:
                 headers = [pair for pair in headers if pair[0] != b"accept-encoding"]
         if call.endpoint.traced:
             take(call, rules)
-        leaving = Leaving(receive, self._patience)
+        leaving = Leaving(exchange.receive, self._patience)
         try:
             if self.answers is None or target.cache is None:
                 await self._courses.run(call, target, rules, headers, answering)
@@ -272,6 +269,12 @@ class Gateway:
         call.provider = target.upstream.provider or target.upstream.wire
         call.sent_model = target.send_as if target.send_as != call.model else ""
         await give(call, StandIn(body=found.body, content_type=found.content_type), answering, checked=True)
+
+
+def _said(given: Mapping[bytes, bytes], name: bytes) -> str:
+    """What a header says; empty where it is not there."""
+    value = given.get(name)
+    return value.decode("utf-8", "replace")[:200] if value else ""
 
 
 def _facts(call: Call, rules: Rules) -> Mapping[str, Any]:

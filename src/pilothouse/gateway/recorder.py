@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Final
 
 from pilothouse.records import PilothouseError
@@ -78,7 +77,8 @@ class CallRecorder:
                 return
             if self._bytes + call.size > QUEUE_BYTES_MAX:
                 self.without_content += 1
-                call = replace(call, request=b"", pieces=[], kept_bytes=0, cut=True)
+                call = call.without_content()
+                call.cut = True
             self._bytes += call.size
             self._calls += 1
         self._queue.append(call)
@@ -133,8 +133,7 @@ class CallRecorder:
                 bodies.append((request_of([call]), 1))
             except Exception:
                 LOG.exception("a call could not be encoded; it is kept without its content")
-                bare = replace(call, request=b"", pieces=[], kept_bytes=0)
-                bodies.append((request_of([bare]), 1))
+                bodies.append((request_of([call.without_content()]), 1))
         return bodies
 
     def _send(self, project_id: str, body: bytes, count: int) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import orjson
 
@@ -15,9 +14,8 @@ _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
 _VALUE: Final = re.compile(rb'\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What the gateway has to know of a body."""
+class Asked(NamedTuple):
+    """What the gateway has to know of a body. A tuple: every call makes one, and a frozen dataclass costs ten times as much."""
 
     model: str
     stream: bool
