@@ -275,3 +275,34 @@ def test_a_database_of_before_gets_the_tables(room: Room, tmp_path: object) -> N
     assert isinstance(room.control, ControlStore)
     room.control.migrate()
     assert room.of("ada").list() == []
+
+
+def test_what_is_behind_somebody_is_not_looked_through_again_and_comes_back_when_it_opens(room: Room) -> None:
+    """The next item is found from where one is, and exactly the same one as by looking through all."""
+    ada, bob = room.queue("floor"), room.of("bob")
+    for number in (1, 2):
+        handed = ada.next("floor")
+        assert handed.item is not None and (handed.item.number, handed.left) == (number, 4 - number)
+        ada.label("floor", number, "pass")
+    assert ada.left("floor") == bob.left("floor") == 1
+    third = bob.next("floor")
+    assert third.item is not None and third.item.number == 3 and not third.may_undo
+    bob.skip("floor", 3)
+    # Taken back by another command: it is before both again, though they were past it.
+    (run,) = {one.run for one in of_traces(room.store, room.project, [trace_id(1)])}
+    undo(room.store, room.control, room.project, run, actor=person("ada"), now_ns=room.clock.now_ns())
+    again = bob.next("floor")
+    assert again.item is not None and (again.item.number, again.left) == (1, 2)
+    assert bob.left("floor") == bob.show("floor").progress.left == 2
+    assert ada.left("floor") == ada.show("floor").progress.left == 3
+    bob.label("floor", 1, "fail")
+    beside = ada.next("floor")
+    assert beside.item is not None and (beside.item.number, beside.left) == (2, 2)
+    # More people are wanted: what was done is open to those who have not spoken.
+    ada.make(Queue(name="floor", question="Was it right?", per_item=2))
+    ada.label("floor", 2, "pass")
+    first = ada.next("floor")
+    assert first.item is not None and (first.item.number, first.left) == (1, 2)
+    # One's own word taken back is before one again.
+    assert bob.undo("floor", 1).number == 1 and bob.undo("floor").number == 3
+    assert bob.left("floor") == bob.show("floor").progress.left == 3

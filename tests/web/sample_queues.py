@@ -71,7 +71,7 @@ def sample_next(name: str, number: int | None, *, whole: bool) -> Handed:
     """An item to label; the closed queue has none."""
     info = _info(name)
     if name == "old":
-        return Handed(info=info, item=None, record=None, until_ns=0)
+        return Handed(queue=info.queue, left=0, may_undo=False, info=info, item=None, record=None, until_ns=0)
     item = QueueItem(
         number=number or 4, trace_id=f"{4:032x}", span_id="", session_id="", how="random", labels=0, wanted=2,
         mine="pass" if number == 1 else "", skipped=False,
@@ -82,7 +82,8 @@ def sample_next(name: str, number: int | None, *, whole: bool) -> Handed:
         RecordPart(what="assistant", text="It is done. " * 20, cut_chars=812, step=3, marked=True),
     )
     record = Record(title=f"trace {item.trace_id[:12]} of {_WORDS[:60]}", parts=parts, left_out="12 later steps")
-    return Handed(info=info, item=item, record=record, until_ns=NOW_NS)
+    left = info.progress.left
+    return Handed(queue=info.queue, left=left, may_undo=True, info=None, item=item, record=record, until_ns=NOW_NS)
 
 
 def _info(name: str) -> QueueInfo:

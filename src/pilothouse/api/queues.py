@@ -480,13 +480,13 @@ def _summary(found: QueueInfo) -> dict[str, Any]:
 
 
 def _handed(handed: Handed, budget: int) -> dict[str, Any]:
-    queue = handed.info.queue
+    queue = handed.queue
     return {
         "queue": queue.name,
         "question": queue.question,
         "rubric": queue.rubric,
         "choices": queue.choices,
-        "left": handed.info.progress.left,
+        "left": handed.left,
         "item": handed.item,
         "record": record_text(handed.record, budget) if handed.record is not None else "",
         "until": iso(handed.until_ns) if handed.until_ns else "",
@@ -494,11 +494,11 @@ def _handed(handed: Handed, budget: int) -> dict[str, Any]:
 
 
 def _choices(handed: Handed) -> list[str]:
-    name = handed.info.queue.name
+    name = handed.queue.name
     if handed.item is None:
         return [f"pilothouse queues show {name}", f"pilothouse queues labels {name}"]
     number = handed.item.number
-    first = [f"pilothouse queues label {name} {number} {choice}" for choice in handed.info.queue.choices[:2]]
+    first = [f"pilothouse queues label {name} {number} {choice}" for choice in handed.queue.choices[:2]]
     return [*first, f"pilothouse queues skip {name} {number}"]
 
 
@@ -522,7 +522,7 @@ def _following(found: QueueInfo) -> list[str]:
 
 
 def _given(caller: Context, given: Given) -> Response:
-    left = _queues(caller).show(given.queue).progress.left
+    left = _queues(caller).left(given.queue)
     data = {name: getattr(given, name) for name in Given.__slots__} | {"left": left}
     following = [f"pilothouse queues next {given.queue}" if left else f"pilothouse queues show {given.queue}"]
     if given.act != "undo":

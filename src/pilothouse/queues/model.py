@@ -161,7 +161,13 @@ class Record:
 class Handed:
     """An item that somebody has before them."""
 
-    info: QueueInfo
+    queue: Queue
+    left: int
+    """Items that may still be handed to them, this one included."""
+    may_undo: bool
+    """Whether there is a label or skip of theirs to take back."""
+    info: QueueInfo | None
+    """How far the queue is, where nothing is left for them."""
     item: QueueItem | None
     """None: nothing is left for them."""
     record: Record | None

@@ -29,6 +29,8 @@ from .record import record_of
 from .taxonomy import called_now, taxonomy_of
 
 _SECOND = 1_000_000_000
+_WINDOW = 200
+"""Items that are looked through at once for the next one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +147,8 @@ class Queues:
             kept = {"kind": was.kind, "choices": was.choices, "made_by": was.made_by, "made_ns": was.made_ns}
             changed = replace(queue, **kept)
             log.put_queue(changed.as_row((before.closed_ns or now_ns) if queue.closed else None))
+            if changed.per_item != was.per_item:
+                log.forget_floors(queue.name)
             return changed, False
 
     def find(self, name: str) -> Queue:
@@ -259,17 +263,36 @@ class Queues:
             NotFound: there is no such queue or item.
         """
         with self._log.writing() as log:
-            seen = self._seen(log, self._queue(log, name))
-            self._refuse(seen.queue)
-            item = self._named(seen, number) if number is not None else _next(seen)
+            queue = self._queue(log, name)
+            self._refuse(queue)
+            if number is not None:
+                seen = self._around(log, queue, number)
+                item: ItemRow | None = seen.items[0]
+            else:
+                seen, item = self._next(log, queue)
             until_ns = 0
             if item is not None and seen.open(item):
                 lease = self._lease(seen, item.number)
                 until_ns = lease.until_ns
                 log.put_act(name, lease)
+            left = self._left(log, queue)
+            may_undo = log.last_act(name, self._who) is not None
         record = record_of(self._store, self._project, item.target, whole=whole) if item is not None else None
         shown = self._item(seen, item) if item is not None else None
-        return Handed(info=self._info(seen), item=shown, record=record, until_ns=until_ns)
+        return Handed(
+            queue=queue,
+            left=left,
+            may_undo=may_undo,
+            info=self.show(name) if item is None else None,
+            item=shown,
+            record=record,
+            until_ns=until_ns,
+        )
+
+    def left(self, name: str) -> int:
+        """How many items may still be handed to who asks."""
+        with self._log.reading() as log:
+            return self._left(log, self._queue(log, name))
 
     def label(self, name: str, number: int, choice: str, *, note: str = "") -> Given:
         """Say what an item is. The same twice changes nothing; something else changes one's word.
@@ -282,9 +305,10 @@ class Queues:
         check_words(note, "a note", NOTE_CHARS_MAX)
         now_ns = self._clock.now_ns()
         with self._log.writing() as log:
-            seen = self._seen(log, self._queue(log, name))
-            self._refuse(seen.queue)
-            item = self._named(seen, number)
+            queue = self._queue(log, name)
+            self._refuse(queue)
+            seen = self._around(log, queue, number)
+            (item,) = seen.items
             if choice not in seen.queue.choices:
                 raise _no_choice(seen.queue, choice)
             before = seen.mine(number)
@@ -319,9 +343,9 @@ class Queues:
             NotFound: there is no such queue or item.
         """
         with self._log.writing() as log:
-            seen = self._seen(log, self._queue(log, name))
-            self._refuse(seen.queue)
-            self._named(seen, number)
+            queue = self._queue(log, name)
+            self._refuse(queue)
+            seen = self._around(log, queue, number)
             mine = seen.mine(number)
             if mine is not None and mine.act != "lease":
                 said = seen.choice(mine) if mine.act == "label" else ""
@@ -340,27 +364,26 @@ class Queues:
             NotFound: there is nothing of theirs to take back.
         """
         with self._log.reading() as log:
-            seen = self._seen(log, self._queue(log, name))
-        self._refuse(seen.queue)
-        mine = [act for act in seen.acts if act.who == self._who and act.act != "lease"]
-        if number is not None:
-            self._named(seen, number)
-            mine = [act for act in mine if act.number == number]
-        if not mine:
+            queue = self._queue(log, name)
+            self._refuse(queue)
+            last = log.last_act(name, self._who) if number is None else self._around(log, queue, number).mine(number)
+            seen = self._around(log, queue, last.number) if last is not None else None
+        if last is None or seen is None or last.act == "lease":
             raise NotFound(
                 "you have nothing to take back in this queue",
                 got=name if number is None else f"{name} item {number}",
                 fix=f"pilothouse queues next {name}",
             )
-        last = mine[-1]
         said, shown = "", True
         if last.act == "label":
             said = seen.choice(last)
-            target = self._named(seen, last.number).target
+            target = seen.items[0].target
             # First what, then who: a label whose annotation is gone is none, wherever a kill comes.
             shown = self._write(replace(self._change(seen.queue, target, "", ""), remove=True), name).shown
         with self._log.writing() as log:
             log.put_act(name, self._lease(seen, last.number))
+            if log.floor(name, self._who) > last.number:
+                log.put_floor(name, self._who, last.number)
         return Given(queue=name, number=last.number, act="undo", outcome="removed", choice="", before=said, shown=shown)
 
     # -- choices ---------------------------------------------------------------------------------------------------
@@ -453,16 +476,49 @@ class Queues:
             self._clock.now_ns(),
         )
 
-    def _named(self, seen: _Seen, number: int) -> ItemRow:
-        found = next((one for one in seen.items if one.number == number), None)
+    def _part(self, log: QueueWriting, queue: Queue, items: Sequence[ItemRow]) -> _Seen:
+        """Some items that follow each other, with all that was done with them."""
+        acts = log.acts(queue.name, first=items[0].number, last=items[-1].number)
+        return _Seen(queue, items, acts, log.changes(queue.name), self._who, self._clock.now_ns())
+
+    def _around(self, log: QueueWriting, queue: Queue, number: int) -> _Seen:
+        """One item, with all that was done with it."""
+        found = log.item(queue.name, number)
         if found is None:
+            last = log.last_number(queue.name)
             raise NotFound(
                 "the queue has no such item",
                 got=number,
-                allowed=f"1 to {seen.items[-1].number}" if seen.items else "it is empty",
-                fix=f"pilothouse queues items {seen.queue.name}",
+                allowed=f"1 to {last}" if last else "it is empty",
+                fix=f"pilothouse queues items {queue.name}",
             )
-        return found
+        return self._part(log, queue, [found])
+
+    def _next(self, log: QueueWriting, queue: Queue) -> tuple[_Seen, ItemRow | None]:
+        """What is handed out: what they have before them, else the first that is free. Notes up to where all is done."""
+        name = queue.name
+        for number in log.leased(name, self._who, self._clock.now_ns()):
+            seen = self._around(log, queue, number)
+            if seen.open(seen.items[0]):
+                return seen, seen.items[0]
+        before = log.floor(name, self._who)
+        first, floor, found = before, 0, None
+        seen = _Seen(queue, (), (), (), self._who, self._clock.now_ns())
+        while found is None and (items := log.items_from(name, first, limit=_WINDOW)):
+            seen = self._part(log, queue, items)
+            floor = floor or next((one.number for one in items if seen.open(one)), 0)
+            found = next((one for one in items if seen.free(one)), None)
+            first = items[-1].number + 1
+        if (floor or first) > before:
+            log.put_floor(name, self._who, floor or first)
+        return seen, found
+
+    def _left(self, log: QueueWriting, queue: Queue) -> int:
+        if why_not(queue, self._who):
+            return 0
+        first = log.floor(queue.name, self._who)
+        last = log.last_number(queue.name)
+        return max(0, last - first + 1) - log.closed(queue.name, self._who, queue.per_item, first)
 
     def _refuse(self, queue: Queue) -> None:
         reason = why_not(queue, self._who)
@@ -535,14 +591,6 @@ def why_not(queue: Queue, who: str) -> str:
     if queue.who:
         return "" if name in {one.strip().casefold() for one in queue.who} else "the queue names others to label in it"
     return "" if kind == "person" else "a label is a person's word, unless the queue names a program"
-
-
-def _next(seen: _Seen) -> ItemRow | None:
-    for item in seen.items:
-        mine = seen.mine(item.number)
-        if mine is not None and mine.act == "lease" and mine.until_ns > seen.now_ns and seen.open(item):
-            return item
-    return next((item for item in seen.items if seen.free(item)), None)
 
 
 def _progress(seen: _Seen) -> Progress:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from pilothouse.records import Actor, AnnotationKind, Target
 
-from .control_schema import ANNOTATION, ANNOTATION_WRITE
+from .control_schema import ANNOTATION, ANNOTATION_WRITE, QUEUE_FLOOR
 from .control_store import ControlStore
 
 Verb = Literal["add", "change", "remove", "confirm"]
@@ -194,6 +194,9 @@ class AnnotationWriting:
     def put(self, item: Item) -> None:
         """Make an annotation what it is from now on."""
         own = ANNOTATION.c
+        if item.state is None:
+            # It may have been a label: its item may be asked about again, by those who had passed it as well.
+            forget_floors(self._connection, self._project, item.name)
         change = ANNOTATION.update().where(own.annotation_id == item.annotation_id)
         changed = self._connection.execute(change.values(state=item.state, version=item.version)).rowcount
         if not changed:
@@ -235,6 +238,12 @@ class AnnotationWriting:
         for some in _chunks(sequences):
             mine = ANNOTATION_WRITE.c.sequence.in_(some)
             self._connection.execute(ANNOTATION_WRITE.update().where(mine).values(undone=undo_id))
+
+
+def forget_floors(connection: sa.Connection, project: str, queue: str = "") -> None:
+    """Of a queue, or all of a project: look for open items from the first one on."""
+    own = QUEUE_FLOOR.c.project_id == project
+    connection.execute(QUEUE_FLOOR.delete().where(own & (QUEUE_FLOOR.c.queue == queue) if queue else own))
 
 
 def _item(row: Mapping[Any, Any]) -> Item:

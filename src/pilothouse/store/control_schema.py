@@ -231,6 +231,19 @@ QUEUE_CHANGE = sa.Table(
 sa.Index("annotation_queue_change_by_queue", QUEUE_CHANGE.c.project_id, QUEUE_CHANGE.c.queue)
 
 
+QUEUE_FLOOR = sa.Table(
+    "annotation_queue_floor",
+    METADATA,
+    sa.Column("project_id", sa.String(60), primary_key=True),
+    sa.Column("queue", sa.String(100), primary_key=True),
+    sa.Column("who", sa.String(220), primary_key=True),
+    # Of all items before it this person cannot be asked any more. Gone where a label is taken back.
+    sa.Column("number", sa.Integer, nullable=False),
+)
+_ACT = QUEUE_ACT.c
+_ACT_BY_WHO = sa.Index("annotation_queue_act_by_who", _ACT.project_id, _ACT.queue, _ACT.who, _ACT.act, _ACT.at_ns)
+
+
 def _first(connection: sa.Connection) -> None:
     for table in (PROJECT, API_KEY, PAGE_SESSION, REFUSAL, RETENTION, AUDIT):
         table.create(connection)
@@ -266,6 +279,12 @@ def _sixth(connection: sa.Connection) -> None:
         table.create(connection)
 
 
+def _seventh(connection: sa.Connection) -> None:
+    """Up to where each person has labelled a queue, and what they did there last."""
+    QUEUE_FLOOR.create(connection)
+    _ACT_BY_WHO.create(connection, checkfirst=True)
+
+
 def _add_column(connection: sa.Connection, table: sa.Table, name: str) -> None:
     """Add a column that a database of an older version lacks; a new one was made with it."""
     if name in {column["name"] for column in sa.inspect(connection).get_columns(table.name)}:
@@ -274,4 +293,4 @@ def _add_column(connection: sa.Connection, table: sa.Table, name: str) -> None:
     connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column}"))
 
 
-MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_first, _second, _third, _fourth, _fifth, _sixth)
+MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_first, _second, _third, _fourth, _fifth, _sixth, _seventh)

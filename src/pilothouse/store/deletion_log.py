@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from .annotation_log import forget_floors
 from .control_schema import ANNOTATION, ANNOTATION_WRITE, DELETION
 from .control_store import ControlStore
 from .deletion import Weighed
@@ -84,6 +85,8 @@ class DeletionLog:
         with self._control.transaction(record.project_id) as connection:
             connection.execute(log.values(before=None, after=None, undone="deleted"))
             connection.execute(ANNOTATION.delete().where(mine))
+            # Labels may be among them.
+            forget_floors(connection, record.project_id)
             same = DELETION.c.deletion_id == record.deletion_id
             connection.execute(DELETION.update().where(same).values(state="done"))
 

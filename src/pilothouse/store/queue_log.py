@@ -17,7 +17,8 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from pilothouse.records import Target
 
-from .control_schema import ANNOTATION, QUEUE, QUEUE_ACT, QUEUE_CHANGE, QUEUE_ITEM
+from .annotation_log import forget_floors
+from .control_schema import ANNOTATION, QUEUE, QUEUE_ACT, QUEUE_CHANGE, QUEUE_FLOOR, QUEUE_ITEM
 from .control_store import ControlStore
 
 Act = Literal["lease", "label", "skip"]
@@ -134,6 +135,17 @@ class QueueWriting:
         row = self._connection.execute(wanted).mappings().first()
         return None if row is None else _item(row)
 
+    def items_from(self, queue: str, first: int, *, limit: int) -> list[ItemRow]:
+        """Items from a number on, in their order."""
+        wanted = sa.select(QUEUE_ITEM).where(self._mine(QUEUE_ITEM, queue) & (QUEUE_ITEM.c.number >= first))
+        rows = self._connection.execute(wanted.order_by(QUEUE_ITEM.c.number).limit(limit)).mappings()
+        return [_item(row) for row in rows]
+
+    def last_number(self, queue: str) -> int:
+        """The number of the last item, so also how many there are: none is ever taken out."""
+        wanted = sa.select(sa.func.max(QUEUE_ITEM.c.number)).where(self._mine(QUEUE_ITEM, queue))
+        return self._connection.scalar(wanted) or 0
+
     def add_items(self, queue: str, rows: Sequence[ItemRow]) -> None:
         """Append items."""
         if rows:
@@ -158,19 +170,57 @@ class QueueWriting:
 
     # -- what people did -------------------------------------------------------------------------------------------
 
-    def acts(self, queue: str, *, number: int | None = None, who: str = "") -> list[ActRow]:
-        """What people did, in order; labels only as far as their annotations are there."""
+    def acts(self, queue: str, *, first: int = 0, last: int | None = None) -> list[ActRow]:
+        """What people did with items from one number to another, in order; labels only as far as their annotations are there."""
         where = self._mine(QUEUE_ACT, queue)
-        if number is not None:
-            where &= QUEUE_ACT.c.number == number
-        if who:
-            where &= QUEUE_ACT.c.who == who
-        there = QUEUE_ACT.outerjoin(ANNOTATION, ANNOTATION.c.annotation_id == QUEUE_ACT.c.annotation_id)
-        live = (QUEUE_ACT.c.act != "label") | ANNOTATION.c.state.is_not(None)
-        columns = [QUEUE_ACT.c[name] for name in ("number", "who", "act", "annotation_id", "until_ns", "at_ns")]
-        wanted = sa.select(*columns, ANNOTATION.c.state).select_from(there).where(where & live)
+        if first:
+            where &= QUEUE_ACT.c.number >= first
+        if last is not None:
+            where &= QUEUE_ACT.c.number <= last
+        wanted = sa.select(*_ACT_COLUMNS, ANNOTATION.c.state).select_from(_THERE).where(where & _LIVE)
         rows = self._connection.execute(wanted.order_by(QUEUE_ACT.c.at_ns, QUEUE_ACT.c.number)).mappings()
         return [ActRow(**dict(row)) for row in rows]  # type: ignore[arg-type]  # columns by their names
+
+    def last_act(self, queue: str, who: str) -> ActRow | None:
+        """A person's newest label or skip that stands."""
+        found: list[ActRow] = []
+        for act in ("label", "skip"):
+            own = self._mine(QUEUE_ACT, queue) & (QUEUE_ACT.c.who == who) & (QUEUE_ACT.c.act == act) & _LIVE
+            wanted = sa.select(*_ACT_COLUMNS, ANNOTATION.c.state).select_from(_THERE).where(own)
+            newest = wanted.order_by(QUEUE_ACT.c.at_ns.desc(), QUEUE_ACT.c.number.desc()).limit(1)
+            found += [ActRow(**dict(row)) for row in self._connection.execute(newest).mappings()]  # type: ignore[arg-type]
+        return max(found, key=lambda one: (one.at_ns, one.number), default=None)
+
+    def leased(self, queue: str, who: str, now_ns: int) -> list[int]:
+        """The items that a person has before them."""
+        own = self._mine(QUEUE_ACT, queue) & (QUEUE_ACT.c.who == who) & (QUEUE_ACT.c.act == "lease")
+        wanted = sa.select(QUEUE_ACT.c.number).where(own & (QUEUE_ACT.c.until_ns > now_ns))
+        return sorted(self._connection.scalars(wanted))
+
+    def closed(self, queue: str, who: str, per_item: int, first: int) -> int:
+        """How many items from a number on a person cannot be asked about any more."""
+        where = self._mine(QUEUE_ACT, queue) & (QUEUE_ACT.c.number >= first) & _LIVE
+        labels = sa.func.sum(sa.case((QUEUE_ACT.c.act == "label", 1), else_=0))
+        own = sa.func.sum(sa.case(((QUEUE_ACT.c.who == who) & (QUEUE_ACT.c.act != "lease"), 1), else_=0))
+        each = sa.select(QUEUE_ACT.c.number).select_from(_THERE).where(where).group_by(QUEUE_ACT.c.number)
+        done = each.having((labels >= per_item) | (own > 0)).subquery()
+        return self._connection.scalar(sa.select(sa.func.count()).select_from(done)) or 0
+
+    def floor(self, queue: str, who: str) -> int:
+        """The first item that a person may still be asked about, as far as is known."""
+        own = self._mine(QUEUE_FLOOR, queue) & (QUEUE_FLOOR.c.who == who)
+        return self._connection.scalar(sa.select(QUEUE_FLOOR.c.number).where(own)) or 1
+
+    def put_floor(self, queue: str, who: str, number: int) -> None:
+        """Keep that all items before a number are behind a person."""
+        own = self._mine(QUEUE_FLOOR, queue) & (QUEUE_FLOOR.c.who == who)
+        if not self._connection.execute(QUEUE_FLOOR.update().where(own).values(number=number)).rowcount:
+            values = {"project_id": self._project, "queue": queue, "who": who, "number": number}
+            self._connection.execute(QUEUE_FLOOR.insert().values(values))
+
+    def forget_floors(self, queue: str) -> None:
+        """Items that were done may be open again, for anybody."""
+        forget_floors(self._connection, self._project, queue)
 
     def put_act(self, queue: str, row: ActRow) -> None:
         """What a person has done with an item, in the place of what they did before."""
@@ -202,6 +252,11 @@ class QueueWriting:
 
     def _mine(self, table: sa.Table, queue: str) -> ColumnElement[bool]:
         return (table.c.project_id == self._project) & (table.c.queue == queue)
+
+
+_THERE = QUEUE_ACT.outerjoin(ANNOTATION, ANNOTATION.c.annotation_id == QUEUE_ACT.c.annotation_id)
+_LIVE = (QUEUE_ACT.c.act != "label") | ANNOTATION.c.state.is_not(None)
+_ACT_COLUMNS = [QUEUE_ACT.c[name] for name in ("number", "who", "act", "annotation_id", "until_ns", "at_ns")]
 
 
 def _queue(row: Mapping[Any, Any]) -> QueueRow:
