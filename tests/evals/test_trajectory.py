@@ -14,7 +14,9 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCall
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 import pilothouse
+from pilothouse.evals.case import Call
 from pilothouse.evals.interop.tau_bench import read, recording
+from pilothouse.evals.pytest_plugin import decide
 from pilothouse.evals.recording import Recording
 from pilothouse.evals.targets.resolve import resolve
 from pilothouse.evals.trajectory import MEANING, Replayed, decisions, replay
@@ -126,7 +128,9 @@ def refund(order: int, amount: float) -> str:
     return "paid"
 
 
-def test_a_function_that_cannot_be_stopped_spends_no_money() -> None:
+def test_a_function_that_catches_everything_spends_no_money() -> None:
+    PAID.clear()
+
     def shop(messages: list[dict[str, Any]]) -> str:
         try:
             refund(7, 5)
@@ -140,8 +144,69 @@ def test_a_function_that_cannot_be_stopped_spends_no_money() -> None:
     asyncio.run(replay(SESSION, resolve(shop), live=["refund"], writing=writes))
     assert PAID == []
     asyncio.run(replay(SESSION, resolve(shop), live=["refund"], safe=["refund"], writing=writes))
-    # Only where the recording has no answer for it: after it was called then.
-    assert PAID == [5]
+    assert PAID == [], "it was stopped at its decision"
+
+
+ASKED: list[str] = []
+
+
+@pilothouse.tool
+def get_order(id: int) -> dict[str, Any]:
+    """Look an order up."""
+    raise AssertionError("it was played back, or not run")
+
+
+def test_a_function_is_stopped_at_its_decision_and_asks_its_model_no_more() -> None:
+    ASKED.clear()
+
+    def shop(messages: list[dict[str, Any]]) -> str:
+        ASKED.append("first")
+        try:
+            total = get_order(7)["total"]
+        except Exception:
+            # What a function catches is no way on.
+            total = 0
+        ASKED.append("again")
+        refund(7, total)
+        return f"You get ${total} back"
+
+    found = asyncio.run(replay(SESSION, resolve(shop)))
+    assert [one.verdict for one in found.steps] == ["same", "other_tool", "tool"]
+    assert ASKED == ["first"] * 3
+
+
+def test_a_function_that_calls_several_at_once_is_given_what_was_recorded_as_data() -> None:
+    given: list[Any] = []
+
+    def shop(messages: list[dict[str, Any]]) -> str:
+        given.append(get_order(7))
+        given.append(get_order(8))
+        return "never"
+
+    both = {"role": "assistant", "parts": [*CONVERSATION[2]["parts"], *wish("c9", "get_order", {"id": 8})["parts"]]}
+    later = [both, answered("c1", {"late": True}), answered("c9", {"late": False}), CONVERSATION[6]]
+    known = (
+        Call(name="get_order", arguments={"id": 8}, result={"late": False}),
+        Call(name="get_order", arguments={"id": 7}, result={"late": True}),
+    )
+    found = asyncio.run(replay(Recording(given=CONVERSATION[:2], later=later, calls=known), resolve(shop)))
+    assert [one.verdict for one in found.steps] == ["same", "tool"]
+    assert given == [{"late": True}], "as its tool gave it, not the text of the message"
+
+
+def test_a_decision_of_a_function_ends_where_nothing_answers() -> None:
+    def shop(messages: list[dict[str, Any]]) -> str:
+        order = get_order(7)
+        refund(7, order["total"])
+        return "paid"
+
+    assert [one.name for one in decide(shop, "Refund 7").observed.tools] == ["get_order"]
+    seen = decide(shop, "Refund 7", stubs={"get_order": {"total": 5}})
+    assert seen.first_tool("get_order").tool("refund", amount=5).observed.text == ""
+    assert (
+        decide(shop, "Refund 7", stubs={"get_order": {"total": 5}, "refund": "ok"}, whole=True).observed.text == "paid"
+    )
+    assert PAID == []
 
 
 def test_what_holds_no_decision_is_refused() -> None:

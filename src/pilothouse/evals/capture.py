@@ -77,7 +77,7 @@ def capture(
     settings = {name: value for name, value in recording.settings.items() if value not in (None, "")}
     if recording.step is not None:
         # Whatever it would do after the decision is of no interest, and nothing was recorded for it.
-        settings["decision_only"] = True
+        settings |= {"decision_only": True, "decision_calls": max(1, len(recording.wishes))}
     if settings:
         data["settings"] = settings
     return data

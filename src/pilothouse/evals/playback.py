@@ -36,6 +36,10 @@ class NotRecorded(Exception):
     """A call that nothing answers for."""
 
 
+class Decided(BaseException):
+    """The agent has decided; nothing further runs. No ``Exception``: the agent's own handlers are not to go on with it."""
+
+
 class Playback:
     """The tools of one attempt. Safe to use from several threads; calls are counted in the order they come."""
 
@@ -99,11 +103,25 @@ class Playback:
             if use is None:
                 return None
             self._uses.append(use)
-        if use.answered in ("gone", "unmatched", "refused"):
-            raise NotRecorded(use.error)
-        if use.error:
-            raise ToolFailed(use.error)
-        return Answer(use.result)
+        return _answer(use)
+
+    def until_decided(self, tool: str, arguments: Mapping[str, Any], effect: str, *, last: bool) -> Answer | None:
+        """As :meth:`answer`, for an agent that can only be stopped by its calls: the first that nothing answers for ends it.
+
+        ``last``: this call ends it, whatever is recorded.
+
+        Raises:
+            Decided: the call is noted, and not run.
+        """
+        with self._lock:
+            use = None if last and self.exists(tool) else self._decide(tool, dict(arguments), effect)
+            if use is None and not last:
+                return None
+            if use is None or use.answered in ("unmatched", "refused"):
+                self._uses.append(ToolUse(name=tool, arguments=dict(arguments)))
+                raise Decided
+            self._uses.append(use)
+        return _answer(use)
 
     def permit(self, tool: str, arguments: Mapping[str, Any], effect: str) -> None:
         """Look at a call that runs whatever is recorded: within another tool, or one that gives no single answer.
@@ -209,6 +227,14 @@ class _Within:
 
     def ran(self, tool: str, arguments: Mapping[str, Any], value: Any, error: BaseException | None) -> None:
         """It is no call of the agent's."""
+
+
+def _answer(use: ToolUse) -> Answer:
+    if use.answered in ("gone", "unmatched", "refused"):
+        raise NotRecorded(use.error)
+    if use.error:
+        raise ToolFailed(use.error)
+    return Answer(use.result)
 
 
 def _refused(tool: str, arguments: dict[str, Any]) -> ToolUse:

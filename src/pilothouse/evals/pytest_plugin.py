@@ -183,7 +183,7 @@ def decide(
     calls = dict(stubs) if isinstance(stubs, Mapping) else [dict(one) for one in stubs]
     answers = {"calls": calls, "live": list(live), "safe": list(safe)}
     case = read_case({"id": "decision", "input": given, "stubs": answers}, shown="decision")
-    tried = Attempt(case=case, playback=Playback(case.stubs), decision_only=not whole)
+    tried = Attempt(case=case, playback=Playback(case.stubs, live=whole), decision_only=not whole)
 
     async def run() -> Observed:
         return await resolve(target)(tried)

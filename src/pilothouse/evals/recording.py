@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from pilothouse.records import canonical_json
+
 from .case import Call
 from .conversation import Result, Turn, Wish, turns
 from .observed import Observed, ToolUse
@@ -104,6 +106,18 @@ def calls_in(messages: Sequence[Message]) -> tuple[Call, ...]:
             waiting.append((count, wish))
             count += 1
     return tuple(call for _, call in sorted(found, key=lambda pair: pair[0]))
+
+
+def structured(calls: Sequence[Call], known: Sequence[Call]) -> tuple[Call, ...]:
+    """Calls as a conversation tells them, with what their tools gave where that is known: a message holds its text alone."""
+    given: dict[tuple[str, str], list[Call]] = {}
+    for one in known:
+        given.setdefault(_key(one), []).append(one)
+    return tuple(fits.pop(0) if (fits := given.get(_key(one))) else one for one in calls)
+
+
+def _key(call: Call) -> tuple[str, str]:
+    return call.name, canonical_json(call.arguments)
 
 
 def _call(wish: Wish, answer: Result) -> Call:

@@ -25,7 +25,7 @@ from .conversation import Wish, turns
 from .matching import match
 from .observed import Observed, ToolUse
 from .playback import Playback
-from .recording import Message, Recording, calls_in, written
+from .recording import Message, Recording, calls_in, structured, written
 from .targets.attempt import Attempt, Target
 
 Verdict = Literal["same", "arguments", "other_tool", "fewer", "more", "text", "tool", "gone", "failed"]
@@ -151,7 +151,7 @@ async def replay(
     they write. ``writing``: tools that change the world.
     """
     todo = decisions(recording)
-    calls = calls_in([*recording.given, *recording.later]) or recording.calls
+    calls = structured(calls_in([*recording.given, *recording.later]), recording.calls) or recording.calls
     # What was answered before a decision stands in its history; from there on the recording answers.
     done = [sum(len(turn.results) for turn in turns(one.history)) for one in todo]
     slots = asyncio.Semaphore(max(1, parallel))
@@ -184,7 +184,8 @@ async def _decide_again(
         id=f"decision-{decision.number}",
         input=Input(messages=decision.history),
         stubs=stubs,
-        settings={**recording.settings, "decision_only": True},
+        # Where an answer was given, the first call is another decision already.
+        settings={**recording.settings, "decision_only": True, "decision_calls": max(1, len(decision.calls))},
     )
     # Never live by default: a decision for which nothing is recorded is looked at, not carried out.
     playback = Playback(stubs, writing=writing, live=False)

@@ -4,6 +4,9 @@ What it is given goes by the name of its first parameter: ``messages`` gets the 
 ``data`` the data; any other gets the user's text, or the data where the case has some. Tools wrapped by
 ``pilothouse.tool`` are answered as the case says. What it returns is a text, data, a list of messages, a mapping with
 ``text``, ``output``, ``messages`` or ``tool_calls``, or an :class:`~pilothouse.evals.observed.Observed`.
+
+Where only its decision is wanted, it ends at a call of a wrapped tool: the last of as many as ``decision_calls`` among the
+case's settings says, else the first that nothing is recorded for. That call is noted, and does not run.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import inspect
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -18,7 +22,8 @@ from pilothouse.evals.case import Case
 from pilothouse.evals.conversation import Turn, as_chat, turns
 from pilothouse.evals.observed import Observed, ToolUse
 from pilothouse.evals.plain import data_of, list_of, mapping_of
-from pilothouse.sdk.tool_playback import PLAYER
+from pilothouse.evals.playback import Decided
+from pilothouse.sdk.tool_playback import PLAYER, Answer
 
 from .attempt import Attempt, Target
 
@@ -28,13 +33,42 @@ def callable_target(function: Callable[..., Any]) -> Target:
     parameter = _first_parameter(function)
 
     async def run(attempt: Attempt) -> Observed:
-        token = PLAYER.set(attempt.playback)
+        token = PLAYER.set(_Stopping(attempt) if attempt.decision_only else attempt.playback)
         try:
             return await _converse(function, parameter, attempt)
+        except Decided:
+            return Observed(tools=attempt.playback.uses)
         finally:
             PLAYER.reset(token)
 
     return run
+
+
+class _Stopping:
+    """Answers calls as the playback does, up to the one that ends the decision."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._playback = attempt.playback
+        calls = attempt.case.settings.get("decision_calls")
+        self._left = calls if isinstance(calls, int) and calls > 0 else -1
+        self._lock = threading.Lock()
+
+    def answer(self, tool: str, arguments: Mapping[str, Any], effect: str = "") -> Answer | None:
+        """The recorded answer, or the end."""
+        with self._lock:
+            self._left -= 1
+            last = self._left == 0
+        return self._playback.until_decided(tool, arguments, effect, last=last)
+
+    def permit(self, tool: str, arguments: Mapping[str, Any], effect: str) -> None:
+        """A call that cannot be answered is the decision."""
+        self._playback.called(tool, dict(arguments))
+        raise Decided
+
+    def ran(self, tool: str, arguments: Mapping[str, Any], value: Any, error: BaseException | None) -> None:
+        """As the playback notes it; a call that never began is none."""
+        if not isinstance(error, Decided):
+            self._playback.ran(tool, arguments, value, error)
 
 
 async def _converse(function: Callable[..., Any], parameter: str, attempt: Attempt) -> Observed:
