@@ -34,7 +34,6 @@ from pilothouse.annotations import settle
 from pilothouse.api.heard_out import HeardOut
 from pilothouse.approvals import Links, Notifier, approvals_key
 from pilothouse.gateway import PREFIX, Gateway
-from pilothouse.gateway.serving import protocol_of
 from pilothouse.guards import Guards
 from pilothouse.intake.forward import headers_of
 from pilothouse.intake.grpc import GrpcServer
@@ -313,7 +312,6 @@ async def _serve(options: UpOptions, state: ServerState, listening: socket.socke
     server = _HttpServer(
         uvicorn.Config(
             _GatewayFirst(application, gateway),
-            http=protocol_of(gateway),
             proxy_headers=False,  # What of it is wanted stands in _GatewayFirst.
             log_level="warning",
             access_log=False,

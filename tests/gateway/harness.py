@@ -16,7 +16,6 @@ from pilothouse.budgets import Budgets
 from pilothouse.conventions import read
 from pilothouse.gateway import Answers, Gateway, RulesReader
 from pilothouse.gateway.rules import Difficulty
-from pilothouse.gateway.serving import protocol_of
 from pilothouse.guards import Guards
 from pilothouse.intake import decode
 from pilothouse.records import NotAllowed, RawSpan, Reading
@@ -117,15 +116,7 @@ def running_gateway(
     reader = RulesReader(keys, timer=timer, budgets=budgets, guards=guards, routing=routing)
     gateway = Gateway(authorise, sink, lambda: reader.read({"gateway": current, **(rules or {})}), answers=answers)
     server = uvicorn.Server(
-        uvicorn.Config(
-            gateway,
-            http=protocol_of(gateway),
-            port=0,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            lifespan="off",
-        )
+        uvicorn.Config(gateway, port=0, log_level="warning", access_log=False, server_header=False, lifespan="off")
     )
     loops: list[asyncio.AbstractEventLoop] = []
 

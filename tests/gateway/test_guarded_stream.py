@@ -33,7 +33,7 @@ def call_of(wire: str, **body: Any) -> Call:
     path = "/gateway/openai/v1/chat/completions" if wire == "openai" else "/gateway/anthropic/v1/messages"
     endpoint = find("POST", path)
     assert endpoint is not None
-    call = Call(
+    return Call(
         project_id="p",
         key_id="k",
         endpoint=endpoint,
@@ -42,9 +42,8 @@ def call_of(wire: str, **body: Any) -> Call:
         stream=True,
         request=json.dumps({"model": "m", "stream": True, **body}).encode(),
         started_ns=1,
+        content_type="text/event-stream",
     )
-    call.content_type = "text/event-stream"
-    return call
 
 
 def events_of(wire: str, text: str) -> list[bytes]:

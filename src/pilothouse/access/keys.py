@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from pilothouse.records import ACTOR_KINDS, BadRequest, NotAllowed, NotFound, new_id, new_secret
@@ -18,14 +16,11 @@ Mode = Literal["read", "annotate", "write", "admin"]
 MODES: tuple[Mode, ...] = ("read", "annotate", "write", "admin")
 """Each mode includes those before it. Sending telemetry needs ``write``."""
 
-_RANKS = {mode: rank for rank, mode in enumerate(MODES)}
-
 _MODE_FOR = {"agent": "read", "evaluator": "annotate"}
 """The mode of a key made for an actor, where none is named; any other key's is ``write``."""
 
 _REFRESH_S = 2.0
 _HEAD = 8
-_MET_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +41,7 @@ class Grant:
 
     def allows(self, mode: Mode) -> bool:
         """True where this grant includes that mode."""
-        return _RANKS[self.mode] >= _RANKS[mode]
+        return MODES.index(self.mode) >= MODES.index(mode)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,25 +117,15 @@ def revoke_key(control: ControlStore, project_id: str, key_id: str) -> None:
         raise NotFound("no active key of that id", got=key_id, fix="pilothouse keys ls")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Known:
-    """The keys as they were read at one moment."""
-
-    grants: Mapping[str, list[tuple[str, Grant]]]
-    met: dict[bytes, Grant] = field(default_factory=dict[bytes, Grant])
-    """Whose keys were sent since, by a hash that only this process can make."""
-
-
 class Keyring:
     """Answers who a token is, from memory; reads the keys again every few seconds. Safe to share between threads."""
 
     def __init__(self, control: ControlStore) -> None:
         self._control = control
         self._lock = threading.Lock()
-        self._known = _Known(grants={})
+        self._grants: dict[str, list[tuple[str, Grant]]] = {}
         self._read_at = -_REFRESH_S
         self._own: dict[str, Grant] = {}
-        self._salt = secrets.token_bytes(32)
 
     def add_own(self, secret: str, grant: Grant) -> None:
         """Accept one more secret as long as this process lives: the local token of the runtime file."""
@@ -154,31 +139,25 @@ class Keyring:
         """
         if not token:
             raise NotAllowed("no API key", fix="send 'Authorization: Bearer KEY'; pilothouse keys new makes one")
-        known = self._current()
-        # A key that was met since the keys were read is known by a hash that costs a tenth, whose own key nobody can know.
-        short = hashlib.blake2b(token.encode("utf-8", "replace"), digest_size=32, key=self._salt).digest()
-        grant = known.met.get(short)
+        digest = hash_secret(token)
+        grant = self._find(digest)
         if grant is None:
-            grant = self._find(known, hash_secret(token))
-            if grant is None:
-                raise NotAllowed(
-                    "this API key is not known here, or was revoked", got=token[:6] + "…", fix="pilothouse keys ls"
-                )
-            if len(known.met) < _MET_MAX:
-                known.met[short] = grant
+            raise NotAllowed(
+                "this API key is not known here, or was revoked", got=token[:6] + "…", fix="pilothouse keys ls"
+            )
         return grant
 
-    def _find(self, known: _Known, digest: str) -> Grant | None:
+    def _find(self, digest: str) -> Grant | None:
         # The index holds only the head of each hash; the whole is compared in constant time.
-        for stored, grant in (*known.grants.get(digest[:_HEAD], ()), *self._own.items()):
-            if hmac.compare_digest(stored, digest):
+        for known, grant in (*self._current().get(digest[:_HEAD], ()), *self._own.items()):
+            if hmac.compare_digest(known, digest):
                 return grant
         return None
 
-    def _current(self) -> _Known:
+    def _current(self) -> dict[str, list[tuple[str, Grant]]]:
         now = time.monotonic()
         if now - self._read_at < _REFRESH_S:
-            return self._known
+            return self._grants
         with self._lock:
             if now - self._read_at >= _REFRESH_S:
                 grants: dict[str, list[tuple[str, Grant]]] = {}
@@ -192,9 +171,9 @@ class Keyring:
                         actor_kind=row["actor_kind"],
                     )
                     grants.setdefault(digest[:_HEAD], []).append((digest, grant))
-                self._known = _Known(grants=grants)
+                self._grants = grants
                 self._read_at = now
-        return self._known
+        return self._grants
 
     def refresh(self) -> None:
         """Read the keys again at the next question: after one was made or revoked here."""

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 from urllib.parse import quote
 
-from starlette.types import Receive
+from starlette.types import Receive, Send
 
 from pilothouse.guards import Guard
 from pilothouse.records import PilothouseError
@@ -17,7 +17,6 @@ from .caching import HEADER as CACHE_HEADER
 from .call import Call
 from .connection import Header
 from .endpoints import Wire
-from .exchange import Exchange
 from .failures import CallerLeft
 from .headers import to_caller
 from .patience import Patience
@@ -28,7 +27,7 @@ _WATCHED_AFTER_S: Final = 0.02
 class Answering:
     """What was sent to the caller so far, so that an error finds its place."""
 
-    def __init__(self, wire: Wire, exchange: Exchange) -> None:
+    def __init__(self, wire: Wire, send: Send) -> None:
         self.stream = False
         """True where the answer is a stream of events."""
         self.guard: Guard | None = None
@@ -41,7 +40,7 @@ class Answering:
         self.cache = ""
         """What the response cache did, where the route has one."""
         self._wire: Wire = wire
-        self._exchange = exchange
+        self._send = send
         self._ended = False
 
     async def start(self, status: int, headers: list[Header]) -> None:
@@ -53,21 +52,21 @@ class Answering:
             headers.append((b"x-pilothouse-stood-in", quote(self.stood_in).encode()))
         if self.cache:
             headers.append((CACHE_HEADER, self.cache.encode()))
-        await self._exchange.begin(status, headers)
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def piece(self, body: bytes) -> None:
         """Send a piece; waits while the caller reads slower than the upstream writes."""
-        await self._exchange.write(body, more=True)
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def last(self, body: bytes) -> None:
         """Send the last piece, and the end with it."""
         self._ended = True
-        await self._exchange.write(body, more=False)
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def end(self) -> None:
         """Send the end."""
         self._ended = True
-        await self._exchange.write(b"", more=False)
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def fail(self, error: PilothouseError, call: Call | None) -> None:
         """Tell the caller of an error: as the answer, or as the last event of a stream.

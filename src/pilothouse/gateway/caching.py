@@ -7,7 +7,6 @@ too long they go on by themselves. What is kept is what the upstream sent, so th
 from __future__ import annotations
 
 import asyncio
-import copy
 import logging
 import os
 import random
@@ -16,7 +15,7 @@ import time
 from array import array
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Literal, ParamSpec, TypeVar, cast
 
@@ -452,9 +451,9 @@ def _asker(call: Call, target: Target, headers: Sequence[Header], body: Mapping[
 def _turned(row: KeptAnswer, call: Call, form: str, request: Mapping[str, Any]) -> Again | None:
     """A kept answer in another form; None where something would be lost on the way."""
     if _EVENT_STREAM in row.content_type:
-        kept = copy.copy(call)
-        kept.pieces, kept.after = [(0, row.body)], []
-        kept.content_type, kept.encoding, kept.status, kept.cut = row.content_type, "", 200, False
+        kept = replace(
+            call, pieces=[(0, row.body)], content_type=row.content_type, encoding="", status=200, cut=False, after=[]
+        )
         pieces: Iterator[tuple[int, bytes]] = iter([(0, row.body)])
         events = (parsed(event) for _, event in events_of(pieces))
         answer = told(kept)

@@ -177,10 +177,6 @@ class Connection(asyncio.Protocol):
         """Whether the answer is whole and every piece of it was taken."""
         return self._body_done and not self._pieces and self._error is None
 
-    def rest(self) -> bytes:
-        """All that is still to be taken of the body where it has come to its end; empty where it has not."""
-        return self._taken() if self._pieces and self._body_done and self._error is None else b""
-
     async def piece(self) -> bytes:
         """What has come of the body since the last piece; empty at its end.
 
@@ -193,9 +189,6 @@ class Connection(asyncio.Protocol):
             if self._body_done:
                 return b""
             await self._wait()
-        return self._taken()
-
-    def _taken(self) -> bytes:
         pieces = self._pieces
         whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self._pieces = []

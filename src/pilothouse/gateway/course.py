@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 from pilothouse.budgets import Purpose
 from pilothouse.records import PilothouseError
@@ -32,13 +31,12 @@ class Courses:
         self._upstreams = upstreams
         self._record = record
 
-    def run(
-        self, call: Call, target: Target, rules: Rules, headers: list[Header], answering: Answering
-    ) -> Coroutine[Any, Any, None]:
+    async def run(self, call: Call, target: Target, rules: Rules, headers: list[Header], answering: Answering) -> None:
         """Ask, as often as the policy says, and pass the answer on."""
         if rules.survivor is None or not call.endpoint.traced:
-            return self._once(call, target, rules, headers, answering)
-        return self._surviving(call, target, rules, rules.survivor, headers, answering)
+            await self._once(call, target, rules, headers, answering)
+        else:
+            await self._surviving(call, target, rules, rules.survivor, headers, answering)
 
     async def _once(
         self, call: Call, target: Target, rules: Rules, headers: list[Header], answering: Answering

@@ -22,7 +22,6 @@ from .config import GatewayConfig, Target
 from .connection import Header
 from .course import Courses
 from .endpoints import ENDPOINTS, Endpoint, Wire, find
-from .exchange import AsgiExchange, Exchange
 from .failures import CallerLeft
 from .incoming import Incoming, Room
 from .passing import give
@@ -115,34 +114,31 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] == "http":
-            await self.answer(AsgiExchange(scope, receive, send))
-
-    async def answer(self, exchange: Exchange) -> None:
-        """Answer one request."""
-        path = exchange.path
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
         wire: Wire = "anthropic" if path.startswith("/gateway/anthropic/") else "openai"
+        headers: list[Header] = scope["headers"]
         # Of a header that came twice, the first counts.
-        given = dict(reversed(exchange.headers))
-        incoming = Incoming(exchange, given)
-        answering = Answering(wire, exchange)
+        given = dict(reversed(headers))
+        incoming = Incoming(scope["method"], given, receive)
+        answering = Answering(wire, send)
         body_bytes = 0
         call: Call | None = None
         self.active += 1
         try:
-            endpoint = find(exchange.method, path)
+            endpoint = find(scope["method"], path)
             if endpoint is None:
                 raise NotFound("the gateway does not serve this", got=path[:200], allowed=_served(wire))
             rules = self._rules()
             caller = self._caller(rules.gateway, given)
             body = b""
             if endpoint.method == "POST":
-                at_hand = incoming.at_hand(self._room)
-                body = at_hand if at_hand is not None else await incoming.read(self._room, self._patience)
+                body = await incoming.read(self._room, self._patience)
             body_bytes = len(body)
             self._room.held_bytes += body_bytes
             call = await self._begin(endpoint, caller, given, body)
-            await self._serve(call, rules, exchange, answering)
+            await self._serve(call, rules, headers, receive, answering)
         except PilothouseError as error:
             if call is not None and call.error is None:
                 call.error = error
@@ -184,25 +180,32 @@ class Gateway:
         model, stream = "", False
         if endpoint.method == "POST":
             reading = request_body.read
-            asked = reading(body) if len(body) <= _INLINE_BYTES_MAX else await asyncio.to_thread(reading, body)
+            small = len(body) <= _INLINE_BYTES_MAX
+            asked = reading(body) if small else await asyncio.to_thread(reading, body)
             model, stream = asked.model, asked.stream
+        said = {
+            name.decode("latin-1"): value.decode("utf-8", "replace")
+            for name, value in given.items()
+            if name.startswith(b"x-pilothouse-") or name == b"traceparent"
+        }
         return Call(
             project_id=caller.project_id,
             key_id=caller.key_id,
             endpoint=endpoint,
-            labels=labels.of_call(given),
+            labels=labels.read(said),
             model=model,
             stream=stream,
             request=body,
-            task=_said(given, b"x-pilothouse-task"),
-            run=_said(given, b"x-pilothouse-run"),
-            tenant=_said(given, b"x-pilothouse-tenant"),
+            task=said.get("x-pilothouse-task", "")[:200],
+            run=said.get("x-pilothouse-run", "")[:200],
+            tenant=said.get("x-pilothouse-tenant", "")[:200],
             started_ns=time.time_ns(),
         )
 
-    async def _serve(self, call: Call, rules: Rules, exchange: Exchange, answering: Answering) -> None:
+    async def _serve(
+        self, call: Call, rules: Rules, headers: list[Header], receive: Receive, answering: Answering
+    ) -> None:
         """Ask for an answer and pass it on, for as long as the caller waits."""
-        headers = exchange.headers
         target = rules.gateway.target(call.endpoint.wire, call.model, partial(_facts, call, rules))
         call.chosen_by, call.route = target.chosen_by, target.route
         guard = rules.guards.now() if rules.guards is not None and call.endpoint.traced else None
@@ -214,7 +217,7 @@ class Gateway:
                 headers = [pair for pair in headers if pair[0] != b"accept-encoding"]
         if call.endpoint.traced:
             take(call, rules)
-        leaving = Leaving(exchange.receive, self._patience)
+        leaving = Leaving(receive, self._patience)
         try:
             if self.answers is None or target.cache is None:
                 await self._courses.run(call, target, rules, headers, answering)
@@ -269,12 +272,6 @@ class Gateway:
         call.provider = target.upstream.provider or target.upstream.wire
         call.sent_model = target.send_as if target.send_as != call.model else ""
         await give(call, StandIn(body=found.body, content_type=found.content_type), answering, checked=True)
-
-
-def _said(given: Mapping[bytes, bytes], name: bytes) -> str:
-    """What a header says; empty where it is not there."""
-    value = given.get(name)
-    return value.decode("utf-8", "replace")[:200] if value else ""
 
 
 def _facts(call: Call, rules: Rules) -> Mapping[str, Any]:

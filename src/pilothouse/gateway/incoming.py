@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from starlette.types import Message
+from starlette.types import Message, Receive
 
 from pilothouse.records import BadRequest, Overloaded, TooLarge
 
-from .exchange import Exchange
 from .failures import CallerLeft
 from .patience import Patience
 
@@ -44,35 +43,24 @@ class Room:
 class Incoming:
     """One request's body on its way in."""
 
-    def __init__(self, exchange: Exchange, given: Mapping[bytes, bytes]) -> None:
+    def __init__(self, method: str, given: Mapping[bytes, bytes], receive: Receive) -> None:
         """``given``: its headers by their lower-case names."""
         self._given = given
-        self._exchange = exchange
+        self._receive = receive
         # Who waits for "100 Continue" has sent nothing.
-        self._whole = exchange.method in ("GET", "HEAD") or b"expect" in given
-
-    def at_hand(self, room: Room) -> bytes | None:
-        """The whole body where it has come already, as that of most calls has; None: it has to be :meth:`read`.
-
-        Raises:
-            BadRequest: it is compressed.
-            TooLarge, Overloaded: there is no room for it.
-        """
-        self._check_encoding()
-        body = self._exchange.at_hand()
-        if body is not None:
-            self._whole = True
-            room.check(len(body))
-        return body
+        self._whole = method in ("GET", "HEAD") or b"expect" in given
 
     async def read(self, room: Room, patience: Patience) -> bytes:
         """The whole body.
 
         Raises:
-            BadRequest: it does not come.
+            BadRequest: it is compressed, or does not come.
             TooLarge, Overloaded: there is no room for it.
             CallerLeft: nobody is there any more.
         """
+        encoding = self._given.get(b"content-encoding", b"").lower()
+        if encoding not in (b"", b"identity"):
+            raise BadRequest("the body is compressed", got=encoding[:40].decode("latin-1"), fix="send it as it is")
         declared = self._given.get(b"content-length", b"")
         if declared.isdigit() and len(declared) < 20:
             room.check(int(declared))
@@ -108,12 +96,7 @@ class Incoming:
         except TimeoutError:
             pass
 
-    def _check_encoding(self) -> None:
-        encoding = self._given.get(b"content-encoding")
-        if encoding and encoding.lower() != b"identity":
-            raise BadRequest("the body is compressed", got=encoding[:40].decode("latin-1"), fix="send it as it is")
-
     async def _hear(self) -> Message:
-        message = await self._exchange.receive()
+        message = await self._receive()
         self._whole = self._whole or message["type"] == "http.disconnect" or not message.get("more_body", False)
         return message

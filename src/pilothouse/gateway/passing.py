@@ -115,10 +115,6 @@ async def _stream(pool: Pool, call: Call, upstream: Upstream, connection: Connec
     """Pass the answer on, each piece when it comes: neither side is waited for without end."""
     reading = True
     stripper = stream_usage.Stripper() if call.strips and answering.stream else None
-    if stripper is None and (whole := connection.rest()):
-        call.keep(time.time_ns(), whole)
-        await answering.last(whole)
-        return
     try:
         with pool.patience.within(upstream.idle_s) as limit:
             while piece := await connection.piece():

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 from pilothouse.records import PilothouseError
@@ -77,8 +78,7 @@ class CallRecorder:
                 return
             if self._bytes + call.size > QUEUE_BYTES_MAX:
                 self.without_content += 1
-                call = call.without_content()
-                call.cut = True
+                call = replace(call, request=b"", pieces=[], kept_bytes=0, cut=True)
             self._bytes += call.size
             self._calls += 1
         self._queue.append(call)
@@ -133,7 +133,8 @@ class CallRecorder:
                 bodies.append((request_of([call]), 1))
             except Exception:
                 LOG.exception("a call could not be encoded; it is kept without its content")
-                bodies.append((request_of([call.without_content()]), 1))
+                bare = replace(call, request=b"", pieces=[], kept_bytes=0)
+                bodies.append((request_of([bare]), 1))
         return bodies
 
     def _send(self, project_id: str, body: bytes, count: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -64,18 +64,11 @@ class Upstreams:
         """
         return _Slot(self._under_way, upstream)
 
-    def paid(
-        self, call: Call, target: Target, headers: list[Header], rules: Rules, purpose: Purpose
-    ) -> Coroutine[Any, Any, Answered]:
+    async def paid(self, call: Call, target: Target, headers: list[Header], rules: Rules, purpose: Purpose) -> Answered:
         """Ask, with the money for it held back first where there are budgets."""
         budgets = rules.budgets
         if budgets is None or not call.endpoint.traced:
-            return self._ask(call, target, headers, call.request)
-        return self._ask_paid(budgets, call, target, headers, purpose)
-
-    async def _ask_paid(
-        self, budgets: Budgets, call: Call, target: Target, headers: list[Header], purpose: Purpose
-    ) -> Answered:
+            return await self._ask(call, target, headers, call.request)
         held = await _held(budgets, call, target, purpose)
         call.bounded = held.request is not call.request
         try:
