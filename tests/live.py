@@ -32,10 +32,12 @@ class LiveServer:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PILOTHOUSE_")}
         return {**clean, "PILOTHOUSE_DATA": str(self.data)}
 
-    def post(self, path: str, body: Any) -> Any:
+    def post(self, path: str, body: Any, method: str = "POST") -> Any:
         """Send JSON with the key."""
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
-        request = urllib.request.Request(self.url + path, data=json.dumps(body).encode(), headers=headers)
+        request = urllib.request.Request(
+            self.url + path, data=json.dumps(body).encode(), headers=headers, method=method
+        )
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.loads(answer.read() or b"{}")
 

@@ -83,3 +83,32 @@ def test_an_agent_asks_for_approval_and_hears_what_became_of_it(mcp_server: Live
             assert nobody.error["message"] == "nobody has asked anything"
 
     anyio.run(work)
+
+
+def test_an_agent_labels_where_the_queue_names_it(mcp_server: LiveServer) -> None:
+    async def work() -> None:
+        queue = {"name": "mcp-labels", "question": "Is the answer right?"}
+        mcp_server.post("/api/v1/queues", queue)
+        mcp_server.post("/api/v1/queues/mcp-labels/items", {"query": "", "sample": 2})
+        async with over_http(f"{mcp_server.url}/mcp", key_of(mcp_server, "annotate")) as talk:
+            refused = (await talk.call("do", action="queue_next", arguments={"queue": "mcp-labels"})).error
+            assert refused["kind"] == "forbidden" and "a person's word" in refused["message"]
+            mcp_server.post("/api/v1/queues", {"name": "mcp-labels", "who": [refused["got"]]})
+
+            tried = await talk.call("do", action="queue_next", arguments={"queue": "mcp-labels"}, dry_run=True)
+            assert tried.text.startswith("# queue_next: would do")
+            shown = await talk.call("do", action="queue_next", arguments={"queue": "mcp-labels"})
+            assert "Is the answer right?" in shown.text and "number: 1" in shown.text, shown.text
+            assert shown.chars <= 10_000
+            item = {"queue": "mcp-labels", "number": 1}
+            wrong = await talk.call("do", action="queue_label", arguments={**item, "choice": "perhaps"})
+            assert wrong.result.is_error
+            said = await talk.call("do", action="queue_label", arguments={**item, "choice": "pass", "note": "it is"})
+            assert said.text.startswith("# queue_label: done") and "left: 1" in said.text
+            back = await talk.call("do", action="queue_undo", arguments={"queue": "mcp-labels"})
+            assert "left: 2" in back.text
+            await talk.call("do", action="queue_skip", arguments=item)
+            listed = await talk.call("get", id="queues")
+            assert "mcp-labels" in listed.text
+
+    anyio.run(work)

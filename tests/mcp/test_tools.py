@@ -10,8 +10,11 @@ import anyio
 import pytest
 from mcp import MCPError, types
 
+from pilothouse.evals.sending import batches, head_of, run_id
+from pilothouse.evals.settings import Gate
 from pilothouse.mcp.server import INSTRUCTIONS, tools
 from tests.live import LiveServer
+from tests.results.support import make_run
 
 from .conftest import Talk, Work, environment_of, key_of, over_http, over_stdio
 
@@ -331,5 +334,31 @@ def test_an_error_is_json_that_programs_read(mcp_server: LiveServer) -> None:
         async with over_http(f"{mcp_server.url}/mcp", mcp_server.key) as talk:
             said = await talk.call("get", id="zzzz")
             assert json.loads(said.text)["error"]["fix"] == {"tool": "find", "arguments": {}}
+
+    anyio.run(work)
+
+
+def test_two_runs_of_a_suite_are_compared(mcp_server: LiveServer, tmp_path: Path) -> None:
+    ids: list[str] = []
+    for version, failing in (("v1", ()), ("v2", (3, 4, 5, 6, 7, 8, 9))):
+        run = make_run(tmp_path / version, version, cases=40, failing=lambda n, failing=failing: n in failing)
+        ids.append(run_id(run))
+        path = f"/api/v1/evals/runs/{ids[-1]}"
+        mcp_server.post(path, head_of(run, gate=Gate()), method="PUT")
+        for batch in batches(run):
+            mcp_server.post(f"{path}/cases", {"digest": batch.digest, "cases": batch.cases})
+        mcp_server.post(f"{path}/finish", {})
+
+    async def work() -> None:
+        async with over_http(f"{mcp_server.url}/mcp", key_of(mcp_server, "read")) as talk:
+            held = await talk.call("compare", a=ids[0], b=ids[1])
+            assert "verdict: fail" in held.text and "case-0007" in held.text, held.text
+            assert held.facts["suggested"][0]["tool"] == "compare"
+            few = await talk.call("compare", a=ids[0], b=ids[1], limit=2)
+            assert "case-0007" not in few.text and '"limit":2000' in few.text, few.text
+            assert "pass_rate: 0.825" in (await talk.call("get", id=ids[1])).text
+            assert "no refund was made" in (await talk.call("get", id=ids[1], as_="cases")).text
+            assert (await talk.call("get", id=ids[1], as_="link")).text.endswith(f"/evals/runs/{ids[1]}")
+            assert (await talk.call("compare", a=ids[0], b="evr_none")).error["kind"] == "not_found"
 
     anyio.run(work)

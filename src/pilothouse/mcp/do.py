@@ -25,6 +25,8 @@ class Action:
     """Name to meaning; a meaning that begins with ``*`` belongs to one that must be given."""
     act: Callable[[Desk, Mapping[str, Any], bool], dict[str, Any]]
     """Given the desk, the arguments and whether only to say what would happen; gives the API's envelope."""
+    chars: int = 300
+    """Of a value that are shown."""
 
 
 def _reprocess(desk: Desk, given: Mapping[str, Any], dry: bool) -> dict[str, Any]:
@@ -75,6 +77,23 @@ def _approval(desk: Desk, given: Mapping[str, Any], dry: bool) -> dict[str, Any]
     return desk.caller.get(path)
 
 
+def _in_queue(verb: str) -> Callable[[Desk, Mapping[str, Any], bool], dict[str, Any]]:
+    def act(desk: Desk, given: Mapping[str, Any], dry: bool) -> dict[str, Any]:
+        said = {name: value for name, value in given.items() if name != "queue"}
+        path = f"/queues/{quote(str(given['queue']), safe='')}"
+        if dry:
+            return {"data": {"queue": desk.caller.get(path)["data"]["name"], **said}}
+        more = {"budget": _RECORD_CHARS} if verb == "next" else {}
+        return desk.caller.post(f"{path}/{verb}", {**said, **more})
+
+    return act
+
+
+_RECORD_CHARS = 7_000
+"""Of the record of an item of a queue: with all else it fits the budget that a call has unless it says more."""
+_QUEUE = {"queue": "*its name: get id=queues"}
+_ITEM = {**_QUEUE, "number": "*the item's"}
+
 ACTIONS: dict[str, Action] = {
     "request_approval": Action(
         help="Ask a person whether an action may be done; answers needs_approval with the page and command. Needs write.",
@@ -122,6 +141,25 @@ ACTIONS: dict[str, Action] = {
         arguments={**_TARGET, "name": "*the label", "text": "why", **_OWN},
         act=_annotate("label"),
     ),
+    "queue_next": Action(
+        help="The next item of an annotation queue, yours for a while, where the queue names you. Needs annotate.",
+        arguments={**_QUEUE, "number": "that very item"},
+        act=_in_queue("next"),
+        chars=_RECORD_CHARS,
+    ),
+    "queue_label": Action(
+        help="Say what an item of a queue is. Needs annotate.",
+        arguments={**_ITEM, "choice": "*one of the queue's choices", "note": "why, in a sentence"},
+        act=_in_queue("label"),
+    ),
+    "queue_skip": Action(
+        help="Leave an item of a queue to others. Needs annotate.", arguments=_ITEM, act=_in_queue("skip")
+    ),
+    "queue_undo": Action(
+        help="Take back your last label or skip in a queue. Needs annotate.",
+        arguments={**_QUEUE, "number": "that of this item"},
+        act=_in_queue("undo"),
+    ),
     "remove": Action(
         help="Remove a note, score or label of one's own (others' with mode write). Needs annotate.",
         arguments={"annotation_id": "*as get with as=notes shows it", "run": "what undoes it"},
@@ -160,7 +198,7 @@ def do(desk: Desk, arguments: Mapping[str, Any]) -> Answer:
     title = f"# {name}: {'would do' if dry else 'done'}"
     suggested = [call("do", action=name, arguments=dict(given))] if dry else []
     undo = cast("Mapping[str, Any]", data).get("undo") if isinstance(data, Mapping) else None
-    lines = [title, *outline(data, chars=300)]
+    lines = [title, *outline(data, chars=action.chars)]
     return Answer(text="\n".join(lines), suggested=suggested, facts={"undo": undo} if undo else {})
 
 

@@ -47,6 +47,7 @@ PAGES: Mapping[str, str] = {
             "gateway",
             "cache",
             "routing",
+            "queues",
         )
     },
     "guards": "/guard/activity",
@@ -55,6 +56,8 @@ PAGES: Mapping[str, str] = {
     "online": "/evals/online",
 }
 """Name to address."""
+EVAL_RUN = "evr_"
+EVAL_FORMS = ("json", "cases", "link")
 STEP_FORMS = ("decision", "context", "json", "link")
 FIELDS_HEAD = ("input", "output")
 _CHARS = re.compile(r"^# step \S+ \S+: ([0-9,]+) characters")
@@ -98,6 +101,8 @@ def get(desk: Desk, arguments: Mapping[str, Any]) -> Answer:
         return _BY_PREFIX[kind](desk, asked, rest)
     if asked.id in PAGES:
         return _page(desk, asked)
+    if asked.id.startswith(EVAL_RUN):
+        return _eval_run(desk, asked)
     if asked.id in ("help", "skill", "docs"):
         return Answer(text="\n".join(["`get` takes as id:", *(f"- {one}" for one in _allowed())]))
     return _trace(desk, asked)
@@ -108,6 +113,7 @@ def _allowed() -> list[str]:
         "a trace or span id, its unique beginning, last, last-error",
         "session:ID",
         "agent:NAME",
+        "evr_…: a run of a suite, as it stands in evals",
         *PAGES,
         *guide_names(),
     ]
@@ -159,6 +165,16 @@ def _trace(desk: Desk, asked: _Asked) -> Answer:
         return _outlined(asked, desk.caller.get(f"/cost/{segment(asked.id)}"), "cost")
     more = {"after_step": asked.after or None} if form in ("decision", "context") else {}
     return _outlined(asked, desk.caller.get(f"{path}/{OUTLINES[form]}", more), form)
+
+
+def _eval_run(desk: Desk, asked: _Asked) -> Answer:
+    path, form = f"/evals/runs/{segment(asked.id)}", _form(asked, EVAL_FORMS)
+    if form == "link":
+        return _link(desk, "/evals/runs/", desk.caller.get(path)["data"]["run_id"])
+    if form == "cases":
+        cursor = asked.arguments.get("cursor")
+        return _outlined(asked, desk.caller.get(f"{path}/cases", {"limit": 50, "cursor": cursor}), form)
+    return _outlined(asked, desk.caller.get(path), form)
 
 
 def _after(trace_id: str, form: str) -> list[Call]:

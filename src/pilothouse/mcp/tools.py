@@ -116,8 +116,8 @@ TOOLS: tuple[ToolSpec, ...] = (
     ),
     ToolSpec(
         name="compare",
-        title="Compare two traces",
-        help="Two traces step by step: totals, where they part, what differed before.",
+        title="Compare two traces or runs",
+        help="Two traces step by step: totals, where they part, what differed before; or two runs of a suite (evr_…).",
         arguments={
             "a": _TEXT,
             "b": _TEXT,
