@@ -111,4 +111,7 @@ def test_an_agent_labels_where_the_queue_names_it(mcp_server: LiveServer) -> Non
             listed = await talk.call("get", id="queues")
             assert "mcp-labels" in listed.text
 
-    anyio.run(work)
+    try:
+        anyio.run(work)
+    finally:
+        mcp_server.post("/api/v1/queues", {"name": "mcp-labels", "closed": True})
